@@ -1,0 +1,59 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind is what rooms of one kind do.
+type Kind struct {
+	Owner    bool          // only the user that the room is named after may join, and every connection of that user does
+	Presence bool          // keeps and announces who is in the room
+	Keep     time.Duration // how long its log is kept
+}
+
+// Kinds are the kinds of rooms there are, by the part of a room's name before the ':'.
+type Kinds map[string]Kind
+
+// DefaultKinds are users, channels and communities.
+func DefaultKinds() Kinds {
+	return Kinds{
+		"user":      {Owner: true, Keep: 30 * 24 * time.Hour},
+		"channel":   {Keep: 24 * time.Hour},
+		"community": {Presence: true, Keep: time.Hour},
+	}
+}
+
+// ParseKinds reads the parameter RoomKinds:
+//
+//	{"user":{"owner":true,"keep":"720h"},"channel":{"keep":"24h"},"community":{"presence":true,"keep":"1h"}}
+func ParseKinds(text []byte) (Kinds, error) {
+	var raw map[string]struct {
+		Owner    bool   `json:"owner"`
+		Presence bool   `json:"presence"`
+		Keep     string `json:"keep"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&raw); err != nil {
+		return nil, fmt.Errorf(`room kinds must be an object such as {"channel":{"keep":"24h"}}: %w`, err)
+	}
+	kinds := make(Kinds, len(raw))
+	for name, k := range raw {
+		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return nil, fmt.Errorf("room kinds: %q: a kind is lower-case letters, digits and '-'", name)
+		}
+		keep, err := time.ParseDuration(k.Keep)
+		if err != nil || keep < time.Minute {
+			return nil, fmt.Errorf(`room kinds: %q: "keep" must be a duration of at least "1m", such as "24h", not %q`, name, k.Keep)
+		}
+		kinds[name] = Kind{Owner: k.Owner, Presence: k.Presence, Keep: keep}
+	}
+	if !kinds["user"].Owner {
+		return nil, fmt.Errorf(`room kinds: "user" must be there with "owner":true: notifications go to it`)
+	}
+	return kinds, nil
+}

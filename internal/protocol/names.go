@@ -1,0 +1,119 @@
+package protocol
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The events that the system defines. Any other name is an application's own.
+const (
+	MessageNew         = "message:new"          // data: the author's, at least {content}
+	MessageDeleted     = "message:deleted"      // data: {messageId}
+	UserTyping         = "user:typing"          // ephemeral; data: {until}, Unix milliseconds
+	UserStoppedTyping  = "user:stopped-typing"  // ephemeral
+	UserOnline         = "user:online"          // data: an Occupant
+	UserOffline        = "user:offline"         // data: {userId, name}
+	PresenceChanged    = "presence:changed"     // data: an Occupant
+	NotificationNew    = "notification:new"     // data: the application's
+	NotificationRead   = "notification:read"    // data: {notificationId}
+	BuddyGoalCompleted = "buddy:goal-completed" // data: the application's
+	BuddyCheckIn       = "buddy:check-in"       // data: the application's
+	RoomClosed         = "room:closed"          // ephemeral; data: {reason}
+	SessionEnding      = "session:ending"       // ephemeral, no room; data: {reason}: the connection is about to be closed
+	TypingStart        = "typing:start"         // what a client signals; others get UserTyping
+	TypingStop         = "typing:stop"          // what a client signals; others get UserStoppedTyping
+)
+
+// SystemEvents lists every event name that the server itself gives meaning to.
+func SystemEvents() []string {
+	return []string{
+		MessageNew, MessageDeleted, UserTyping, UserStoppedTyping, UserOnline, UserOffline, PresenceChanged,
+		NotificationNew, NotificationRead, BuddyGoalCompleted, BuddyCheckIn, RoomClosed, SessionEnding,
+	}
+}
+
+// Reserved reports whether only the server may use an event name.
+func Reserved(event string) bool {
+	prefix, _, found := strings.Cut(event, ":")
+	if !found {
+		return false
+	}
+	switch prefix {
+	case "user", "presence", "notification", "buddy", "room", "session":
+		return true
+	}
+	return false
+}
+
+// The longest names, in bytes.
+const (
+	maxRoom   = 128
+	maxEvent  = 64
+	maxID     = 128
+	maxStatus = 32
+	maxUser   = maxRoom - len("user:")
+)
+
+// RoomKind gives the kind of a room name: "channel" of "channel:42".
+func RoomKind(room string) string {
+	kind, _, _ := strings.Cut(room, ":")
+	return kind
+}
+
+// UserRoom is the room of everything that is for one user alone.
+func UserRoom(user string) string { return "user:" + user }
+
+// CheckRoom refuses what is not "kind:id". A room name is at most 128 bytes of visible characters without '#' and '*';
+// its kind is lower-case letters, digits and '-'.
+func CheckRoom(room string) error {
+	kind, id, _ := strings.Cut(room, ":")
+	if kind == "" || id == "" || len(room) > maxRoom || strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || !visible(id) {
+		return Errorf(CodeBadRequest, `room must be "kind:id", such as "channel:42": at most %d bytes, no spaces, '#' or '*'`, maxRoom)
+	}
+	return nil
+}
+
+// CheckUser refuses user ids that cannot name a room of their own.
+func CheckUser(user string) error {
+	if user == "" || len(user) > maxUser || !visible(user) {
+		return Errorf(CodeBadRequest, "a user id must have 1 to %d bytes, no spaces, '#' or '*'", maxUser)
+	}
+	return nil
+}
+
+// CheckEvent refuses event names that are empty, too long or not visible characters.
+func CheckEvent(event string) error {
+	if event == "" || len(event) > maxEvent || !visible(event) {
+		return Errorf(CodeBadRequest, "event must be a name of 1 to %d bytes without spaces, '#' or '*'", maxEvent)
+	}
+	return nil
+}
+
+// CheckID refuses ids of actions and events that are too long or not visible characters. The empty id is fine.
+func CheckID(id string) error {
+	if len(id) > maxID || id != "" && !visible(id) {
+		return Errorf(CodeBadRequest, "id must be a string of at most %d bytes without spaces, '#' or '*'", maxID)
+	}
+	return nil
+}
+
+// CheckStatus refuses statuses that are empty or too long.
+func CheckStatus(status string) error {
+	if status == "" || len(status) > maxStatus || !utf8.ValidString(status) {
+		return Errorf(CodeBadRequest, `status must be a string of 1 to %d bytes, such as "online", "away" or "busy"`, maxStatus)
+	}
+	return nil
+}
+
+func visible(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if r == '#' || r == '*' || unicode.IsSpace(r) || !unicode.IsGraphic(r) {
+			return false
+		}
+	}
+	return true
+}

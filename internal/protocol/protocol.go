@@ -1,0 +1,199 @@
+// Package protocol is the wire protocol of Bellhop, "bellhop.v1": what a client may send, what a server sends back,
+// and the codecs that turn frames into values and values into frames. It knows no storage and no transport.
+//
+// # One connection
+//
+// A client opens a WebSocket and offers the subprotocols "bellhop.v1" and "bearer.<jwt>". Every frame in either
+// direction is one JSON text. The client sends actions:
+//
+//	{"action":"join","id":"r1","room":"channel:42","since":{"epoch":"k3","seq":41}}
+//	{"action":"leave","id":"r2","room":"channel:42"}
+//	{"action":"publish","id":"01J","room":"channel:42","event":"message:new","data":{"content":"hi"}}
+//	{"action":"signal","room":"channel:42","event":"typing:start"}
+//	{"action":"presence","room":"community:7","status":"away","data":{}}
+//	{"action":"history","id":"r3","room":"channel:42","before":120,"limit":50}
+//	{"action":"auth","id":"r4","token":"<jwt>"}
+//	{"action":"ping"}
+//
+// id is optional. It asks for a reply, and for publish it is also the idempotency key: the same id sent again in the
+// same room appends nothing and delivers the first event once more. A refused frame is always answered, with
+// "reply":null when it carried no id (signal stays silent without one).
+//
+// The event names of Socket.IO chat servers are actions too, with the same meaning:
+//
+//	join:channel {channelId}         leave:channel {channelId}
+//	join:community {communityId}     leave:community {communityId}     join:user {userId}
+//	typing:start {channelId}         typing:stop {channelId}
+//	presence:update {status, communityId?, data?}
+//	message:send {channelId, content}
+//	message:delete {channelId, messageId}
+//	notification:read {notificationId}
+//
+// The server sends replies, events, and several of them at once:
+//
+//	{"reply":"r1","ok":true,"data":{"room":"channel:42","epoch":"k3","seq":57,"recovered":true,"events":[]}}
+//	{"reply":"r1","ok":false,"error":{"code":"forbidden","message":"…","retry":false}}
+//	{"event":"message:new","room":"channel:42","seq":58,"id":"01J","ts":1732341000123,"from":{"userId":"ana","name":"Ana"},"data":{}}
+//	{"event":"user:typing","room":"channel:42","from":{"userId":"ana","name":"Ana"},"data":{"until":1732341004000}}
+//	{"batch":[frame,frame]}
+//
+// # Positions
+//
+// A logged event has a place in its room: seq counts up by one, and epoch names the log that seq counts in. A client
+// keeps the position of the last event it has seen and hands it over when it joins again: the reply then holds what it
+// missed. "recovered":true proves that nothing is missing; "recovered":false means that the log has changed or no longer
+// reaches back, so the client reloads from its own database. "more":true says that the reply ends early for its size,
+// at its own seq: join again with that position for the rest. A seq that was never used (a writer crashed between
+// counting and writing) is a hole; it is passed over once it is 5 s old, and the reply's seq stops before a younger one.
+//
+// # Limits
+//
+// A client frame is at most [MaxClientFrame] bytes, a server frame at most [MaxServerFrame], a batch at most [MaxBatch]:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+package protocol
+
+import "encoding/json"
+
+// Sizes in bytes.
+const (
+	MaxClientFrame = 32 << 10  // API Gateway closes a connection that sends a larger frame with 1009
+	MaxServerFrame = 128 << 10 // the most that PostToConnection takes
+	MaxBatch       = 32 << 10  // API Gateway meters in units of 32 KB
+)
+
+// Name is the subprotocol that clients offer in Sec-WebSocket-Protocol and the name of the JSON codec.
+const Name = "bellhop.v1"
+
+// Op is what an action asks for, whatever name it was sent under.
+type Op int
+
+// The operations. Each says which fields of [Action] it uses.
+const (
+	OpJoin     Op = iota + 1 // Room, Since
+	OpLeave                  // Room
+	OpPublish                // Room, Event, Data
+	OpSignal                 // Room, Event, Data
+	OpPresence               // Room (empty: every presence room of the connection), Status, Data
+	OpHistory                // Room, Before, Limit
+	OpAuth                   // Token
+	OpPing                   // nothing
+	OpDelete                 // Room, Target: the id of the message
+	OpRead                   // Target: the id of the notification
+)
+
+// Action is one decoded client frame.
+type Action struct {
+	Op     Op
+	ID     string // asks for a reply; empty: none
+	Room   string // "kind:id", already checked by [CheckRoom]
+	Event  string
+	Data   json.RawMessage
+	Since  *Position // nil: the client has no position
+	Status string
+	Before int64 // first seq not wanted; 0: from the newest
+	Limit  int   // events wanted; 0: the server's choice
+	Token  string
+	Target string
+}
+
+// Position is a place in a room's log.
+type Position struct {
+	Epoch string `json:"epoch"`
+	Seq   int64  `json:"seq"`
+}
+
+// From is who an event comes from: always the authenticated user, never what a client claims.
+type From struct {
+	UserID string `json:"userId"`
+	Name   string `json:"name,omitempty"`
+}
+
+// Event is one event of a room. A logged event has Seq, ID and TS; an ephemeral one has none of them.
+type Event struct {
+	Event string          `json:"event"`
+	Room  string          `json:"room,omitempty"`
+	Seq   int64           `json:"seq,omitempty"`
+	ID    string          `json:"id,omitempty"`
+	TS    int64           `json:"ts,omitempty"` // Unix time in milliseconds
+	From  *From           `json:"from,omitempty"`
+	Data  json.RawMessage `json:"data,omitempty"`
+}
+
+// Occupant is one user who is present in a room, once however many connections that user has.
+type Occupant struct {
+	UserID string          `json:"userId"`
+	Name   string          `json:"name,omitempty"`
+	Status string          `json:"status"` // "online", "away", "busy" or any string of at most 32 bytes
+	Data   json.RawMessage `json:"data,omitempty"`
+	Since  int64           `json:"since"` // Unix time in milliseconds
+}
+
+// Reply answers the action with the same id.
+type Reply struct {
+	ID   string // empty: the action had none
+	Data any    // one of the …Result types; nil: nothing to say
+	Err  *Error // nil: it worked
+}
+
+// JoinResult is the data of the reply to join.
+type JoinResult struct {
+	Room      string     `json:"room"`
+	Epoch     string     `json:"epoch"`
+	Seq       int64      `json:"seq"`            // the client's new position once it has seen Events
+	Recovered bool       `json:"recovered"`      // nothing is missing since the client's position
+	More      bool       `json:"more,omitempty"` // Events ends early: join again from this position
+	Events    []Event    `json:"events"`
+	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
+}
+
+// RoomResult is the data of the reply to leave, and to signal.
+type RoomResult struct {
+	Room string `json:"room"`
+}
+
+// PublishResult is the data of the reply to publish, message:delete and notification:read.
+type PublishResult struct {
+	Room  string `json:"room"`
+	Epoch string `json:"epoch"`
+	Seq   int64  `json:"seq"`
+	ID    string `json:"id"`
+	TS    int64  `json:"ts"`
+}
+
+// PresenceResult is the data of the reply to presence.
+type PresenceResult struct {
+	Rooms  []string `json:"rooms"` // the rooms that the status now holds in
+	Status string   `json:"status"`
+}
+
+// HistoryResult is the data of the reply to history; Events ascend by seq.
+type HistoryResult struct {
+	Room   string  `json:"room"`
+	Epoch  string  `json:"epoch"`
+	Seq    int64   `json:"seq"` // the newest seq of the room
+	Events []Event `json:"events"`
+	More   bool    `json:"more"` // the log holds older events: ask again before the first of these
+}
+
+// AuthResult is the data of the reply to auth.
+type AuthResult struct {
+	UserID  string `json:"userId"`
+	Expires int64  `json:"expires"` // Unix time in milliseconds
+}
+
+// Codec is one dialect of the protocol. The codec of a connection is chosen when it opens and stored with each of its
+// memberships, so that a fan-out encodes an event once per dialect. Implementations are safe for concurrent use.
+type Codec interface {
+	// Name identifies the dialect in stored rows; it never changes.
+	Name() string
+	// Decode reads one client frame. Its error is always an [*Error]; the Action then holds the id, where one could be
+	// read, so that the refusal can be answered.
+	Decode(frame []byte) (Action, error)
+	// EncodeEvent gives the frame of an event.
+	EncodeEvent(Event) ([]byte, error)
+	// EncodeReply gives the frame of a reply.
+	EncodeReply(Reply) ([]byte, error)
+	// EncodeBatch joins frames of this codec, in order, into as few frames as [MaxBatch] allows. A frame that is
+	// larger on its own stays alone.
+	EncodeBatch(frames [][]byte) [][]byte
+}
