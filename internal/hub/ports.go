@@ -63,6 +63,7 @@ const (
 	JobFanOut  JobKind = "fanout"  // push an event to one page of a room's members
 	JobRetry   JobKind = "retry"   // push an event to members that it has not reached
 	JobAbsence JobKind = "absence" // announce that a user is offline, unless the user is back
+	JobClose   JobKind = "close"   // take one page of members out of a closed room
 )
 
 // Target is a connection to push to, and how to speak to it.

@@ -75,7 +75,7 @@ func (JSON) Decode(b []byte) (Action, error) {
 		return a, Errorf(CodeBadRequest, `the frame needs an "action", such as "join"`)
 	}
 	if err := f.fill(&a); err != nil {
-		return Action{ID: f.ID}, err
+		return Action{Op: a.Op, ID: f.ID}, err
 	}
 	return a, nil
 }

@@ -186,8 +186,8 @@ type AuthResult struct {
 type Codec interface {
 	// Name identifies the dialect in stored rows; it never changes.
 	Name() string
-	// Decode reads one client frame. Its error is always an [*Error]; the Action then holds the id, where one could be
-	// read, so that the refusal can be answered.
+	// Decode reads one client frame. Its error is always an [*Error]; the Action then holds the Op and the ID, where
+	// they could be read, so that the refusal can be answered.
 	Decode(frame []byte) (Action, error)
 	// EncodeEvent gives the frame of an event.
 	EncodeEvent(Event) ([]byte, error)

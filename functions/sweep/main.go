@@ -1,0 +1,6 @@
+// Sweep puts right, on a schedule, what nobody noticed.
+package main
+
+import "github.com/bellhop-rt/bellhop/internal/setup"
+
+func main() { setup.Main(setup.Sweep) }

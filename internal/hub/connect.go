@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Connect records a connection that is about to open, and puts it in the rooms of its user. Nothing can be pushed to it
+// yet: API Gateway answers 410 until the connect route has returned.
+func (h *Hub) Connect(ctx context.Context, connection string, who Identity, codec string) error {
+	if err := protocol.CheckUser(who.User); err != nil {
+		return err
+	}
+	now := h.Now()
+	row := Connection{
+		ID: connection, User: who.User, Name: who.Name, Codec: codec, Grants: who.Grants, Rooms: map[string]int{},
+		ConnectedAt: now, LastSeen: now, Expires: who.Expires, Busy: now, TTL: h.ttl(now),
+	}
+	for kind, k := range h.Kinds {
+		if k.Owner {
+			row.Rooms[kind+":"+who.User] = 0
+		}
+	}
+	puts := []func() error{func() error { return h.Store.Open(ctx, row) }}
+	for room := range row.Rooms {
+		puts = append(puts, func() error { return h.Store.AddMember(ctx, room, h.member(row, room)) })
+	}
+	if err := each(len(puts), len(puts), func(i int) error { return puts[i]() }); err != nil {
+		return fmt.Errorf("open connection %s: %w", connection, err)
+	}
+	return nil
+}
+
+// member is a connection's membership of one of its rooms.
+func (h *Hub) member(c Connection, room string) Member {
+	return Member{
+		Connection: c.ID, User: c.User, Codec: c.Codec, Shard: c.Rooms[room],
+		MayPublish: c.Grants.Allow(room, GrantPublish), TTL: c.TTL,
+	}
+}
+
+// Depart takes a connection out of everything, for whatever reason it is gone. It may be repeated, run twice at once,
+// and crash anywhere: the row goes last, and while it is there the sweep finds it.
+func (h *Hub) Depart(ctx context.Context, connection string) error {
+	c, err := h.Store.BeginClose(ctx, connection)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("begin close of connection %s: %w", connection, err)
+	}
+	rooms := make([]string, 0, len(c.Rooms))
+	for room := range c.Rooms {
+		rooms = append(rooms, room)
+	}
+	err = each(len(rooms), 8, func(i int) error { return h.removeMember(ctx, rooms[i], c.Rooms[rooms[i]], c.User, c.ID) })
+	if err != nil {
+		return fmt.Errorf("depart connection %s: %w", connection, err)
+	}
+	if err := h.Store.Forget(ctx, connection); err != nil {
+		return fmt.Errorf("forget connection %s: %w", connection, err)
+	}
+	return nil
+}
+
+// removeMember ends one membership, and the presence that comes with it.
+func (h *Hub) removeMember(ctx context.Context, room string, shard int, user, connection string) error {
+	if err := h.Store.RemoveMember(ctx, room, shard, connection); err != nil {
+		return fmt.Errorf("remove member of %s: %w", room, err)
+	}
+	if !h.Kinds[protocol.RoomKind(room)].Presence {
+		return nil
+	}
+	return h.depart(ctx, room, user, connection)
+}
+
+// renew replaces the token of an open connection. It is the one action that an expired token may ask for.
+func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, error) {
+	if h.Verifier == nil {
+		return nil, errors.New("this function has no token verifier")
+	}
+	who, err := h.Verifier.Verify(ctx, a.Token)
+	if err != nil {
+		return nil, fmt.Errorf("verify token: %w", err)
+	}
+	row, err := h.Store.Connection(ctx, c.Connection)
+	if err != nil {
+		return nil, fmt.Errorf("read connection: %w", err)
+	}
+	if who.User != row.User {
+		return nil, protocol.Errorf(protocol.CodeForbidden, "the token is for another user; open a new connection for it")
+	}
+	if err := h.Store.Renew(ctx, row.ID, who.Name, who.Grants, who.Expires); err != nil {
+		return nil, fmt.Errorf("renew connection: %w", err)
+	}
+	old := row.Grants
+	row.Name, row.Grants, row.Expires = who.Name, who.Grants, who.Expires
+	for room := range row.Rooms {
+		if err := h.regrant(ctx, row, room, old); err != nil {
+			return nil, err
+		}
+	}
+	return protocol.AuthResult{UserID: who.User, Expires: who.Expires.UnixMilli()}, nil
+}
+
+// regrant makes a membership what a connection's new grants say. One that no grant was needed for (emit made it) stays.
+func (h *Hub) regrant(ctx context.Context, c Connection, room string, old Grants) error {
+	if old.Allow(room, GrantJoin) && !c.Grants.Allow(room, GrantJoin) && !h.Kinds[protocol.RoomKind(room)].Owner {
+		return h.exit(ctx, c, room)
+	}
+	if c.Grants.Allow(room, GrantPublish) == old.Allow(room, GrantPublish) {
+		return nil
+	}
+	if err := h.Store.AddMember(ctx, room, h.member(c, room)); err != nil {
+		return fmt.Errorf("rewrite membership of %s: %w", room, err)
+	}
+	return nil
+}
+
+// end tells a connection that it is over and why, closes it, and departs it. The reason goes in a frame because closes
+// by API Gateway carry none.
+func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
+	e := protocol.Event{Event: protocol.SessionEnding, TS: h.Now().UnixMilli(), Data: object("reason", reason)}
+	frame, err := h.codec(c.Codec).EncodeEvent(e)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", e.Event, err)
+	}
+	if err := h.Pusher.Push(ctx, c.ID, frame); err != nil && !errors.Is(err, ErrGone) {
+		h.Logger.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
+	}
+	if err := h.Pusher.Close(ctx, c.ID); err != nil && !errors.Is(err, ErrGone) {
+		return fmt.Errorf("close connection %s: %w", c.ID, err)
+	}
+	return h.Depart(ctx, c.ID)
+}

@@ -1,0 +1,230 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Retries of a push that failed for another reason than that the connection is gone.
+const (
+	pushTries   = 3 // at once, when throttled
+	jobTries    = 5 // by the queue, before the job is left to its dead-letter queue
+	throttleGap = 100 * time.Millisecond
+	retryPage   = 500 // targets of one retry job
+)
+
+// deliver pushes an event to the members of its room, or hands it to the queue. It fails only when neither was possible
+// for some; that a receiver is gone or slow is no failure.
+func (h *Hub) deliver(ctx context.Context, e protocol.Event, except []string) error {
+	page, err := h.firstMembers(ctx, e.Room)
+	if err != nil {
+		return err
+	}
+	return h.deliverFrom(ctx, e, except, page)
+}
+
+// firstMembers gives the members that a publish pushes to itself.
+func (h *Hub) firstMembers(ctx context.Context, room string) (MemberPage, error) {
+	page, err := h.Store.Members(ctx, room, 0, "", h.Limits.Inline)
+	if err != nil {
+		return page, fmt.Errorf("read members of %s: %w", room, err)
+	}
+	return page, nil
+}
+
+// deliverFrom pushes to the room's first members, after the queue has got the others.
+func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, except []string, first MemberPage) error {
+	var jobs []Job
+	job := Job{Kind: JobFanOut, Room: e.Room, Event: &e, Except: except, Shards: first.Shards}
+	if first.Next != "" {
+		rest := job
+		rest.After, rest.Passed = first.Next, len(first.Members)
+		jobs = append(jobs, rest)
+	}
+	for shard := 1; shard < first.Shards; shard++ {
+		other := job
+		other.Shard = shard
+		jobs = append(jobs, other)
+	}
+	err := each(len(jobs), 16, func(i int) error { return h.Queue.Enqueue(ctx, jobs[i], 0) })
+	if err != nil {
+		return fmt.Errorf("enqueue fan-out to %s: %w", e.Room, err)
+	}
+	return h.push(ctx, e, targets(first.Members, except), 0)
+}
+
+// targets are the members that an event is for.
+func targets(members []Member, except []string) []Target {
+	to := make([]Target, 0, len(members))
+	for _, m := range members {
+		if !excepted(m, except) {
+			to = append(to, Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard})
+		}
+	}
+	return to
+}
+
+func excepted(m Member, except []string) bool {
+	return slices.ContainsFunc(except, func(x string) bool {
+		return x == m.Connection || x == m.User || x == protocol.UserRoom(m.User)
+	})
+}
+
+// Work does one job. An error means that it has to be done again.
+func (h *Hub) Work(ctx context.Context, j Job) error {
+	switch j.Kind {
+	case JobFanOut:
+		return h.fanOut(ctx, j)
+	case JobRetry:
+		return h.push(ctx, *j.Event, j.Targets, j.Attempt)
+	case JobAbsence:
+		return h.absence(ctx, j)
+	case JobClose:
+		return h.empty(ctx, j)
+	default:
+		return fmt.Errorf("there are no %q jobs", j.Kind)
+	}
+}
+
+// fanOut pushes to one page of a shard. The next page is queued first, so that pages run in parallel.
+func (h *Hub) fanOut(ctx context.Context, j Job) error {
+	page, err := h.Store.Members(ctx, j.Room, j.Shard, j.After, h.Limits.Page)
+	if err != nil {
+		return fmt.Errorf("read members of %s: %w", j.Room, err)
+	}
+	passed := j.Passed + len(page.Members)
+	if passed > h.Limits.Shard && j.Shards > 0 && j.Shards < maxShards {
+		if err := h.Store.Grow(ctx, j.Room, j.Shards); err != nil {
+			return fmt.Errorf("grow %s: %w", j.Room, err)
+		}
+		j.Shards = 0 // once is enough
+	}
+	if page.Next != "" {
+		next := j
+		next.After, next.Passed = page.Next, passed
+		if err := h.Queue.Enqueue(ctx, next, 0); err != nil {
+			return fmt.Errorf("enqueue fan-out to %s: %w", j.Room, err)
+		}
+	}
+	return h.push(ctx, *j.Event, targets(page.Members, j.Except), 0)
+}
+
+// push sends an event to connections. Those that are gone are departed; those that could not be reached are queued for
+// another try, unless the event is ephemeral: then it is dropped for them.
+func (h *Hub) push(ctx context.Context, e protocol.Event, to []Target, attempt int) error {
+	if len(to) == 0 {
+		return nil
+	}
+	frames, err := h.encode(e, to)
+	if err != nil {
+		return err
+	}
+	var (
+		mu     sync.Mutex
+		gone   []Target
+		failed []Target
+	)
+	_ = each(len(to), h.Limits.Parallel, func(i int) error {
+		err := h.pushOne(ctx, to[i].Connection, frames[to[i].Codec])
+		if err == nil {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if errors.Is(err, ErrGone) {
+			gone = append(gone, to[i])
+			return nil
+		}
+		h.Logger.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", e.Room, "eventId", e.ID, "error", err)
+		if !errors.Is(err, ErrTooLarge) {
+			failed = append(failed, to[i])
+		}
+		return nil
+	})
+	err = h.tryLater(ctx, e, failed, attempt)
+	h.departGone(ctx, e.Room, gone)
+	return err
+}
+
+// encode gives the frame of an event for each codec among the targets, by the codec's stored name.
+func (h *Hub) encode(e protocol.Event, to []Target) (map[string][]byte, error) {
+	frames := make(map[string][]byte, 1)
+	for _, t := range to {
+		if _, done := frames[t.Codec]; done {
+			continue
+		}
+		frame, err := h.codec(t.Codec).EncodeEvent(e)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", e.Event, err)
+		}
+		if len(frame) > protocol.MaxServerFrame {
+			return nil, protocol.Errorf(protocol.CodeTooLarge, "an event's frame may have %d bytes, this has %d", protocol.MaxServerFrame, len(frame))
+		}
+		frames[t.Codec] = frame
+	}
+	return frames, nil
+}
+
+// pushOne pushes one frame, again after a random pause while API Gateway throttles.
+func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) error {
+	var err error
+	for try := range pushTries {
+		if try > 0 {
+			h.Sleep(ctx, h.Jitter(throttleGap<<try))
+		}
+		if err = h.Pusher.Push(ctx, connection, frame); !errors.Is(err, ErrThrottled) {
+			return err
+		}
+	}
+	return err
+}
+
+// tryLater queues an event for those that it has not reached.
+func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, attempt int) error {
+	if len(failed) == 0 || e.Seq == 0 {
+		return nil
+	}
+	if attempt >= jobTries {
+		return fmt.Errorf("push %s of %s to %d connections: tried %d times", e.ID, e.Room, len(failed), attempt)
+	}
+	delay := time.Second<<(2*attempt) + h.Jitter(time.Second)
+	for page := range slices.Chunk(failed, retryPage) {
+		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Targets: page, Attempt: attempt + 1}
+		if err := h.Queue.Enqueue(ctx, job, delay); err != nil {
+			return fmt.Errorf("enqueue retry to %s: %w", e.Room, err)
+		}
+	}
+	return nil
+}
+
+// departGone forgets connections that a push found gone. What fails here is left to the next push and the sweep.
+func (h *Hub) departGone(ctx context.Context, room string, gone []Target) {
+	_ = each(len(gone), 8, func(i int) error {
+		if err := h.departOne(ctx, room, gone[i]); err != nil {
+			h.Logger.WarnContext(ctx, "depart gone connection", "connectionId", gone[i].Connection, "error", err)
+		}
+		return nil
+	})
+}
+
+func (h *Hub) departOne(ctx context.Context, room string, t Target) error {
+	c, err := h.Store.Connection(ctx, t.Connection)
+	switch {
+	case errors.Is(err, ErrNotFound): // a membership that outlived its connection
+		if room == "" {
+			return nil
+		}
+		return h.removeMember(ctx, room, t.Shard, t.User, t.Connection)
+	case err != nil:
+		return fmt.Errorf("read connection: %w", err)
+	case h.Now().Sub(c.ConnectedAt) < youngAge && !c.Closing:
+		return nil // it may only just be opening: https://github.com/aws/aws-sdk-js/issues/3773
+	}
+	return h.Depart(ctx, c.ID)
+}

@@ -1,0 +1,254 @@
+// Package hub is the rules of Bellhop: who may join which room, what order events have, who is present, and who is told.
+// It knows no AWS and no WebSocket. What it needs of the world are the small interfaces of store.go and ports.go, and it
+// is correct whatever crashes between two calls of them, because of the order in which it makes the calls:
+//
+//   - A connection's row names a room before its membership exists, and until after it is gone: whoever departs the
+//     connection finds every membership.
+//   - Joining writes the membership first and reads the log second. What is published in between is pushed, what came
+//     before is in the reply, and the overlap is dropped by seq.
+//   - Publishing logs first and pushes second, and replies when every member was pushed to or handed to the queue. A
+//     retry with the same id appends nothing and delivers again.
+//   - Presence is a set of connections, changed by writes that may be repeated. The row remembers what others have been
+//     told, so a crash between a change and its event is made good by whoever touches the row next.
+//
+// A connection is closed by whoever notices that it is gone: the disconnect route, a push that finds it gone, or the
+// sweep. All three end in [Hub.Depart].
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Limits bound what one connection, room or call may do. Fields that are zero take the default in their comment.
+type Limits struct {
+	Rate     float64       // actions a second of one connection: 10
+	Burst    int           // actions at once: 20
+	Rooms    int           // rooms of one connection: 100
+	Inline   int           // members that a publish pushes to itself: 200
+	Page     int           // members of one fan-out job: 1,000
+	Shard    int           // members of a shard before the room grows: 5,000
+	Parallel int           // pushes at the same time: 64
+	Grace    time.Duration // how long a user who left still counts as present: 10 s
+	Lifetime time.Duration // how long a connection may be open: 2 h
+	Silence  time.Duration // how long a connection may be silent before the sweep asks whether it is open: 11 min
+}
+
+func (l Limits) orDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	dur := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if l.Rate == 0 {
+		l.Rate = 10
+	}
+	def(&l.Burst, 20)
+	def(&l.Rooms, 100)
+	def(&l.Inline, 200)
+	def(&l.Page, 1000)
+	def(&l.Shard, 5000)
+	def(&l.Parallel, 64)
+	dur(&l.Grace, 10*time.Second)
+	dur(&l.Lifetime, 2*time.Hour)
+	dur(&l.Silence, 11*time.Minute)
+	return l
+}
+
+// Margins that are not for users to set.
+const (
+	ttlSlack  = 15 * time.Minute // how long rows outlive the connection they are about
+	youngAge  = 10 * time.Second // a push may find a connection gone that is only just opening
+	voidAge   = 5 * time.Second  // a seq that has not appeared by then never will
+	maxShards = 64
+)
+
+// Config is what a hub is made of. Store is always needed; Pusher and Queue by all that delivers; Verifier by auth.
+type Config struct {
+	Store    Store
+	Pusher   Pusher
+	Queue    Queue
+	Verifier Verifier
+	Kinds    Kinds            // default: DefaultKinds
+	Codecs   []protocol.Codec // beside bellhop.v1, which is always there
+	Limits   Limits
+	Now      func() time.Time                           // default: time.Now
+	Sleep    func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
+	Jitter   func(limit time.Duration) time.Duration    // default: random, 0 to limit
+	Logger   *slog.Logger                               // default: slog.Default
+}
+
+// Hub is the rules at work. It is safe for concurrent use, and starts nothing that outlives a call.
+type Hub struct {
+	Config
+	codecs  map[string]protocol.Codec
+	limiter *limiter
+}
+
+// New makes a hub.
+func New(c Config) *Hub {
+	c.Limits = c.Limits.orDefaults()
+	if c.Kinds == nil {
+		c.Kinds = DefaultKinds()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Sleep == nil {
+		c.Sleep = sleep
+	}
+	if c.Jitter == nil {
+		c.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit) } //nolint:gosec // spreads load, guards nothing
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	h := &Hub{Config: c, codecs: map[string]protocol.Codec{protocol.Name: protocol.JSON{}}}
+	for _, codec := range c.Codecs {
+		h.codecs[codec.Name()] = codec
+	}
+	h.limiter = newLimiter(c.Limits)
+	return h
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// Caller is the connection that a frame came from, with what its authorizer said when it opened.
+type Caller struct {
+	Connection string
+	User       string
+	Name       string
+	Codec      string    // empty: bellhop.v1
+	Expires    time.Time // of the token that it opened with
+}
+
+func (c Caller) from() *protocol.From { return &protocol.From{UserID: c.User, Name: c.Name} }
+
+// Receive does what one frame of a client asks and gives the frame of the reply, nil if none is owed. The caller sends
+// it back as the route's response; the reply to a signal is pushed instead, since that route has no response. Errors
+// that the client must not see are logged here, and nowhere below.
+func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
+	codec := h.codec(c.Codec)
+	a, err := codec.Decode(frame)
+	var data any
+	if err == nil {
+		data, err = h.do(ctx, c, a)
+	}
+	if err == nil && a.ID == "" {
+		return nil
+	}
+	r := protocol.Reply{ID: a.ID, Data: data}
+	if err != nil {
+		r.Data, r.Err = nil, h.public(ctx, c, err)
+	}
+	reply, err := codec.EncodeReply(r)
+	if err != nil {
+		h.Logger.ErrorContext(ctx, "encode reply", "connectionId", c.Connection, "error", err)
+		return nil
+	}
+	if a.Op != protocol.OpSignal {
+		return reply
+	}
+	if a.ID != "" {
+		if err := h.Pusher.Push(ctx, c.Connection, reply); err != nil {
+			h.Logger.WarnContext(ctx, "push reply", "connectionId", c.Connection, "error", err)
+		}
+	}
+	return nil
+}
+
+func (h *Hub) public(ctx context.Context, c Caller, err error) *protocol.Error {
+	if errors.Is(err, ErrNotFound) {
+		return protocol.Refuse(protocol.CodeUnauthenticated)
+	}
+	e := protocol.Public(err)
+	if e.Code == protocol.CodeInternal {
+		h.Logger.ErrorContext(ctx, "action failed", "connectionId", c.Connection, "userId", c.User, "error", err)
+	}
+	return e
+}
+
+// do is the table of operations. ErrNotFound means that the caller's connection has no row.
+func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) {
+	recent, wait := h.limiter.charge(c.Connection, h.Now())
+	if wait > 0 {
+		return nil, &protocol.Error{
+			Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: wait,
+		}
+	}
+	switch a.Op {
+	case protocol.OpJoin:
+		return h.join(ctx, c, a, recent)
+	case protocol.OpLeave:
+		return h.leave(ctx, c, a)
+	case protocol.OpPublish:
+		return h.publish(ctx, c, a, recent)
+	case protocol.OpDelete:
+		return h.deleteMessage(ctx, c, a, recent)
+	case protocol.OpRead:
+		return h.readNotification(ctx, c, a, recent)
+	case protocol.OpSignal:
+		return h.signal(ctx, c, a)
+	case protocol.OpPresence:
+		return h.setPresence(ctx, c, a, recent)
+	case protocol.OpHistory:
+		return h.history(ctx, c, a, recent)
+	case protocol.OpAuth:
+		return h.renew(ctx, c, a)
+	case protocol.OpPing:
+		return nil, nil //nolint:nilnil // a ping that asks for a reply gets an empty one
+	default:
+		return nil, protocol.Refuse(protocol.CodeUnknownAction)
+	}
+}
+
+func (h *Hub) codec(name string) protocol.Codec {
+	if c, ok := h.codecs[name]; ok {
+		return c
+	}
+	return protocol.JSON{}
+}
+
+// kind gives what a room does, and refuses kinds that do not exist.
+func (h *Hub) kind(room string) (Kind, error) {
+	k, ok := h.Kinds[protocol.RoomKind(room)]
+	if !ok {
+		return Kind{}, protocol.Errorf(protocol.CodeUnknownRoomKind, "there are no %q rooms", protocol.RoomKind(room))
+	}
+	return k, nil
+}
+
+// touch charges an action to the caller's row, which must be in room unless that is empty.
+func (h *Hub) touch(ctx context.Context, c Caller, room string, recent bool) (Connection, error) {
+	row, err := h.Store.Touch(ctx, c.Connection, h.newTouch(room, recent))
+	if err == nil {
+		h.limiter.learn(c.Connection, row.Busy)
+		return row, nil
+	}
+	return Connection{}, fmt.Errorf("touch connection: %w", err)
+}
+
+func (h *Hub) newTouch(room string, recent bool) Touch {
+	return Touch{Now: h.Now(), Room: room, Cost: h.limiter.cost, Burst: h.limiter.burst, Recent: recent}
+}
+
+// ttl is when the rows of a connection that opened at a time lapse by themselves.
+func (h *Hub) ttl(opened time.Time) time.Time { return opened.Add(h.Limits.Lifetime + ttlSlack) }

@@ -1,0 +1,183 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// maxStatusData bounds the data of a presence, in bytes: a snapshot holds that of every user.
+const maxStatusData = 1 << 10
+
+// arrive adds a connection to its user's presence in a room, and announces the user who was not there.
+func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
+	var (
+		here Here
+		err  error
+	)
+	for range 3 {
+		here, err = h.Store.Arrive(ctx, room, c.User, c.Name, c.ID, h.Now(), c.TTL)
+		if !errors.Is(err, ErrEnding) {
+			break
+		}
+		// The user's last presence is over but not all have been told: that comes first.
+		if err := h.finishEnd(ctx, room, c.User); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("arrive in %s: %w", room, err)
+	}
+	return h.announce(ctx, room, here)
+}
+
+// announce tells a room what it has not heard of a user's presence. Whoever sees such a row may do it, any number of
+// times: the ids of the events are derived from the row.
+func (h *Hub) announce(ctx context.Context, room string, here Here) error {
+	base := here.User + ":" + strconv.FormatInt(here.Since.UnixMilli(), 10)
+	from := &protocol.From{UserID: here.User, Name: here.Name}
+	tell := func(event, id string, version int) error {
+		if _, err := h.announceEvent(ctx, room, event, id, from, here.Occupant()); err != nil {
+			return fmt.Errorf("announce %s: %w", id, err)
+		}
+		if err := h.Store.Announced(ctx, room, here.User, here.Since, version); err != nil {
+			return fmt.Errorf("mark %s as announced: %w", id, err)
+		}
+		return nil
+	}
+	if here.Announced == 0 {
+		if err := tell(protocol.UserOnline, "online:"+base, 1); err != nil {
+			return err
+		}
+	}
+	if here.Version > max(here.Announced, 1) {
+		return tell(protocol.PresenceChanged, "changed:"+base+":"+strconv.Itoa(here.Version), here.Version)
+	}
+	return nil
+}
+
+// depart takes a connection out of its user's presence. When it was the last, the user has the grace to come back.
+func (h *Hub) depart(ctx context.Context, room, user, connection string) error {
+	here, err := h.Store.Depart(ctx, room, user, connection, h.Now())
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("depart from %s: %w", room, err)
+	}
+	if len(here.Connections) > 0 {
+		return nil
+	}
+	job := Job{Kind: JobAbsence, Room: room, User: user, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
+	if err := h.Queue.Enqueue(ctx, job, max(0, here.Left.Add(h.Limits.Grace).Sub(h.Now()))); err != nil {
+		return fmt.Errorf("enqueue absence from %s: %w", room, err)
+	}
+	return nil
+}
+
+// absence ends a presence whose grace is over, unless the user is back.
+func (h *Hub) absence(ctx context.Context, j Job) error {
+	_, err := h.Store.BeginEnd(ctx, j.Room, j.User, time.UnixMilli(j.Since), time.UnixMilli(j.Left))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("begin end of presence in %s: %w", j.Room, err)
+	}
+	return h.finishEnd(ctx, j.Room, j.User)
+}
+
+// finishEnd announces the end of a presence that is ending, and deletes it.
+func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
+	here, err := h.Store.Here(ctx, room, user)
+	if errors.Is(err, ErrNotFound) || err == nil && !here.Ending {
+		return nil // somebody else was faster
+	}
+	if err != nil {
+		return fmt.Errorf("read presence in %s: %w", room, err)
+	}
+	if err := h.announce(ctx, room, here); err != nil { // the arrival may be logged without the row knowing it
+		return err
+	}
+	id := "offline:" + user + ":" + strconv.FormatInt(here.Since.UnixMilli(), 10)
+	from := &protocol.From{UserID: user, Name: here.Name}
+	if _, err := h.announceEvent(ctx, room, protocol.UserOffline, id, from, from); err != nil {
+		return fmt.Errorf("announce %s: %w", id, err)
+	}
+	if err := h.Store.End(ctx, room, user, here.Since); err != nil {
+		return fmt.Errorf("end presence in %s: %w", room, err)
+	}
+	return nil
+}
+
+// setPresence sets the caller's status in one presence room or in all that it is in.
+func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	if len(a.Data) > maxStatusData {
+		return nil, protocol.Errorf(protocol.CodeTooLarge, "data of a presence may have %d bytes, this has %d", maxStatusData, len(a.Data))
+	}
+	if a.Room != "" {
+		k, err := h.kind(a.Room)
+		if err != nil {
+			return nil, err
+		}
+		if !k.Presence {
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(a.Room))
+		}
+	}
+	row, err := h.touch(ctx, c, a.Room, recent)
+	if err != nil {
+		return nil, err
+	}
+	rooms := []string{}
+	for room := range row.Rooms {
+		if (a.Room == "" || a.Room == room) && h.Kinds[protocol.RoomKind(room)].Presence {
+			rooms = append(rooms, room)
+		}
+	}
+	err = each(len(rooms), 8, func(i int) error { return h.setStatus(ctx, row, rooms[i], a) })
+	return protocol.PresenceResult{Rooms: rooms, Status: a.Status}, err
+}
+
+func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protocol.Action) error {
+	here, err := h.Store.SetStatus(ctx, room, c.User, a.Status, a.Data)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrEnding) {
+		// A member without a presence: its join was cut short.
+		if err := h.arrive(ctx, c, room); err != nil {
+			return err
+		}
+		here, err = h.Store.SetStatus(ctx, room, c.User, a.Status, a.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("set status in %s: %w", room, err)
+	}
+	return h.announce(ctx, room, here)
+}
+
+// present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present.
+func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, error) {
+	got, size, after := []protocol.Occupant{}, 0, ""
+	for {
+		page, err := h.Store.Present(ctx, room, after, h.Limits.Page)
+		if err != nil {
+			return nil, fmt.Errorf("read presence of %s: %w", room, err)
+		}
+		for _, here := range page {
+			after = here.User
+			if here.Ending {
+				continue
+			}
+			size += len(here.User) + len(here.Name) + len(here.Status) + len(here.Data) + 80
+			if size > replyPresence || len(got) == replyOccupants {
+				return got, nil
+			}
+			got = append(got, here.Occupant())
+		}
+		if len(page) < h.Limits.Page {
+			return got, nil
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Swept is what a sweep found.
+type Swept struct {
+	Connections int64 `json:"connections"` // rows walked
+	Gone        int64 `json:"gone"`        // departed because the connection is not open
+	Expired     int64 `json:"expired"`     // closed because its token or its lifetime is over
+	Unfinished  int64 `json:"unfinished"`  // departures and arrivals that a crash had cut short
+}
+
+// Sweep walks all connections and puts right what nobody noticed: connections that went without a disconnect, tokens
+// that expired, departures that a crash cut short. It may run twice at once, and be cut off anywhere.
+func (h *Hub) Sweep(ctx context.Context) (Swept, error) {
+	var found sweeping
+	err := each(Partitions, 8, func(partition int) error {
+		after := ""
+		for {
+			rows, err := h.Store.Walk(ctx, partition, after, h.Limits.Page)
+			if err != nil {
+				return fmt.Errorf("walk partition %d: %w", partition, err)
+			}
+			err = each(len(rows), 8, func(i int) error { return h.sweepOne(ctx, rows[i], &found) })
+			if err != nil {
+				h.Logger.WarnContext(ctx, "sweep", "partition", partition, "error", err)
+			}
+			if len(rows) < h.Limits.Page {
+				return nil
+			}
+			after = rows[len(rows)-1].ID
+		}
+	})
+	return found.swept(), err
+}
+
+// sweeping counts concurrently.
+type sweeping struct{ connections, gone, expired, unfinished atomic.Int64 }
+
+func (s *sweeping) swept() Swept {
+	return Swept{s.connections.Load(), s.gone.Load(), s.expired.Load(), s.unfinished.Load()}
+}
+
+func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error {
+	now := h.Now()
+	found.connections.Add(1)
+	switch {
+	case c.Closing:
+		found.unfinished.Add(1)
+		return h.Depart(ctx, c.ID)
+	case !c.Expires.After(now):
+		found.expired.Add(1)
+		return h.end(ctx, c, "expired")
+	case now.Sub(c.LastSeen) > h.Limits.Silence:
+		alive, err := h.Pusher.Alive(ctx, c.ID)
+		if err != nil {
+			return fmt.Errorf("ask for connection %s: %w", c.ID, err)
+		}
+		if !alive {
+			found.gone.Add(1)
+			return h.Depart(ctx, c.ID)
+		}
+	}
+	return h.sweepPresence(ctx, c, found)
+}
+
+// sweepPresence announces arrivals that were written but never told.
+func (h *Hub) sweepPresence(ctx context.Context, c Connection, found *sweeping) error {
+	for room := range c.Rooms {
+		if !h.Kinds[protocol.RoomKind(room)].Presence {
+			continue
+		}
+		here, err := h.Store.Here(ctx, room, c.User)
+		if errors.Is(err, ErrNotFound) || err == nil && here.Announced >= here.Version {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read presence in %s: %w", room, err)
+		}
+		found.unfinished.Add(1)
+		if err := h.announce(ctx, room, here); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// environment reads variables and collects everything that is wrong with them, so that one start reports it all.
+type environment struct {
+	get  func(string) string
+	errs []error
+}
+
+func fromOS() *environment { return &environment{get: os.Getenv} }
+
+func (e *environment) fail(name, format string, args ...any) {
+	e.errs = append(e.errs, fmt.Errorf(name+" "+format, args...)) //nolint:err113 // read by the one who deploys
+}
+
+// err is one line for each variable to mend.
+func (e *environment) err() error { return errors.Join(e.errs...) }
+
+func (e *environment) text(name string) string { return strings.TrimSpace(e.get(name)) }
+
+func (e *environment) needed(name, what string) string {
+	v := e.text(name)
+	if v == "" {
+		e.fail(name, "is not set: it must be %s", what)
+	}
+	return v
+}
+
+func (e *environment) list(name string) []string {
+	var items []string
+	for item := range strings.SplitSeq(e.text(name), ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// number gives 0, the hub's default, where the variable is not set.
+func (e *environment) number(name string) int {
+	v := e.text(name)
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		e.fail(name, "must be a whole number of at least 1, not %q", v)
+	}
+	return n
+}
+
+func (e *environment) duration(name string) time.Duration {
+	v := e.text(name)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		e.fail(name, `must be a duration such as "10s", not %q`, v)
+	}
+	return d
+}
+
+// parsed reads a variable by a parser; absent gives the zero value.
+func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T {
+	var zero T
+	v := e.text(name)
+	if v == "" {
+		return zero
+	}
+	got, err := parse([]byte(v))
+	if err != nil {
+		e.fail(name, "is not valid: %v", err)
+		return zero
+	}
+	return got
+}

@@ -1,0 +1,188 @@
+// Package setup wires the functions as they run on AWS: from environment variables, which template.yaml sets, to the
+// handler of each function. It is the only reader of the environment. What is missing or wrong there stops a function
+// at its start, with a line for each variable to mend.
+package setup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/bellhop-rt/bellhop/internal/apigateway"
+	"github.com/bellhop-rt/bellhop/internal/dynamo"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/route"
+	"github.com/bellhop-rt/bellhop/internal/sqsqueue"
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+// Function makes the handler of one function.
+type Function func(ctx context.Context, s *Setup) (lambda.Handler, error)
+
+// Setup is what functions are made from.
+type Setup struct {
+	env *environment
+	aws aws.Config
+	log *slog.Logger
+}
+
+// Main runs a function under Lambda. It does not return.
+func Main(f Function) {
+	ctx := context.Background()
+	log := lambdacontext.NewLogger()
+	handler, err := build(ctx, f, fromOS(), log)
+	if err != nil {
+		log.ErrorContext(ctx, "cannot start", "error", err)
+		os.Exit(1)
+	}
+	lambda.StartWithOptions(handler, lambda.WithContext(ctx))
+}
+
+func build(ctx context.Context, f Function, env *environment, log *slog.Logger) (lambda.Handler, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return f(ctx, &Setup{env: env, aws: cfg, log: log})
+}
+
+// Authorize is functions/authorize.
+func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	origins := s.env.list("ALLOWED_ORIGINS")
+	if len(origins) == 0 {
+		s.env.fail("ALLOWED_ORIGINS", `is not set: it must be a list such as "https://app.example.org", or "*"`)
+	}
+	v, err := s.verifier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return route.Authorize(v, origins, s.log), nil
+}
+
+// Connect is functions/connect. It can push to nobody: the connection is not open yet, and nobody else is concerned.
+func Connect(_ context.Context, s *Setup) (lambda.Handler, error) {
+	c := s.hubConfig()
+	if err := s.env.err(); err != nil {
+		return nil, err
+	}
+	return route.Connect(hub.New(c), s.log), nil
+}
+
+// Disconnect is functions/disconnect.
+func Disconnect(_ context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering()
+	if err != nil {
+		return nil, err
+	}
+	return route.Disconnect(h, s.log), nil
+}
+
+// Message is functions/message.
+func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	c := s.deliveringConfig()
+	v, err := s.verifier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Verifier = v
+	return route.Message(hub.New(c)), nil
+}
+
+// Emit is functions/emit.
+func Emit(_ context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering()
+	if err != nil {
+		return nil, err
+	}
+	return route.Emit(h, s.log), nil
+}
+
+// Deliver is functions/deliver.
+func Deliver(_ context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering()
+	if err != nil {
+		return nil, err
+	}
+	return route.Deliver(h, s.log), nil
+}
+
+// Sweep is functions/sweep.
+func Sweep(_ context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering()
+	if err != nil {
+		return nil, err
+	}
+	return route.Sweep(h, s.log), nil
+}
+
+// verifier reads who issues tokens. It also reports what was wrong with the environment before.
+func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
+	c := token.Config{
+		JWKSURL:       s.env.text("JWKS_URL"),
+		Issuer:        s.env.text("JWT_ISSUER"),
+		Audience:      s.env.text("JWT_AUDIENCE"),
+		Algorithms:    s.env.list("JWT_ALGORITHMS"),
+		DefaultGrants: parsed(s.env, "DEFAULT_GRANTS", hub.ParseGrants),
+	}
+	arn := s.env.text("JWT_SECRET_ARN")
+	if arn == "" && c.JWKSURL == "" {
+		s.env.fail("JWT_SECRET_ARN", "and JWKS_URL are not set: one must say how tokens are signed")
+	}
+	if err := s.env.err(); err != nil {
+		return nil, err
+	}
+	if arn != "" {
+		got, err := secretsmanager.NewFromConfig(s.aws).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+		if err != nil {
+			return nil, fmt.Errorf("read the secret JWT_SECRET_ARN: %w", err)
+		}
+		c.Secret = []byte(aws.ToString(got.SecretString))
+	}
+	v, err := token.New(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("token settings: %w", err)
+	}
+	return v, nil
+}
+
+// hubConfig is a hub on the table alone.
+func (s *Setup) hubConfig() hub.Config {
+	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
+	return hub.Config{
+		Store: dynamo.New(dynamodb.NewFromConfig(s.aws), table, dynamo.Options{}),
+		Kinds: parsed(s.env, "ROOM_KINDS", hub.ParseKinds),
+		Limits: hub.Limits{
+			Rate:   float64(s.env.number("RATE_LIMIT")),
+			Burst:  s.env.number("RATE_BURST"),
+			Rooms:  s.env.number("MAX_ROOMS"),
+			Inline: s.env.number("INLINE_LIMIT"),
+			Grace:  s.env.duration("PRESENCE_GRACE"),
+		},
+		Logger: s.log,
+	}
+}
+
+// deliveringConfig is a hub that can also push, and leave work for later.
+func (s *Setup) deliveringConfig() hub.Config {
+	c := s.hubConfig()
+	c.Pusher = apigateway.New(s.aws, s.env.needed("MANAGEMENT_ENDPOINT", "the URL of the WebSocket API's stage"), apigateway.Options{})
+	c.Queue = sqsqueue.New(sqs.NewFromConfig(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
+	return c
+}
+
+func (s *Setup) delivering() (*hub.Hub, error) {
+	c := s.deliveringConfig()
+	if err := s.env.err(); err != nil {
+		return nil, err
+	}
+	return hub.New(c), nil
+}
