@@ -1,0 +1,62 @@
+# The CI runs these very targets. What they need beside Go, Node, Java and Python they fetch once, into .tools/.
+
+GO ?= go
+GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUNCTIONS = $(notdir $(wildcard functions/*))
+FUZZTIME ?= 10s
+
+.PHONY: help run test lint fmt bench fuzz build validate deploy clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start everything on this machine: the API, the table and the demo page (ARGS=… adds flags)
+	$(GO) build -o .bin/bellhop ./cmd/bellhop
+	exec .bin/bellhop dev $(ARGS)
+
+test: validate lint ## install what is needed and run every test
+	scripts/dynamodb-local $(GO) test -race ./...
+	@if [ -f web/package-lock.json ]; then \
+		set -ex; \
+		$(GO) build -o .bin/bellhop ./cmd/bellhop; \
+		CHROMIUM=$$(scripts/chromium); export CHROMIUM; \
+		cd web; npm ci --no-audit --no-fund; npm test; \
+	fi
+
+lint: ## find mistakes without running anything
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) fmt --diff
+	@for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
+
+fmt: ## lay out the Go code
+	$(GOLANGCI_LINT) fmt
+
+bench: ## measure
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## throw bytes at every parser, FUZZTIME each
+	@$(GO) test -list '^Fuzz' ./... | \
+		awk '/^Fuzz/ {names[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, names[i]; n = 0}' | \
+		while read -r package name; do \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+		done
+
+build: ## build the functions as they are deployed, into .bin/functions
+	@for name in $(FUNCTIONS); do \
+		echo "functions/$$name"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -tags lambda.norpc -trimpath -ldflags '-s -w' \
+			-o ".bin/functions/$$name/bootstrap" "./functions/$$name" || exit 1; \
+	done
+
+validate: ## check the template
+	scripts/sam-tools sam validate --lint
+	scripts/sam-tools cfn-lint template.yaml
+
+deploy: ## build and deploy to your AWS account; asks for what it needs
+	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build
+	scripts/sam-tools sam deploy --guided --capabilities CAPABILITY_IAM
+
+clean: ## remove what was built and fetched
+	rm -rf .bin .aws-sam .tools web/node_modules

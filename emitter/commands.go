@@ -1,0 +1,126 @@
+package emitter
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Occupant is one user who is present in a room, once however many connections that user has.
+type Occupant struct {
+	UserID string          `json:"userId"`
+	Name   string          `json:"name"`
+	Status string          `json:"status"` // "online", "away", "busy" or any short string
+	Data   json.RawMessage `json:"data"`
+	Since  int64           `json:"since"` // Unix time in milliseconds
+}
+
+// Member is one connection in a room.
+type Member struct {
+	Connection string `json:"connection"`
+	UserID     string `json:"userId"`
+}
+
+// Event is one logged event.
+type Event struct {
+	Event string          `json:"event"`
+	Room  string          `json:"room"`
+	Seq   int64           `json:"seq"` // position in the log
+	ID    string          `json:"id"`
+	TS    int64           `json:"ts"` // Unix time in milliseconds
+	From  *From           `json:"from"`
+	Data  json.RawMessage `json:"data"`
+}
+
+// History is a piece of a room's log.
+type History struct {
+	Room   string  `json:"room"`
+	Epoch  string  `json:"epoch"`  // identifies the log
+	Seq    int64   `json:"seq"`    // the newest position in it
+	Events []Event `json:"events"` // ascending by Seq
+	More   bool    `json:"more"`   // there are older ones: ask again before the first of these
+}
+
+// Presence gives the users who are present in a room. It needs a transport with answers, see [ErrNoAnswer].
+func (e *Emitter) Presence(ctx context.Context, room string) ([]Occupant, error) {
+	if room == "" {
+		return nil, badRequest("presence needs a room")
+	}
+	var data struct {
+		Presence []Occupant `json:"presence"`
+	}
+	err := e.ask(ctx, command{Command: "presence", Room: room}, &data)
+	return data.Presence, err
+}
+
+// Members gives the connections that are in a room. It needs a transport with answers, see [ErrNoAnswer].
+func (e *Emitter) Members(ctx context.Context, room string) ([]Member, error) {
+	if room == "" {
+		return nil, badRequest("members needs a room")
+	}
+	var data struct {
+		Members []Member `json:"members"`
+	}
+	err := e.ask(ctx, command{Command: "members", Room: room}, &data)
+	return data.Members, err
+}
+
+// History gives up to limit logged events of a room with a Seq below before. before 0 means from the newest, limit 0
+// means as many as the server likes. It needs a transport with answers, see [ErrNoAnswer].
+func (e *Emitter) History(ctx context.Context, room string, before int64, limit int) (History, error) {
+	if room == "" || before < 0 || limit < 0 {
+		return History{}, badRequest("history needs a room, and before and limit must not be negative")
+	}
+	var data History
+	err := e.ask(ctx, command{Command: "history", Room: room, Before: before, Limit: limit}, &data)
+	return data, err
+}
+
+// Disconnect says whom to disconnect: all connections of a User, or one Connection.
+type Disconnect struct {
+	User, Connection string
+	Reason           string // told to the client before the close
+}
+
+// Disconnect closes connections and gives how many; 0 over a transport without answers. The clients may connect again
+// as long as their token is good.
+func (e *Emitter) Disconnect(ctx context.Context, d Disconnect) (int, error) {
+	if (d.User == "") == (d.Connection == "") {
+		return 0, badRequest("disconnect needs a user or a connection, and not both")
+	}
+	var data struct {
+		Disconnected int `json:"disconnected"`
+	}
+	err := e.tell(ctx, command{Command: "disconnect", User: d.User, Connection: d.Connection, Reason: d.Reason}, &data)
+	return data.Disconnected, err
+}
+
+// Join puts every open connection of a user into a room and gives how many those are; 0 over a transport without
+// answers.
+func (e *Emitter) Join(ctx context.Context, user, room string) (int, error) {
+	return e.move(ctx, "join", user, room)
+}
+
+// Leave takes every connection of a user out of a room and gives how many those are; 0 over a transport without answers.
+func (e *Emitter) Leave(ctx context.Context, user, room string) (int, error) {
+	return e.move(ctx, "leave", user, room)
+}
+
+func (e *Emitter) move(ctx context.Context, name, user, room string) (int, error) {
+	if user == "" || room == "" {
+		return 0, badRequest("%s needs a user and a room", name)
+	}
+	var data struct {
+		Connections int `json:"connections"`
+	}
+	err := e.tell(ctx, command{Command: name, User: user, Room: room}, &data)
+	return data.Connections, err
+}
+
+// Close tells everybody in a room that it is closed, for a reason, and takes them out of it.
+func (e *Emitter) Close(ctx context.Context, room, reason string) error {
+	if room == "" {
+		return badRequest("close needs a room")
+	}
+	var data struct{}
+	return e.tell(ctx, command{Command: "close", Room: room, Reason: reason}, &data)
+}

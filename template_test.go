@@ -1,0 +1,330 @@
+package bellhop
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// resource is a resource of the template. A short tag such as !Ref is dropped and leaves its argument: !Ref Table is
+// "Table", !GetAtt Table.Arn is "Table.Arn".
+type resource struct {
+	Type                string         `yaml:"Type"`
+	DeletionPolicy      string         `yaml:"DeletionPolicy"`
+	UpdateReplacePolicy string         `yaml:"UpdateReplacePolicy"`
+	Properties          map[string]any `yaml:"Properties"`
+}
+
+// at follows keys through nested maps; it is nil where a key is missing.
+func at(value any, keys ...string) any {
+	for _, key := range keys {
+		m, _ := value.(map[string]any)
+		value = m[key]
+	}
+	return value
+}
+
+func text(value any, keys ...string) string {
+	s, _ := at(value, keys...).(string)
+	return s
+}
+
+func number(value any, keys ...string) int {
+	n, _ := at(value, keys...).(int)
+	return n
+}
+
+func object(value any, keys ...string) map[string]any {
+	m, _ := at(value, keys...).(map[string]any)
+	return m
+}
+
+// resources reads the template's resources of the given type, or all for "".
+func resources(t *testing.T, kind string) map[string]resource {
+	t.Helper()
+	var template struct {
+		Resources map[string]resource `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(Template, &template); err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(template.Resources, func(_ string, r resource) bool { return kind != "" && r.Type != kind })
+	return template.Resources
+}
+
+// capital is how SAM writes a route key in a logical id: "join" is Join and "$connect" is Connect.
+func capital(key string) string {
+	key = strings.TrimPrefix(key, "$")
+	return strings.ToUpper(key[:1]) + strings.ToLower(key[1:])
+}
+
+// TestTemplateFunctions: every folder of functions/ is deployed, and nothing else.
+func TestTemplateFunctions(t *testing.T) {
+	var got []string
+	for id, function := range resources(t, "AWS::Serverless::Function") {
+		folder := text(function.Properties, "CodeUri")
+		if want := capital(path.Base(folder)) + "Function"; id != want {
+			t.Errorf("the function of %s is called %s, want %s", folder, id, want)
+		}
+		got = append(got, folder)
+	}
+	entries, err := os.ReadDir("functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, entry := range entries {
+		want = append(want, path.Join("functions", entry.Name()))
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("template.yaml deploys %v, but the folders are %v", got, want)
+	}
+}
+
+// TestTemplateEnvironment: functions are given variables that internal/setup reads, and may use what these name.
+func TestTemplateEnvironment(t *testing.T) {
+	known := []string{
+		"ALLOWED_ORIGINS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "INLINE_LIMIT", "JWKS_URL", "JWT_ALGORITHMS",
+		"JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "PRESENCE_GRACE",
+		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "TABLE_NAME",
+	}
+	// What a function is told of, it must be allowed to use.
+	needs := map[string]string{
+		"DELIVER_QUEUE_URL":   "sqs:SendMessage",
+		"JWT_SECRET_ARN":      "secretsmanager:GetSecretValue",
+		"MANAGEMENT_ENDPOINT": "execute-api:ManageConnections",
+		"TABLE_NAME":          "dynamodb:PutItem",
+	}
+	for id, function := range resources(t, "AWS::Serverless::Function") {
+		policies, err := json.Marshal(function.Properties["Policies"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range object(function.Properties, "Environment", "Variables") {
+			if !slices.Contains(known, name) {
+				t.Errorf("%s has %s, which nothing reads", id, name)
+			}
+			if right := needs[name]; !strings.Contains(string(policies), right) {
+				t.Errorf("%s has %s, but not the right %s", id, name, right)
+			}
+		}
+	}
+}
+
+// TestTemplateRoutes: the actions of the protocol, each throttled; all but signal are answered.
+func TestTemplateRoutes(t *testing.T) {
+	routes := map[string]struct {
+		function string // "" is a MOCK integration
+		twoWay   bool   // what the function returns goes to the client
+	}{
+		"$connect":    {"ConnectFunction", false},
+		"$disconnect": {"DisconnectFunction", false},
+		"$default":    {"MessageFunction", true},
+		"join":        {"MessageFunction", true},
+		"leave":       {"MessageFunction", true},
+		"publish":     {"MessageFunction", true},
+		"signal":      {"MessageFunction", false},
+		"presence":    {"MessageFunction", true},
+		"history":     {"MessageFunction", true},
+		"auth":        {"MessageFunction", true},
+		"ping":        {"", true},
+	}
+
+	api := resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties
+	got := maps.Clone(object(api, "Routes"))
+	ids := map[string]string{} // by route key
+	for key, route := range got {
+		ids[key] = "WebSocketApi" + capital(key) + "Route"
+		if function := text(route, "FunctionArn"); function != routes[key].function+".Arn" {
+			t.Errorf("%s goes to %s, want %s", key, function, routes[key].function)
+		}
+		throttled(t, key, at(api, "RouteSettings", key))
+	}
+	for id, route := range resources(t, "AWS::ApiGatewayV2::Route") {
+		key := text(route.Properties, "RouteKey")
+		got[key], ids[key] = route.Properties, id
+	}
+	throttled(t, "every other route", api["DefaultRouteSettings"])
+
+	if got, want := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(routes)); !slices.Equal(got, want) {
+		t.Errorf("the routes are %v, want %v", got, want)
+	}
+	var answered []string
+	for _, response := range resources(t, "AWS::ApiGatewayV2::RouteResponse") {
+		if text(response.Properties, "RouteResponseKey") == "$default" {
+			answered = append(answered, text(response.Properties, "RouteId"))
+		}
+	}
+	for key, want := range routes {
+		// Both are needed: see https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-response.html
+		if got := text(got[key], "RouteResponseSelectionExpression") == "$default"; got != want.twoWay {
+			t.Errorf("%s selects a route response: %t, want %t", key, got, want.twoWay)
+		}
+		if got := slices.Contains(answered, ids[key]); got != want.twoWay {
+			t.Errorf("%s has a route response: %t, want %t", key, got, want.twoWay)
+		}
+	}
+}
+
+func throttled(t *testing.T, route string, settings any) {
+	t.Helper()
+	if text(settings, "ThrottlingRateLimit") == "" || text(settings, "ThrottlingBurstLimit") == "" {
+		t.Errorf("%s is not throttled by rate and burst: %v", route, settings)
+	}
+}
+
+// TestTemplateQueues: no job is lost or done twice for want of a setting.
+func TestTemplateQueues(t *testing.T) {
+	queues := resources(t, "AWS::SQS::Queue")
+	consumed := 0
+	for id, function := range resources(t, "AWS::Serverless::Function") {
+		for _, event := range object(function.Properties, "Events") {
+			if text(event, "Type") != "SQS" {
+				continue
+			}
+			consumed++
+			name := strings.TrimSuffix(text(event, "Properties", "Queue"), ".Arn")
+			queue := queues[name].Properties
+			dead := strings.TrimSuffix(text(queue, "RedrivePolicy", "deadLetterTargetArn"), ".Arn")
+			if got, want := number(queue, "RedrivePolicy", "maxReceiveCount"), 5; got != want {
+				t.Errorf("%s tries a message %d times, want %d", name, got, want)
+			}
+			if number(queues[dead].Properties, "MessageRetentionPeriod") != 14*24*3600 {
+				t.Errorf("what %s cannot do is not kept for 14 days: its dead-letter queue is %q", name, dead)
+			}
+			if got, timeout := number(queue, "VisibilityTimeout"), number(function.Properties, "Timeout"); timeout == 0 || got < 6*timeout {
+				t.Errorf("%s hides a message for %d s, want 6 times the %d s of %s", name, got, timeout, id)
+			}
+			if answers, _ := at(event, "Properties", "FunctionResponseTypes").([]any); !slices.Contains(answers, "ReportBatchItemFailures") {
+				t.Errorf("one failed message of %s brings back its whole batch", name)
+			}
+		}
+	}
+	if consumed == 0 {
+		t.Error("no queue has a consumer")
+	}
+}
+
+// TestTemplateTable: the table outlives the stack, forgets by itself and can be restored.
+func TestTemplateTable(t *testing.T) {
+	table := resources(t, "AWS::DynamoDB::Table")["Table"]
+	if table.DeletionPolicy != "Retain" || table.UpdateReplacePolicy != "Retain" {
+		t.Error("deleting the stack deletes the table")
+	}
+	if at(table.Properties, "TimeToLiveSpecification", "Enabled") != true ||
+		text(table.Properties, "TimeToLiveSpecification", "AttributeName") != "ttl" {
+		t.Error("nothing deletes rows by ttl")
+	}
+	if at(table.Properties, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled") != true {
+		t.Error("a mistake cannot be undone: point-in-time recovery is off")
+	}
+}
+
+// TestTemplateReferences: names that the template refers to exist. cfn-lint does not look, as SAM might make them.
+func TestTemplateReferences(t *testing.T) {
+	var template struct {
+		Parameters map[string]yaml.Node `yaml:"Parameters"`
+		Conditions map[string]yaml.Node `yaml:"Conditions"`
+	}
+	if err := yaml.Unmarshal(Template, &template); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for name := range template.Parameters {
+		known[name] = true
+	}
+	for name := range template.Conditions {
+		known[name] = true
+	}
+	for name, r := range resources(t, "") {
+		known[name] = true
+		for key := range object(r.Properties, "Routes") {
+			known[name+capital(key)+"Route"] = true
+		}
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(Template, &document); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for name, line := range references(&document) {
+		found++
+		if !known[name] && !strings.HasPrefix(name, "AWS::") {
+			t.Errorf("template.yaml:%d: there is no %s", line, name)
+		}
+	}
+	if found < 50 {
+		t.Errorf("found only %d references", found)
+	}
+}
+
+// references yields every logical name that the node or one below it refers to, with its line.
+func references(node *yaml.Node) func(yield func(string, int) bool) {
+	inSub := regexp.MustCompile(`\$\{([A-Za-z0-9:]+)`)
+	return func(yield func(string, int) bool) {
+		var names []string
+		switch node.Tag {
+		case "!Ref":
+			names = []string{node.Value}
+		case "!GetAtt":
+			names = []string{strings.Split(node.Value, ".")[0]}
+		case "!If":
+			names = []string{node.Content[0].Value}
+		case "!Sub":
+			for _, match := range inSub.FindAllStringSubmatch(node.Value, -1) {
+				names = append(names, match[1])
+			}
+		}
+		for _, name := range names {
+			if !yield(name, node.Line) {
+				return
+			}
+		}
+		for _, child := range node.Content {
+			for name, line := range references(child) {
+				if !yield(name, line) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// TestEvents: events/ shows every route.
+func TestEvents(t *testing.T) {
+	entries, err := os.ReadDir("events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := object(resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties, "Routes")
+	seen := map[string]bool{}
+	for _, entry := range entries {
+		data, err := os.ReadFile(path.Join("events", entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var event map[string]any
+		if err := json.Unmarshal(data, &event); err != nil {
+			t.Errorf("events/%s: %v", entry.Name(), err)
+			continue
+		}
+		key := text(event, "requestContext", "routeKey")
+		seen[key] = true
+		if key != "" && routes[key] == nil {
+			t.Errorf("events/%s is for a route %s, which there is not", entry.Name(), key)
+		}
+	}
+	for key := range routes {
+		if !seen[key] {
+			t.Errorf("no file in events/ shows an event of %s", key)
+		}
+	}
+}
