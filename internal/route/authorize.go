@@ -58,7 +58,7 @@ const maxContext = 7 << 10
 // origins are exact ("https://app.example.org"), or have "*" for a port or for everything. Clients that are no
 // browsers send none, and are allowed.
 func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, e authorizerEvent) (policy, error) {
+	return handler[authorizerEvent, policy](func(ctx context.Context, e authorizerEvent) (policy, error) {
 		if origin := header(e.Headers, "Origin"); origin != "" && !allowed(origin, origins) {
 			log.WarnContext(ctx, "origin refused", "origin", origin)
 			return decide("Deny", "anonymous", e.MethodARN), nil

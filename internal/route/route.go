@@ -62,7 +62,7 @@ type response struct {
 
 // Connect answers the $connect route. 400: the client offers subprotocols, but not ours.
 func Connect(h *hub.Hub, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, e webSocketEvent) (response, error) {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		offered := header(e.Headers, "Sec-WebSocket-Protocol")
 		ok := response{StatusCode: http.StatusOK}
 		if offered != "" {
@@ -88,7 +88,7 @@ func Connect(h *hub.Hub, log *slog.Logger) lambda.Handler {
 
 // Disconnect answers the $disconnect route. What it cannot finish the sweep does.
 func Disconnect(h *hub.Hub, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, e webSocketEvent) (response, error) {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		if err := h.Depart(ctx, e.Context.ConnectionID); err != nil {
 			return response{}, err
 		}
@@ -100,7 +100,7 @@ func Disconnect(h *hub.Hub, log *slog.Logger) lambda.Handler {
 
 // Message answers every route that a client's frame may take. An empty body says nothing to the client.
 func Message(h *hub.Hub) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, e webSocketEvent) (response, error) {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		auth := e.Context.Authorizer
 		caller := hub.Caller{
 			Connection: e.Context.ConnectionID, User: auth.User, Name: auth.Name, Expires: auth.expires(),
@@ -141,7 +141,7 @@ func (e sqsEvent) each(ctx context.Context, log *slog.Logger, do func(body []byt
 
 // Deliver does the jobs of the deliver queue.
 func Deliver(h *hub.Hub, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, e sqsEvent) (sqsResponse, error) {
+	return handler[sqsEvent, sqsResponse](func(ctx context.Context, e sqsEvent) (sqsResponse, error) {
 		return e.each(ctx, log, func(body []byte) error {
 			var j hub.Job
 			if err := json.Unmarshal(body, &j); err != nil {
@@ -154,7 +154,7 @@ func Deliver(h *hub.Hub, log *slog.Logger) lambda.Handler {
 
 // Sweep answers the schedule with what it found.
 func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context) (hub.Swept, error) {
+	return handler[json.RawMessage, hub.Swept](func(ctx context.Context, _ json.RawMessage) (hub.Swept, error) {
 		found, err := h.Sweep(ctx)
 		log.InfoContext(ctx, "swept", "connections", found.Connections, "gone", found.Gone,
 			"expired", found.Expired, "unfinished", found.Unfinished)
@@ -165,7 +165,7 @@ func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 // Emit does commands, however they come: as the payload of an invocation (one command, or a list), in messages of a
 // queue, or as the detail of an EventBridge event. Invocations get an answer for each command.
 func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
-	return lambda.NewHandler(func(ctx context.Context, payload json.RawMessage) (any, error) {
+	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
 		var trigger struct {
 			Records []sqsRecord     `json:"Records"`
 			Type    string          `json:"detail-type"`

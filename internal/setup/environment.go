@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 // environment reads variables and collects everything that is wrong with them, so that one start reports it all.
@@ -82,4 +85,37 @@ func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T
 		return zero
 	}
 	return got
+}
+
+// hubConfig reads what an owner can set of the rules.
+func (e *environment) hubConfig() hub.Config {
+	return hub.Config{
+		Kinds: parsed(e, "ROOM_KINDS", hub.ParseKinds),
+		Limits: hub.Limits{
+			Rate:   float64(e.number("RATE_LIMIT")),
+			Burst:  e.number("RATE_BURST"),
+			Rooms:  e.number("MAX_ROOMS"),
+			Inline: e.number("INLINE_LIMIT"),
+			Grace:  e.duration("PRESENCE_GRACE"),
+		},
+	}
+}
+
+// tokenConfig reads what an owner can set of the tokens, but for the secret.
+func (e *environment) tokenConfig() token.Config {
+	return token.Config{
+		JWKSURL:       e.text("JWKS_URL"),
+		Issuer:        e.text("JWT_ISSUER"),
+		Audience:      e.text("JWT_AUDIENCE"),
+		Algorithms:    e.list("JWT_ALGORITHMS"),
+		DefaultGrants: parsed(e, "DEFAULT_GRANTS", hub.ParseGrants),
+	}
+}
+
+// Local reads the same settings for a composition that is not on AWS, from wherever get finds a variable, and gives
+// the hub without its store, pusher and queue.
+func Local(get func(name string) string) (hub.Config, token.Config, error) {
+	e := &environment{get: get}
+	h, t := e.hubConfig(), e.tokenConfig()
+	return h, t, e.err()
 }

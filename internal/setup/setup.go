@@ -126,13 +126,7 @@ func Sweep(_ context.Context, s *Setup) (lambda.Handler, error) {
 
 // verifier reads who issues tokens. It also reports what was wrong with the environment before.
 func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
-	c := token.Config{
-		JWKSURL:       s.env.text("JWKS_URL"),
-		Issuer:        s.env.text("JWT_ISSUER"),
-		Audience:      s.env.text("JWT_AUDIENCE"),
-		Algorithms:    s.env.list("JWT_ALGORITHMS"),
-		DefaultGrants: parsed(s.env, "DEFAULT_GRANTS", hub.ParseGrants),
-	}
+	c := s.env.tokenConfig()
 	arn := s.env.text("JWT_SECRET_ARN")
 	if arn == "" && c.JWKSURL == "" {
 		s.env.fail("JWT_SECRET_ARN", "and JWKS_URL are not set: one must say how tokens are signed")
@@ -156,19 +150,11 @@ func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
 
 // hubConfig is a hub on the table alone.
 func (s *Setup) hubConfig() hub.Config {
+	c := s.env.hubConfig()
 	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
-	return hub.Config{
-		Store: dynamo.New(dynamodb.NewFromConfig(s.aws), table, dynamo.Options{}),
-		Kinds: parsed(s.env, "ROOM_KINDS", hub.ParseKinds),
-		Limits: hub.Limits{
-			Rate:   float64(s.env.number("RATE_LIMIT")),
-			Burst:  s.env.number("RATE_BURST"),
-			Rooms:  s.env.number("MAX_ROOMS"),
-			Inline: s.env.number("INLINE_LIMIT"),
-			Grace:  s.env.duration("PRESENCE_GRACE"),
-		},
-		Logger: s.log,
-	}
+	c.Store = dynamo.New(dynamodb.NewFromConfig(s.aws), table, dynamo.Options{})
+	c.Logger = s.log
+	return c
 }
 
 // deliveringConfig is a hub that can also push, and leave work for later.

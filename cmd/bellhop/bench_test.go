@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+// The benchmarks drive everything that bellhop dev runs, authorizer, store and log included, over real sockets on
+// loopback. The clients are as light as they can be, but share the machine: the figures are of both together.
+
+// rawClient is a socket that counts frames without looking into them.
+type rawClient struct {
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+func dialRaw(b *testing.B, s *running, user string) *rawClient {
+	b.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://")) //nolint:noctx // a benchmark
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "GET /dev HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bellhop.v1, bearer.%s\r\n\r\n",
+		s.token(token.Claims{User: user}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &rawClient{conn: conn, reader: bufio.NewReaderSize(conn, 4096)}
+	res, err := http.ReadResponse(c.reader, nil)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		b.Fatalf("handshake: %v %v", res, err)
+	}
+	_ = res.Body.Close()
+	return c
+}
+
+func (c *rawClient) send(b *testing.B, text string) {
+	if _, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))); err != nil {
+		b.Error(err)
+	}
+}
+
+// next reads one frame and reports whether it holds what.
+func (c *rawClient) next(what []byte) (bool, error) {
+	head, err := c.reader.Peek(2)
+	if err != nil {
+		return false, err
+	}
+	size, skip := int(head[1]), 2
+	switch size {
+	case 126:
+		if head, err = c.reader.Peek(4); err != nil {
+			return false, err
+		}
+		size, skip = int(binary.BigEndian.Uint16(head[2:])), 4
+	case 127:
+		if head, err = c.reader.Peek(10); err != nil {
+			return false, err
+		}
+		size, skip = int(binary.BigEndian.Uint64(head[2:])), 10
+	}
+	if size+skip > 4096 {
+		_, err = c.reader.Discard(size + skip)
+		return false, err
+	}
+	frame, err := c.reader.Peek(size + skip)
+	if err != nil {
+		return false, err
+	}
+	found := bytes.Contains(frame[skip:], what)
+	_, err = c.reader.Discard(size + skip)
+	return found, err
+}
+
+// until reads frames up to one that holds what.
+func (c *rawClient) until(b *testing.B, what string) {
+	for {
+		found, err := c.next([]byte(what))
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		if found {
+			return
+		}
+	}
+}
+
+func unlimited(c *serverConfig) {
+	c.Parameters["RateLimit"], c.Parameters["RateBurst"] = "10000000", "10000000"
+}
+
+// room opens n connections that are all in one channel, and gives a counter of the messages that they get.
+func room(b *testing.B, s *running, n int) (clients []*rawClient, got *atomic.Int64, wait func(total int64)) {
+	b.Helper()
+	got = &atomic.Int64{}
+	var want atomic.Int64
+	reached := make(chan struct{}, 1)
+	for i := range n {
+		c := dialRaw(b, s, fmt.Sprintf("user%d", i))
+		c.send(b, `{"action":"join","id":"j","room":"channel:1"}`)
+		c.until(b, `"reply":"j"`)
+		clients = append(clients, c)
+	}
+	for _, c := range clients {
+		go func() {
+			for {
+				found, err := c.next([]byte(`"message:new"`))
+				if err != nil {
+					return
+				}
+				if found && got.Add(1) == want.Load() {
+					reached <- struct{}{}
+				}
+			}
+		}()
+	}
+	return clients, got, func(total int64) {
+		want.Store(total)
+		if got.Load() < total {
+			<-reached
+		}
+	}
+}
+
+const message = `{"action":"publish","room":"channel:1","event":"message:new","data":{"content":"Good morning, everybody"}}`
+
+// BenchmarkBroadcast publishes into a room of 1,000 sockets, one message after another or several in flight.
+func BenchmarkBroadcast(b *testing.B) {
+	for _, inFlight := range []int{1, 16} {
+		b.Run(fmt.Sprintf("members=1000/inFlight=%d", inFlight), func(b *testing.B) {
+			const members = 1000
+			s := start(b, openBolt(b), unlimited)
+			clients, got, wait := room(b, s, members)
+			got.Store(0)
+			b.ResetTimer()
+			sent := 0
+			for sent < b.N {
+				for range min(inFlight, b.N-sent) {
+					clients[sent%members].send(b, message)
+					sent++
+				}
+				wait(int64(sent) * members)
+			}
+			b.ReportMetric(float64(got.Load())/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}
+
+// BenchmarkOpen opens connections, with authorizer and $connect, 50 at a time.
+func BenchmarkOpen(b *testing.B) {
+	s := start(b, openBolt(b), unlimited)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 50)
+	var failed atomic.Int64
+	for i := range b.N {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if c := dialRaw(b, s, fmt.Sprintf("user%d", i)); c == nil {
+				failed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "connections/s")
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse)/float64(b.N)/1024, "KiB/connection-both-ends")
+}
+
+// BenchmarkRoundTrip publishes and waits for the reply, on 100 connections at once, each in a room of its own.
+func BenchmarkRoundTrip(b *testing.B) {
+	const connections = 100
+	s := start(b, openBolt(b), unlimited)
+	var clients []*rawClient
+	for i := range connections {
+		c := dialRaw(b, s, fmt.Sprintf("user%d", i))
+		c.send(b, fmt.Sprintf(`{"action":"join","id":"j","room":"channel:%d"}`, i))
+		c.until(b, `"reply":"j"`)
+		clients = append(clients, c)
+	}
+	var next atomic.Int64
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				c.send(b, fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:%d","event":"message:new","data":1}`, n, i))
+				c.until(b, fmt.Sprintf(`"reply":"p%d"`, n))
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "roundtrips/s")
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/emitter"
+)
+
+// endpointFlag is where the development server is.
+type endpointFlag struct {
+	Endpoint string `default:"http://127.0.0.1:4000" help:"Where bellhop dev listens."`
+}
+
+type emitCommand struct {
+	Rooms     []string `name:"room" placeholder:"ROOM" sep:"none" help:"Room to send to, such as channel:42; may be repeated."`
+	Users     []string `name:"user" placeholder:"USER" sep:"none" help:"User to send to, on all devices; may be repeated."`
+	Event     string   `required:"" help:"Name of the event, such as message:new or notification:new."`
+	Data      string   `placeholder:"JSON" help:"What the event carries, such as '{\"content\":\"hi\"}'."`
+	ID        string   `name:"id" help:"Id of the event: sent again with the same id, it is not logged again. Default: random."`
+	From      string   `placeholder:"USER" help:"User that the event is from. Default: nobody."`
+	Ephemeral bool     `help:"Do not log it: who is not connected now never sees it."`
+	endpointFlag
+}
+
+// Help is what --help says beneath the usage.
+func (emitCommand) Help() string {
+	return `  bellhop emit --room channel:42 --event message:new --data '{"content":"hi"}'
+  bellhop emit --user ana --event notification:new --data '{"title":"Hello"}'
+
+It prints where the event was logged. On AWS, programs invoke the function or use the queue instead.`
+}
+
+// Run sends the event.
+func (c emitCommand) Run(ctx context.Context) error { return c.send(ctx, os.Stdout) }
+
+func (c emitCommand) send(ctx context.Context, w io.Writer) error {
+	if len(c.Rooms)+len(c.Users) == 0 {
+		return errors.New("say whom to send to: --room channel:42 or --user ana")
+	}
+	p := emitter.Publish{Rooms: c.Rooms, Users: c.Users, Event: c.Event, ID: c.ID, Ephemeral: c.Ephemeral}
+	if c.Data != "" {
+		if !json.Valid([]byte(c.Data)) {
+			return fmt.Errorf(`--data is not JSON: %s (strings need their quotes: '"hi"')`, c.Data)
+		}
+		p.Data = json.RawMessage(c.Data)
+	}
+	if c.From != "" {
+		p.From = &emitter.From{UserID: c.From}
+	}
+	e := emitter.New(emitter.HTTP(c.Endpoint, &http.Client{Timeout: 30 * time.Second}))
+	result, err := e.Publish(ctx, p)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(w)
+	for _, r := range result.Results {
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("print result: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/emulator"
+)
+
+// devLog is what a person watches while developing: a line for each thing that happens, coloured on a terminal.
+type devLog struct {
+	mu      sync.Mutex
+	w       io.Writer
+	quiet   bool
+	paint   bool
+	second  int64 // the second that lines are counted in
+	lines   int   // of events, in that second
+	skipped int
+}
+
+// linesASecond bounds the log: a busy server would do nothing else, and nobody could read it.
+const linesASecond = 100
+
+func newDevLog(w *os.File, quiet bool) *devLog {
+	info, err := w.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	return &devLog{w: w, quiet: quiet, paint: terminal}
+}
+
+// The colours, as SGR codes.
+const (
+	plain  = ""
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+func (l *devLog) colour(code, text string) string {
+	if !l.paint || code == plain {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (l *devLog) print(at time.Time, colour, sign, text string) {
+	line := l.colour(dim, at.Format("15:04:05.000")) + " " + l.colour(colour, sign) + " " + text + "\n"
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = io.WriteString(l.w, line)
+}
+
+func (l *devLog) welcome(address, data string) {
+	where := "in memory"
+	if data != "" {
+		where = "in " + data
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = fmt.Fprintf(l.w, `Bellhop is running. The store is %[2]s.
+
+  page       http://%[1]s/
+  WebSocket  ws://%[1]s/dev
+  console    http://%[1]s/_bellhop/
+
+Try:   bellhop emit --endpoint http://%[1]s --room channel:lobby --event message:new --data '{"content":"hi"}'
+Stop:  Ctrl-C
+
+`, address, where)
+}
+
+func (l *devLog) goodbye(data string) {
+	text := "stopped; everything is saved in " + data
+	if data == "" {
+		text = "stopped"
+	}
+	l.print(time.Now(), plain, "·", text)
+}
+
+// observe gives nil, which costs the emulator nothing, when nobody wants to see.
+func (l *devLog) observe() func(emulator.Event) {
+	if l.quiet {
+		return nil
+	}
+	return l.event
+}
+
+func (l *devLog) event(e emulator.Event) {
+	at := time.Now()
+	if !l.space(at) {
+		return
+	}
+	colour, sign, text := describe(e)
+	if text == "" {
+		return
+	}
+	if e.Err != nil {
+		colour, text = red, text+"  "+e.Err.Error()
+	}
+	if e.Duration > 0 {
+		text += "  " + l.colour(dim, e.Duration.Round(10*time.Microsecond).String())
+	}
+	l.print(at, colour, sign, text)
+}
+
+// space reports whether another line may be printed now, and says afterwards how many could not.
+func (l *devLog) space(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if second := now.Unix(); second != l.second {
+		if l.skipped > 0 {
+			_, _ = fmt.Fprintf(l.w, "%s … and %d more\n", l.colour(dim, now.Format("15:04:05.000")), l.skipped)
+		}
+		l.second, l.lines, l.skipped = second, 0, 0
+	}
+	if l.lines++; l.lines <= linesASecond {
+		return true
+	}
+	l.skipped++
+	return false
+}
+
+func describe(e emulator.Event) (colour, sign, text string) {
+	switch e.Kind {
+	case emulator.KindAuthorize:
+		if e.Status < http.StatusBadRequest {
+			return plain, "", ""
+		}
+		return yellow, "✗", fmt.Sprintf("refused %d %s", e.Status, e.Reason)
+	case emulator.KindConnect:
+		if e.Status == http.StatusSwitchingProtocols {
+			return green, "+", e.Connection + " connected"
+		}
+		return yellow, "✗", fmt.Sprintf("handshake %d %s", e.Status, e.Reason)
+	case emulator.KindDisconnect:
+		return dim, "-", fmt.Sprintf("%s disconnected %d %s", e.Connection, e.Status, e.Reason)
+	case emulator.KindMessage:
+		return cyan, "→", fmt.Sprintf("%s %-8s %s", e.Connection, e.Route, shorten(e.Data))
+	case emulator.KindPush:
+		if e.Status >= http.StatusBadRequest {
+			return yellow, "✗", fmt.Sprintf("%s push %d %s", e.Connection, e.Status, e.Reason)
+		}
+		return plain, "←", fmt.Sprintf("%s %s", e.Connection, shorten(e.Data))
+	case emulator.KindInvoke:
+		return cyan, "λ", fmt.Sprintf("%s %s", e.Function, shorten(e.Data))
+	case emulator.KindQueue:
+		return dim, "≡", fmt.Sprintf("%s to %s", e.Queue, e.Function)
+	case emulator.KindDead:
+		return red, "†", fmt.Sprintf("%s dead letter: %s", e.Queue, e.Reason)
+	case emulator.KindSchedule:
+		return dim, "◷", e.Function
+	}
+	return plain, "·", cmp.Or(e.Reason, string(e.Kind))
+}
+
+// shorten keeps tokens and long messages out of the log.
+func shorten(data []byte) string {
+	text := string(data)
+	if strings.Contains(text, `"token"`) {
+		return "(holds a token)"
+	}
+	const most = 160
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// handler is for what the functions log: problems, since observe shows the rest.
+func (l *devLog) handler() slog.Handler { return &devHandler{log: l} }
+
+type devHandler struct {
+	log   *devLog
+	attrs []slog.Attr
+}
+
+// Enabled is [slog.Handler].Enabled.
+func (h *devHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
+
+// Handle is [slog.Handler].Handle.
+func (h *devHandler) Handle(_ context.Context, r slog.Record) error {
+	colour := yellow
+	if r.Level >= slog.LevelError {
+		colour = red
+	}
+	text := r.Message
+	add := func(a slog.Attr) bool {
+		text += fmt.Sprintf("  %s=%v", a.Key, a.Value)
+		return true
+	}
+	for _, a := range h.attrs {
+		add(a)
+	}
+	r.Attrs(add)
+	h.log.print(r.Time, colour, "!", text)
+	return nil
+}
+
+// WithAttrs is [slog.Handler].WithAttrs.
+func (h *devHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &devHandler{log: h.log, attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+}
+
+// WithGroup is [slog.Handler].WithGroup. Groups are not shown.
+func (h *devHandler) WithGroup(string) slog.Handler { return h }

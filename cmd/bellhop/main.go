@@ -1,0 +1,68 @@
+// Bellhop is the command of the project: it runs everything on this machine, and talks to what runs there.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	exitFailed = 1 // it was tried and did not work
+	exitUsage  = 2 // the command line does not make sense
+)
+
+type cli struct {
+	Dev   devCommand   `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
+	Token tokenCommand `cmd:"" help:"Print a token that a client connects with."`
+	Emit  emitCommand  `cmd:"" help:"Send an event to a room or to users, as another program would."`
+	Tail  tailCommand  `cmd:"" help:"Join a room and print its events, one JSON object a line."`
+}
+
+const description = `Bellhop carries events to rooms: chat, typing, presence and notifications over WebSockets.
+
+Start with:  bellhop dev
+then open http://127.0.0.1:4000/ in two windows.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) int {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("bellhop"), kong.Description(description), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Vars{"secretVariable": secretVariable},
+	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bellhop:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bellhop: %v\nbellhop --help says what there is.\n", err)
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return 0
+		}
+		fmt.Fprintln(os.Stderr, "bellhop:", err)
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/token"
+	"github.com/bellhop-rt/bellhop/web/console"
+	"github.com/bellhop-rt/bellhop/web/demo"
+)
+
+// handler is everything that the server answers over HTTP: the emulator's paths, the page to try it at /, and what
+// developers look at under /_bellhop/.
+func (s *server) handler() http.Handler {
+	pages := http.NewServeMux()
+	pages.Handle("GET /", http.FileServerFS(demo.Files()))
+	pages.Handle("GET /_bellhop/", http.StripPrefix("/_bellhop", http.FileServerFS(console.Files())))
+	pages.HandleFunc("GET /_bellhop/stats", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, s.emulator.Stats())
+	})
+	pages.HandleFunc("GET /_bellhop/connections", s.serveConnections)
+	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
+	aws := s.emulator.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.emulator.Owns(r.URL.EscapedPath()) {
+			aws.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-cache")
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// connectionInfo is one open connection as developers see it.
+type connectionInfo struct {
+	ID           string    `json:"id"`
+	User         string    `json:"user"`
+	Name         string    `json:"name"`
+	Rooms        []string  `json:"rooms"`
+	ConnectedAt  time.Time `json:"connectedAt"`
+	LastActiveAt time.Time `json:"lastActiveAt"`
+	SourceIP     string    `json:"sourceIp"`
+	UserAgent    string    `json:"userAgent"`
+}
+
+func (s *server) serveConnections(w http.ResponseWriter, r *http.Request) {
+	list := []connectionInfo{}
+	for _, c := range s.emulator.Connections() {
+		info := connectionInfo{
+			ID: c.ID, ConnectedAt: c.ConnectedAt, LastActiveAt: c.LastActiveAt, Rooms: []string{},
+			SourceIP: c.Identity.SourceIP, UserAgent: c.Identity.UserAgent,
+		}
+		if row, err := s.hub.Store.Connection(r.Context(), c.ID); err == nil {
+			info.User, info.Name, info.Rooms = row.User, row.Name, slices.Sorted(maps.Keys(row.Rooms))
+		}
+		list = append(list, info)
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+// serveToken gives the page a token for any name. It is for this machine only: the server must listen on loopback, and
+// the request must be to a loopback name, so that no page of the web can ask by a name of its own that leads here.
+func (s *server) serveToken(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if !s.minting || !loopback(host) {
+		refuse(w, http.StatusForbidden, "this server mints no tokens; use bellhop token")
+		return
+	}
+	var ask struct {
+		User string `json:"user"`
+		Name string `json:"name"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, 4<<10)).Decode(&ask); err != nil {
+		refuse(w, http.StatusBadRequest, `send {"user":"ana","name":"Ana"}`)
+		return
+	}
+	claims := token.Claims{User: ask.User, Name: ask.Name, Grants: allGrants(), TTL: 12 * time.Hour}
+	signed, err := token.Sign(s.secret, claims)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"token": signed})
+}
+
+func refuse(w http.ResponseWriter, status int, sentence string) {
+	writeJSON(w, status, map[string]string{"error": sentence})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, fmt.Sprint(err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

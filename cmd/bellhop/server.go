@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/route"
+	"github.com/bellhop-rt/bellhop/internal/setup"
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+// serverConfig is what a server on this machine is made of.
+type serverConfig struct {
+	Store         hub.Store
+	Secret        []byte            // signs tokens; with JwksUrl among the parameters, tokens are verified by that too
+	Origins       []string          // of pages that may connect
+	Parameters    map[string]string // of template.yaml, over its defaults
+	IdleTimeout   time.Duration     // zero: API Gateway's
+	MaxConnection time.Duration     // zero: API Gateway's
+	Minting       bool              // anybody who reaches the page may have a token
+	Logger        *slog.Logger      // of the functions
+	Observe       func(emulator.Event)
+}
+
+// server is Bellhop on one machine: the functions of template.yaml, in one process, behind the emulator. It is the other
+// composition beside internal/setup, with the emulator in the place of API Gateway, Lambda and SQS.
+type server struct {
+	hub      *hub.Hub
+	emulator *emulator.Server
+	secret   []byte
+	minting  bool
+}
+
+func newServer(ctx context.Context, c serverConfig) (*server, error) {
+	// The laptop has no account whose quota the route throttles protect.
+	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000"}
+	for name, value := range c.Parameters {
+		parameters[name] = value
+	}
+	rules, tokens, err := setup.Local(func(name string) string { return parameters[parameterName(name)] })
+	if err != nil {
+		return nil, fmt.Errorf("--parameter: %w", err)
+	}
+	tokens.Secret = c.Secret
+	verifier, err := token.New(ctx, tokens)
+	if err != nil {
+		return nil, err
+	}
+	aws := &cloud{}
+	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
+	rules.Limits.Lifetime = c.MaxConnection
+	h := hub.New(rules)
+	aws.emulator, err = emulator.New(emulator.Config{
+		Template:   bellhop.Template,
+		Parameters: parameters,
+		Functions: map[string]emulator.Function{
+			"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
+			"connect":    route.Connect(h, c.Logger),
+			"disconnect": route.Disconnect(h, c.Logger),
+			"message":    route.Message(h),
+			"emit":       route.Emit(h, c.Logger),
+			"deliver":    route.Deliver(h, c.Logger),
+			"sweep":      route.Sweep(h, c.Logger),
+		},
+		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
+		Logger: c.Logger, Observe: c.Observe,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("template.yaml: %w", err)
+	}
+	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting}, nil
+}
+
+// parameterName is the template parameter that an environment variable comes from: RATE_LIMIT from RateLimit.
+func parameterName(variable string) string {
+	var name strings.Builder
+	for word := range strings.SplitSeq(variable, "_") {
+		name.WriteString(word[:1] + strings.ToLower(word[1:]))
+	}
+	return name.String()
+}
+
+// start begins the clocks, after every connection that the store remembers is departed: their sockets ended with the
+// process that held them.
+func (s *server) start(ctx context.Context) error {
+	s.emulator.Start()
+	const page = 1000
+	for partition := range hub.Partitions {
+		for after := ""; ; {
+			rows, err := s.hub.Store.Walk(ctx, partition, after, page)
+			if err != nil {
+				return fmt.Errorf("read connections: %w", err)
+			}
+			for _, c := range rows {
+				if err := s.hub.Depart(ctx, c.ID); err != nil {
+					return err
+				}
+				after = c.ID
+			}
+			if len(rows) < page {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// stop closes every connection, runs what their functions do then, and does the jobs that wait in the queue at once:
+// the end of everybody's presence, mostly.
+func (s *server) stop(ctx context.Context) error {
+	err := s.emulator.Close(ctx)
+	for _, m := range s.emulator.Waiting(deliverQueue) {
+		var job hub.Job
+		if decodeErr := json.Unmarshal([]byte(m.Body), &job); decodeErr != nil {
+			return errors.Join(err, fmt.Errorf("decode job: %w", decodeErr))
+		}
+		err = errors.Join(err, s.hub.Work(ctx, job))
+	}
+	return err
+}
+
+// cloud is what the hub needs of AWS, by the emulator.
+type cloud struct {
+	emulator *emulator.Server
+}
+
+var (
+	_ hub.Pusher = (*cloud)(nil)
+	_ hub.Queue  = (*cloud)(nil)
+)
+
+// Push is [hub.Pusher].Push.
+func (c *cloud) Push(ctx context.Context, connection string, frame []byte) error {
+	return asHub(c.emulator.Post(ctx, connection, frame))
+}
+
+// Close is [hub.Pusher].Close.
+func (c *cloud) Close(ctx context.Context, connection string) error {
+	return asHub(c.emulator.Disconnect(ctx, connection))
+}
+
+// Alive is [hub.Pusher].Alive.
+func (c *cloud) Alive(_ context.Context, connection string) (bool, error) {
+	_, err := c.emulator.Connection(connection)
+	err = asHub(err)
+	if errors.Is(err, hub.ErrGone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// asHub says an error of the management API in the hub's words.
+func asHub(err error) error {
+	e, ok := errors.AsType[*emulator.APIError](err)
+	if !ok {
+		return err
+	}
+	switch e.Status {
+	case http.StatusGone, http.StatusBadRequest:
+		return hub.ErrGone
+	case http.StatusTooManyRequests:
+		return hub.ErrThrottled
+	case http.StatusRequestEntityTooLarge:
+		return hub.ErrTooLarge
+	}
+	return err
+}
+
+// deliverQueue is the logical id of the queue in template.yaml.
+const deliverQueue = "DeliverQueue"
+
+// Enqueue is [hub.Queue].Enqueue.
+func (c *cloud) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
+	body, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("encode job: %w", err)
+	}
+	return c.emulator.Send(ctx, deliverQueue, string(body), delay)
+}

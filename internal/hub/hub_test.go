@@ -1,0 +1,838 @@
+package hub_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/bellhop-rt/bellhop/internal/bolt"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// network is a Pusher that remembers what each connection got, and fails as it is told.
+type network struct {
+	mu     sync.Mutex
+	frames map[string][][]byte
+	fail   func(connection string) error // nil: never
+	closed []string
+	tries  map[string]int
+}
+
+func (n *network) Push(_ context.Context, connection string, frame []byte) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tries[connection]++
+	if n.fail != nil {
+		if err := n.fail(connection); err != nil {
+			return err
+		}
+	}
+	n.frames[connection] = append(n.frames[connection], frame)
+	return nil
+}
+
+func (n *network) Close(_ context.Context, connection string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = append(n.closed, connection)
+	return nil
+}
+
+func (n *network) Alive(_ context.Context, connection string) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fail == nil || n.fail(connection) == nil, nil
+}
+
+func (n *network) failing(fail func(connection string) error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fail = fail
+}
+
+// events gives the names of the events that a connection got.
+func (n *network) events(connection string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var names []string
+	for _, f := range n.frames[connection] {
+		var e protocol.Event
+		if json.Unmarshal(f, &e) == nil && e.Event != "" {
+			names = append(names, e.Event)
+		}
+	}
+	return names
+}
+
+// later is a Queue that runs its jobs when it is told.
+type later struct {
+	mu   sync.Mutex
+	jobs []delayed
+}
+
+type delayed struct {
+	job   hub.Job
+	delay time.Duration
+}
+
+func (q *later) Enqueue(_ context.Context, job hub.Job, delay time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = append(q.jobs, delayed{job, delay})
+	return nil
+}
+
+func (q *later) take() []delayed {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := q.jobs
+	q.jobs = nil
+	return jobs
+}
+
+// world is a hub on the embedded store, with a clock that stands still.
+type world struct {
+	*hub.Hub
+	tb    testing.TB
+	net   *network
+	queue *later
+	mu    sync.Mutex
+	at    time.Time
+	count int
+}
+
+func newWorld(tb testing.TB, change ...func(*hub.Config)) *world {
+	tb.Helper()
+	w := &world{
+		tb: tb, at: time.UnixMilli(1_732_341_000_000), queue: &later{},
+		net: &network{frames: map[string][][]byte{}, tries: map[string]int{}},
+	}
+	store, err := bolt.Open("", bolt.Options{Now: w.now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = store.Close() })
+	c := hub.Config{
+		Store: store, Pusher: w.net, Queue: w.queue, Now: w.now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Sleep: func(context.Context, time.Duration) {}, Limits: hub.Limits{Rate: 1000, Burst: 1000},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	w.Hub = hub.New(c)
+	return w
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = w.at.Add(d)
+}
+
+// work runs jobs, and the jobs that they make, until there are none.
+func (w *world) work() (n int) {
+	w.tb.Helper()
+	for jobs := w.queue.take(); len(jobs) > 0; jobs = w.queue.take() {
+		for _, j := range jobs {
+			n++
+			w.pass(j.delay)
+			if err := w.Work(w.tb.Context(), j.job); err != nil {
+				w.tb.Fatal(err)
+			}
+		}
+	}
+	return n
+}
+
+func everything() hub.Grants {
+	return hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish, hub.GrantModerate}}
+}
+
+// open connects a user and gives the caller.
+func (w *world) open(user string) hub.Caller {
+	w.tb.Helper()
+	w.count++
+	c := hub.Caller{Connection: fmt.Sprintf("%s-%d", user, w.count), User: user, Expires: w.now().Add(time.Hour)}
+	who := hub.Identity{User: user, Grants: everything(), Expires: c.Expires}
+	if err := w.Connect(w.tb.Context(), c.Connection, who, protocol.Name); err != nil {
+		w.tb.Fatal(err)
+	}
+	return c
+}
+
+type reply struct {
+	OK    bool
+	Data  json.RawMessage
+	Error struct{ Code protocol.Code }
+}
+
+func (w *world) ask(c hub.Caller, frame string) reply {
+	w.tb.Helper()
+	frame = strings.Replace(frame, "{", `{"id":"`+fmt.Sprint(w.count)+"-"+fmt.Sprint(len(frame))+`",`, 1)
+	var r reply
+	if err := json.Unmarshal(w.Receive(w.tb.Context(), c, []byte(frame)), &r); err != nil {
+		w.tb.Fatalf("%s: %v", frame, err)
+	}
+	return r
+}
+
+func (w *world) must(c hub.Caller, frame string) json.RawMessage {
+	w.tb.Helper()
+	r := w.ask(c, frame)
+	if !r.OK {
+		w.tb.Fatalf("%s: %s", frame, r.Error.Code)
+	}
+	return r.Data
+}
+
+func (w *world) publish(c hub.Caller, room, id string) protocol.PublishResult {
+	w.tb.Helper()
+	var got struct {
+		OK   bool
+		Data protocol.PublishResult
+	}
+	frame := fmt.Sprintf(`{"action":"publish","id":%q,"room":%q,"event":"message:new","data":1}`, id, room)
+	out := w.Receive(w.tb.Context(), c, []byte(frame))
+	if err := json.Unmarshal(out, &got); err != nil || !got.OK {
+		w.tb.Fatalf("publish: %s %v", out, err)
+	}
+	return got.Data
+}
+
+func count(list []string, what string) (n int) {
+	for _, s := range list {
+		if s == what {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPresence(t *testing.T) {
+	join := `{"action":"join","room":"community:1"}`
+	t.Run("a second device is no second arrival, and its going no departure", func(t *testing.T) {
+		w := newWorld(t)
+		bob, laptop, phone := w.open("bob"), w.open("ana"), w.open("ana")
+		for _, c := range []hub.Caller{bob, laptop, phone} {
+			w.must(c, join)
+		}
+		if err := w.Depart(t.Context(), laptop.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.work()
+		if got, want := w.net.events(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
+			t.Errorf("bob saw %v, want %v", got, want)
+		}
+		if err := w.Depart(t.Context(), phone.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.work()
+		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+			t.Errorf("bob saw %d departures, want 1", n)
+		}
+	})
+	t.Run("who is back within the grace was never away", func(t *testing.T) {
+		w := newWorld(t)
+		bob, ana := w.open("bob"), w.open("ana")
+		w.must(bob, join)
+		w.must(ana, join)
+		if err := w.Depart(t.Context(), ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(5 * time.Second)
+		w.must(w.open("ana"), join)
+		w.work()
+		if got, want := w.net.events(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
+			t.Errorf("bob saw %v, want %v", got, want)
+		}
+	})
+	t.Run("a departure that is run twice tells once", func(t *testing.T) {
+		w := newWorld(t)
+		bob, ana := w.open("bob"), w.open("ana")
+		w.must(bob, join)
+		w.must(ana, join)
+		for range 2 {
+			if err := w.Depart(t.Context(), ana.Connection); err != nil {
+				t.Fatal(err)
+			}
+		}
+		jobs := w.queue.take()
+		w.pass(10 * time.Second)
+		for _, j := range append(jobs, jobs...) {
+			if err := w.Work(t.Context(), j.job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+			t.Errorf("bob saw %d departures, want 1", n)
+		}
+	})
+	t.Run("the status one has already is no change", func(t *testing.T) {
+		w := newWorld(t)
+		ana := w.open("ana")
+		w.must(ana, join)
+		for _, status := range []string{"away", "away", "busy"} {
+			w.must(ana, `{"action":"presence","status":"`+status+`"}`)
+		}
+		if n := count(w.net.events(ana.Connection), "presence:changed"); n != 2 {
+			t.Errorf("got %d changes, want 2", n)
+		}
+	})
+}
+
+func TestDelivery(t *testing.T) {
+	t.Run("a large room is served by pages, each member once", func(t *testing.T) {
+		const members = 700
+		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page = 50, 100 })
+		all := make([]hub.Caller, members)
+		for i := range all {
+			all[i] = w.open(fmt.Sprintf("user%d", i))
+			w.must(all[i], `{"action":"join","room":"channel:1"}`)
+		}
+		w.publish(all[0], "channel:1", "m1")
+		jobs := w.work()
+		if jobs != 7 { // 50 inline, then 650 by 100
+			t.Errorf("got %d jobs, want 7", jobs)
+		}
+		for _, c := range all {
+			if n := count(w.net.events(c.Connection), "message:new"); n != 1 {
+				t.Fatalf("%s got it %d times", c.Connection, n)
+			}
+		}
+	})
+	t.Run("a full shard makes the room grow, and nobody is lost", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page, c.Limits.Shard = 10, 10, 40 })
+		var all []hub.Caller
+		for i := range 100 {
+			c := w.open(fmt.Sprintf("user%d", i))
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.publish(c, "channel:1", fmt.Sprint("m", i))
+			w.work()
+			all = append(all, c)
+		}
+		if n, err := w.Store.Shards(t.Context(), "channel:1"); err != nil || n < 2 {
+			t.Errorf("got %d shards, %v", n, err)
+		}
+		for i, c := range all {
+			if got, want := count(w.net.events(c.Connection), "message:new"), len(all)-i; got != want {
+				t.Errorf("%s got %d messages, want %d", c.Connection, got, want)
+			}
+		}
+	})
+	t.Run("a gone connection is forgotten, its room is not, and the sender is told that all is well", func(t *testing.T) {
+		w := newWorld(t)
+		ana, bob := w.open("ana"), w.open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		w.pass(time.Minute)
+		w.net.failing(func(c string) error {
+			if c == bob.Connection {
+				return hub.ErrGone
+			}
+			return nil
+		})
+		w.publish(ana, "channel:1", "m1")
+		if _, err := w.Store.Connection(t.Context(), bob.Connection); !errors.Is(err, hub.ErrNotFound) {
+			t.Errorf("bob's row: %v", err)
+		}
+		w.publish(ana, "channel:1", "m2")
+		if n := w.net.tries[bob.Connection]; n != 1 {
+			t.Errorf("bob was pushed to %d times, want 1", n)
+		}
+		if n := count(w.net.events(ana.Connection), "message:new"); n != 2 {
+			t.Errorf("ana got %d messages, want 2", n)
+		}
+	})
+	t.Run("a connection that is only just opening survives its first 410", func(t *testing.T) {
+		w := newWorld(t)
+		ana, bob := w.open("ana"), w.open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		w.net.failing(func(string) error { return hub.ErrGone })
+		w.publish(ana, "channel:1", "m1")
+		w.net.failing(nil)
+		w.publish(ana, "channel:1", "m2")
+		if n := count(w.net.events(bob.Connection), "message:new"); n != 1 {
+			t.Errorf("bob got %d messages, want 1", n)
+		}
+	})
+	t.Run("who is throttled gets a logged event later, and an ephemeral one never", func(t *testing.T) {
+		w := newWorld(t)
+		ana, bob := w.open("ana"), w.open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		w.net.failing(func(c string) error {
+			if c == bob.Connection {
+				return hub.ErrThrottled
+			}
+			return nil
+		})
+		w.Receive(t.Context(), ana, []byte(`{"action":"typing:start","channelId":"1"}`))
+		w.publish(ana, "channel:1", "m1")
+		w.net.failing(nil)
+		if jobs := w.work(); jobs != 1 {
+			t.Errorf("got %d jobs, want 1", jobs)
+		}
+		if got, want := w.net.events(bob.Connection), []string{"message:new"}; !slices.Equal(got, want) {
+			t.Errorf("bob got %v, want %v", got, want)
+		}
+	})
+	t.Run("what never gets through ends as a dead letter", func(t *testing.T) {
+		w := newWorld(t)
+		ana := w.open("ana")
+		w.must(ana, `{"action":"join","room":"channel:1"}`)
+		w.net.failing(func(string) error { return errors.New("a broken cable") })
+		w.publish(ana, "channel:1", "m1")
+		for try := range 6 {
+			jobs := w.queue.take()
+			if len(jobs) != 1 {
+				t.Fatalf("try %d: got %d jobs", try, len(jobs))
+			}
+			err := w.Work(t.Context(), jobs[0].job)
+			if err != nil {
+				if try < 4 {
+					t.Errorf("gave up at try %d", try)
+				}
+				return
+			}
+		}
+		t.Error("it is tried for ever")
+	})
+}
+
+// crash is a store that fails before or after its nth call, as a function does that is cut off there.
+type crash struct {
+	hub.Store
+	mu    sync.Mutex
+	left  int
+	after bool
+}
+
+var errCrash = errors.New("the function was cut off")
+
+func (c *crash) call(do func() error) error {
+	c.mu.Lock()
+	c.left--
+	now, after := c.left == 0, c.after
+	dead := c.left < 0
+	c.mu.Unlock()
+	if dead || now && !after {
+		return errCrash
+	}
+	if err := do(); err != nil || !now {
+		return err
+	}
+	return errCrash
+}
+
+func (c *crash) Touch(ctx context.Context, id string, t hub.Touch) (row hub.Connection, err error) {
+	err = c.call(func() (err error) { row, err = c.Store.Touch(ctx, id, t); return err })
+	return row, err
+}
+
+func (c *crash) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, is bool, err error) {
+	err = c.call(func() (err error) { entry, is, err = c.Store.Append(ctx, room, e, keep); return err })
+	return entry, is, err
+}
+
+func (c *crash) Members(ctx context.Context, room string, shard int, after string, limit int) (page hub.MemberPage, err error) {
+	err = c.call(func() (err error) { page, err = c.Store.Members(ctx, room, shard, after, limit); return err })
+	return page, err
+}
+
+func (c *crash) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (row hub.Connection, err error) {
+	err = c.call(func() (err error) { row, err = c.Store.Enter(ctx, id, room, shard, t); return err })
+	return row, err
+}
+
+func (c *crash) AddMember(ctx context.Context, room string, m hub.Member) error {
+	return c.call(func() error { return c.Store.AddMember(ctx, room, m) })
+}
+
+func (c *crash) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+	return c.call(func() error { return c.Store.RemoveMember(ctx, room, shard, connection) })
+}
+
+func (c *crash) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (here hub.Here, err error) {
+	err = c.call(func() (err error) {
+		here, err = c.Store.Arrive(ctx, room, user, name, connection, now, ttl)
+		return err
+	})
+	return here, err
+}
+
+func (c *crash) Depart(ctx context.Context, room, user, connection string, now time.Time) (here hub.Here, err error) {
+	err = c.call(func() (err error) { here, err = c.Store.Depart(ctx, room, user, connection, now); return err })
+	return here, err
+}
+
+func (c *crash) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
+	return c.call(func() error { return c.Store.Announced(ctx, room, user, since, version) })
+}
+
+func (c *crash) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (here hub.Here, err error) {
+	err = c.call(func() (err error) { here, err = c.Store.BeginEnd(ctx, room, user, since, left); return err })
+	return here, err
+}
+
+func (c *crash) End(ctx context.Context, room, user string, since time.Time) error {
+	return c.call(func() error { return c.Store.End(ctx, room, user, since) })
+}
+
+func (c *crash) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
+	err = c.call(func() (err error) { row, err = c.Store.BeginClose(ctx, id); return err })
+	return row, err
+}
+
+func (c *crash) Forget(ctx context.Context, id string) error {
+	return c.call(func() error { return c.Store.Forget(ctx, id) })
+}
+
+// TestCrashes cuts a user's whole visit off at every call of the store, before and after it, lets the client retry and
+// the sweep run, and looks at what others saw in the end.
+func TestCrashes(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at := 1; at <= 25; at++ {
+			t.Run(fmt.Sprintf("after %v call %d", after, at), func(t *testing.T) {
+				w := newWorld(t)
+				bob, ana := w.open("bob"), w.open("ana")
+				w.must(bob, `{"action":"join","room":"community:1"}`)
+				broken := w.Config
+				broken.Store = &crash{Store: w.Store, left: at, after: after}
+				visit := func(h *hub.Hub) {
+					for _, frame := range []string{
+						`{"action":"join","id":"1","room":"community:1"}`,
+						`{"action":"publish","id":"m1","room":"community:1","event":"message:new","data":1}`,
+					} {
+						h.Receive(t.Context(), ana, []byte(frame))
+					}
+				}
+				leave := func(h *hub.Hub) {
+					_ = h.Depart(t.Context(), ana.Connection)
+					jobs := w.queue.take()
+					w.pass(11 * time.Second)
+					for _, j := range jobs {
+						if h.Work(t.Context(), j.job) != nil {
+							_ = w.queue.Enqueue(t.Context(), j.job, 0) // as SQS does
+						}
+					}
+				}
+				h := hub.New(broken)
+				visit(h)
+				visit(w.Hub) // the client tries again
+				leave(h)
+				w.net.failing(func(c string) error {
+					if c == ana.Connection {
+						return hub.ErrGone
+					}
+					return nil
+				})
+				w.pass(20 * time.Minute) // within the connections' hour
+				if _, err := w.Sweep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.work()
+				saw := w.net.events(bob.Connection)
+				seqs := map[int64]string{}
+				for _, f := range w.net.frames[bob.Connection] {
+					var e protocol.Event
+					if json.Unmarshal(f, &e) == nil && e.Seq > 0 {
+						seqs[e.Seq] = e.Event + e.From.UserID
+					}
+				}
+				for _, want := range []string{"message:newana", "user:onlineana", "user:offlineana"} {
+					n := 0
+					for _, got := range seqs {
+						if got == want {
+							n++
+						}
+					}
+					if n != 1 {
+						t.Errorf("bob saw %s %d times, of %v", want, n, saw)
+					}
+				}
+				here, err := w.Store.Present(t.Context(), "community:1", "", 10)
+				if err != nil || len(here) != 1 || here[0].User != "bob" {
+					t.Errorf("present: %+v, %v", here, err)
+				}
+				page, err := w.Store.Members(t.Context(), "community:1", 0, "", 10)
+				if err != nil || len(page.Members) != 1 {
+					t.Errorf("members: %+v, %v", page, err)
+				}
+				if _, err := w.Store.Connection(t.Context(), ana.Connection); !errors.Is(err, hub.ErrNotFound) {
+					t.Errorf("ana's connection is still known: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestJoinRacesDepart departs a connection while it joins: no membership may be left behind.
+func TestJoinRacesDepart(t *testing.T) {
+	for i := range 200 {
+		w := newWorld(t)
+		ana := w.open("ana")
+		var wg sync.WaitGroup
+		wg.Go(func() { w.Receive(t.Context(), ana, []byte(`{"action":"join","id":"1","room":"community:1"}`)) })
+		wg.Go(func() {
+			if err := w.Depart(t.Context(), ana.Connection); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		w.work()
+		page, err := w.Store.Members(t.Context(), "community:1", 0, "", 10)
+		if err != nil || len(page.Members) != 0 {
+			t.Fatalf("round %d: members %+v, %v", i, page, err)
+		}
+		if here, err := w.Store.Present(t.Context(), "community:1", "", 10); err != nil || len(here) != 0 {
+			t.Fatalf("round %d: present %+v, %v", i, here, err)
+		}
+	}
+}
+
+func TestResume(t *testing.T) {
+	since := func(w *world, c hub.Caller, p protocol.Position) protocol.JoinResult {
+		w.tb.Helper()
+		var got protocol.JoinResult
+		data := w.must(c, fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, p.Epoch, p.Seq))
+		if err := json.Unmarshal(data, &got); err != nil {
+			w.tb.Fatal(err)
+		}
+		return got
+	}
+	begin := func(t *testing.T) (*world, hub.Caller, protocol.Position) {
+		t.Helper()
+		w := newWorld(t)
+		ana := w.open("ana")
+		w.must(ana, `{"action":"join","room":"channel:1"}`)
+		first := w.publish(ana, "channel:1", "m1")
+		return w, ana, protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
+	}
+	t.Run("a long absence comes in pages without a gap", func(t *testing.T) {
+		w, ana, at := begin(t)
+		data, err := json.Marshal(strings.Repeat("x", 10_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 30 {
+			frame := fmt.Sprintf(`{"action":"publish","id":"l%d","room":"channel:1","event":"message:new","data":%s}`, i, data)
+			w.Receive(t.Context(), ana, []byte(frame))
+			w.pass(10 * time.Millisecond)
+		}
+		pages := 0
+		for more := true; more; pages++ {
+			got := since(w, ana, at)
+			if !got.Recovered {
+				t.Fatalf("page %d is not recovered", pages)
+			}
+			for _, e := range got.Events {
+				if e.Seq != at.Seq+1 {
+					t.Fatalf("after %d comes %d", at.Seq, e.Seq)
+				}
+				at.Seq = e.Seq
+			}
+			at, more = protocol.Position{Epoch: got.Epoch, Seq: got.Seq}, got.More
+		}
+		if at.Seq != 31 || pages < 4 {
+			t.Errorf("got to %d in %d pages", at.Seq, pages)
+		}
+	})
+	t.Run("a log that no longer reaches back says so", func(t *testing.T) {
+		w, ana, at := begin(t)
+		w.publish(ana, "channel:1", "m2")
+		w.pass(25 * time.Hour)
+		bob := w.open("bob")
+		w.must(bob, `{"action":"join","room":"channel:1"}`)
+		w.publish(bob, "channel:1", "m3")
+		w.pass(10 * time.Second)
+		if got := since(w, bob, at); got.Recovered || len(got.Events) != 0 || got.Seq != 3 {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("a room that was closed has another epoch", func(t *testing.T) {
+		w, ana, at := begin(t)
+		if a := w.Emit(t.Context(), hub.Command{Command: "close", Room: "channel:1"}); !a.OK {
+			t.Fatal(a.Error)
+		}
+		got := since(w, ana, at)
+		if got.Recovered || got.Epoch == at.Epoch {
+			t.Errorf("got %+v", got)
+		}
+		if h := w.must(ana, `{"action":"history","room":"channel:1"}`); !bytes.Contains(h, []byte(`"events":[]`)) {
+			t.Errorf("history: %s", h)
+		}
+	})
+	t.Run("a position ahead of the log is not believed", func(t *testing.T) {
+		w, ana, at := begin(t)
+		if got := since(w, ana, protocol.Position{Epoch: at.Epoch, Seq: 99}); got.Recovered || got.Seq != 1 {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("a young hole stops the reply, an old one does not", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Store = holed{c.Store, 3} })
+		ana := w.open("ana")
+		w.must(ana, `{"action":"join","room":"channel:1"}`)
+		first := w.publish(ana, "channel:1", "m1")
+		at := protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
+		for i := range 4 {
+			w.publish(ana, "channel:1", fmt.Sprint("n", i))
+		}
+		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 1 {
+			t.Errorf("young: got %+v", got)
+		}
+		var fresh protocol.JoinResult
+		if err := json.Unmarshal(w.must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 {
+			t.Errorf("young, without a position: got %+v %v", fresh, err)
+		}
+		w.pass(6 * time.Second)
+		if got := since(w, ana, at); !got.Recovered || got.Seq != 5 || len(got.Events) != 3 {
+			t.Errorf("old: got %+v", got)
+		}
+	})
+}
+
+// holed is a store whose log lacks one seq, as after a crash between counting and writing.
+type holed struct {
+	hub.Store
+	missing int64
+}
+
+func (h holed) without(list []hub.Entry, err error) ([]hub.Entry, error) {
+	return slices.DeleteFunc(list, func(e hub.Entry) bool { return e.Seq == h.missing }), err
+}
+
+func (h holed) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
+	return h.without(h.Store.From(ctx, room, first, limit))
+}
+
+func (h holed) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
+	return h.without(h.Store.Before(ctx, room, before, limit))
+}
+
+func TestSweep(t *testing.T) {
+	w := newWorld(t)
+	bob, ana, eve := w.open("bob"), w.open("ana"), w.open("eve")
+	for _, c := range []hub.Caller{bob, ana, eve} {
+		w.must(c, `{"action":"join","room":"community:1"}`)
+	}
+	w.pass(30 * time.Minute)
+	w.net.failing(func(c string) error {
+		if c == ana.Connection {
+			return hub.ErrGone
+		}
+		return nil
+	})
+	got, err := w.Sweep(t.Context())
+	if err != nil || got.Connections != 3 || got.Gone != 1 || got.Expired != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	w.work()
+	if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+		t.Errorf("bob saw %d departures, want 1", n)
+	}
+	w.pass(31 * time.Minute) // the tokens are over
+	got, err = w.Sweep(t.Context())
+	if err != nil || got.Expired != 2 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if n := count(w.net.events(bob.Connection), "session:ending"); n != 1 || !slices.Contains(w.net.closed, bob.Connection) {
+		t.Errorf("bob was told %d times, closed are %v", n, w.net.closed)
+	}
+	if got, err = w.Sweep(t.Context()); err != nil || got.Connections != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits = hub.Limits{} })
+	ana := w.open("ana")
+	w.must(ana, `{"action":"join","room":"channel:1"}`)
+	ok := 0
+	for range 50 {
+		if w.ask(ana, `{"action":"history","room":"channel:1"}`).OK {
+			ok++
+		}
+	}
+	if ok != 19 { // and the join
+		t.Errorf("%d of a burst of 20 came through", ok+1)
+	}
+	w.pass(time.Second)
+	for ok = 0; w.ask(ana, `{"action":"history","room":"channel:1"}`).OK; {
+		ok++
+	}
+	if ok != 10 {
+		t.Errorf("%d came through after a second, want 10", ok)
+	}
+	other := hub.New(w.Config) // another process, which has not seen the burst
+	out := other.Receive(t.Context(), ana, []byte(`{"action":"history","id":"x","room":"channel:1"}`))
+	if !bytes.Contains(out, []byte(`"rate_limited"`)) || !bytes.Contains(out, []byte(`"retryAfterMs"`)) {
+		t.Errorf("another process says %s", out)
+	}
+}
+
+func TestGrants(t *testing.T) {
+	g, err := hub.ParseGrants([]byte(`{"channel:*":["join","publish"],"channel:42":["moderate"],"community:7":["join"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		room, what string
+		want       bool
+	}{
+		{"channel:1", "join", true},
+		{"channel:1", "moderate", false},
+		{"channel:42", "moderate", true},
+		{"channel:42", "publish", true},
+		{"channel:421", "moderate", false},
+		{"community:7", "join", true},
+		{"community:70", "join", false},
+		{"user:ana", "join", false},
+	} {
+		if got := g.Allow(c.room, c.what); got != c.want {
+			t.Errorf("%s in %s: %v", c.what, c.room, got)
+		}
+	}
+	for _, text := range []string{`[]`, `{"a*b":["join"]}`, `{"channel:*":["fly"]}`, `{"channel:*":"join"}`, `nonsense`} {
+		if _, err := hub.ParseGrants([]byte(text)); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	if _, err := hub.ParseKinds([]byte(`{"user":{"owner":true,"keep":"720h"},"team":{"presence":true,"keep":"2h"}}`)); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{
+		`{}`, `nonsense`, `{"user":{"owner":true,"keep":"soon"}}`, `{"user":{"owner":true,"keep":"1s"}}`, `{"user":{"keep":"1h"}}`,
+		`{"user":{"owner":true,"keep":"1h"},"Team":{"keep":"1h"}}`, `{"user":{"owner":true,"keep":"1h","colour":"red"}}`,
+	} {
+		if _, err := hub.ParseKinds([]byte(text)); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
+}
