@@ -52,13 +52,14 @@ type PublishResult struct {
 // Result is what became of one target: a place in a room's log, or an error. Ephemeral events and connections have no
 // place.
 type Result struct {
-	Room       string `json:"room"`       // "" for a connection
-	Connection string `json:"connection"` // "" for a room
-	Epoch      string `json:"epoch"`      // identifies the room's log
-	Seq        int64  `json:"seq"`        // position in the log
-	ID         string `json:"id"`
-	TS         int64  `json:"ts"`    // Unix time in milliseconds
-	Error      *Error `json:"error"` // nil: it was delivered, or will be
+	Room       string `json:"room,omitempty"`       // "" for a connection
+	Connection string `json:"connection,omitempty"` // "" for a room
+	Epoch      string `json:"epoch,omitempty"`      // identifies the room's log
+	Seq        int64  `json:"seq,omitempty"`        // position in the log
+	ID         string `json:"id,omitempty"`
+	TS         int64  `json:"ts,omitempty"`    // Unix time in milliseconds
+	Gone       bool   `json:"gone,omitempty"`  // the connection is closed
+	Error      *Error `json:"error,omitempty"` // nil: it was delivered, or will be
 }
 
 // Publish sends an event. When some target failed, the error is the first failure, an [*Error], and the result says what

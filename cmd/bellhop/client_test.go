@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +32,7 @@ func start(tb testing.TB, store hub.Store, change ...func(*serverConfig)) *runni
 	tb.Helper()
 	c := serverConfig{
 		Store: store, Secret: []byte(token.DevelopmentSecret), Origins: []string{"http://localhost:*"}, Minting: true,
-		Logger:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:     slog.New(slog.DiscardHandler),
 		Parameters: map[string]string{"PresenceGrace": "300ms", "RateLimit": "1000", "RateBurst": "1000"},
 	}
 	for _, f := range change {

@@ -73,7 +73,7 @@ func openDynamo(tb testing.TB) hub.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	client := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
+	client := dynamo.NewClient(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
 	table := "e2e-" + rand.Text()
 	if err := dynamo.CreateTable(tb.Context(), client, table); err != nil {
 		tb.Fatal(err)
@@ -103,9 +103,9 @@ func TestEveryEvent(t *testing.T) {
 	checks := map[string]func(t *testing.T, s *scene) map[string]any{
 		protocol.MessageNew: func(t *testing.T, s *scene) map[string]any {
 			inChannel(s)
-			reply := s.ana.must(map[string]any{"action": "message:send", "channelId": "42", "content": "hi", "id": "m1"})
+			reply := s.ana.must(map[string]any{"action": "message:send", "channelId": "42", "content": "hi", "id": "new1"})
 			e := s.bob.event("message:new", "channel:42")
-			if e["id"] != "m1" || e["seq"] != reply["seq"] || object(e, "data")["content"] != "hi" {
+			if e["id"] != "new1" || e["seq"] != reply["seq"] || object(e, "data")["content"] != "hi" {
 				t.Errorf("got %v, replied %v", e, reply)
 			}
 			return e

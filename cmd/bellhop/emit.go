@@ -56,8 +56,11 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 	}
 	e := emitter.New(emitter.HTTP(c.Endpoint, &http.Client{Timeout: 30 * time.Second}))
 	result, err := e.Publish(ctx, p)
+	if refused, ok := errors.AsType[*emitter.Error](err); ok {
+		return fmt.Errorf("%s (%s)", refused.Message, refused.Code)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (is bellhop dev running?)", err)
 	}
 	enc := json.NewEncoder(w)
 	for _, r := range result.Results {

@@ -106,7 +106,7 @@ func (l *devLog) event(e emulator.Event) {
 	if e.Err != nil {
 		colour, text = red, text+"  "+e.Err.Error()
 	}
-	if e.Duration > 0 {
+	if e.Duration >= 10*time.Microsecond {
 		text += "  " + l.colour(dim, e.Duration.Round(10*time.Microsecond).String())
 	}
 	l.print(at, colour, sign, text)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // The exit codes.
@@ -27,8 +29,7 @@ type cli struct {
 
 const description = `Bellhop carries events to rooms: chat, typing, presence and notifications over WebSockets.
 
-Start with:  bellhop dev
-then open http://127.0.0.1:4000/ in two windows.`
+Start with "bellhop dev", then open http://127.0.0.1:4000/ in two windows.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -61,8 +62,16 @@ func run(ctx context.Context, args []string) int {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintln(os.Stderr, "bellhop:", err)
+		fmt.Fprintln(os.Stderr, "bellhop:", sentence(err))
 		return exitFailed
 	}
 	return 0
+}
+
+// sentence is an error as a person reads it: a refusal without its code, anything else in full.
+func sentence(err error) string {
+	if refused, ok := errors.AsType[*protocol.Error](err); ok {
+		return refused.Message
+	}
+	return err.Error()
 }

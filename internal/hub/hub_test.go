@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -127,7 +126,7 @@ func newWorld(tb testing.TB, change ...func(*hub.Config)) *world {
 	}
 	tb.Cleanup(func() { _ = store.Close() })
 	c := hub.Config{
-		Store: store, Pusher: w.net, Queue: w.queue, Now: w.now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: store, Pusher: w.net, Queue: w.queue, Now: w.now, Logger: slog.New(slog.DiscardHandler),
 		Sleep: func(context.Context, time.Duration) {}, Limits: hub.Limits{Rate: 1000, Burst: 1000},
 	}
 	for _, f := range change {
@@ -205,13 +204,14 @@ func (w *world) must(c hub.Caller, frame string) json.RawMessage {
 	return r.Data
 }
 
-func (w *world) publish(c hub.Caller, room, id string) protocol.PublishResult {
+// publish is a message in channel:1.
+func (w *world) publish(c hub.Caller, id string) protocol.PublishResult {
 	w.tb.Helper()
 	var got struct {
 		OK   bool
 		Data protocol.PublishResult
 	}
-	frame := fmt.Sprintf(`{"action":"publish","id":%q,"room":%q,"event":"message:new","data":1}`, id, room)
+	frame := fmt.Sprintf(`{"action":"publish","id":%q,"room":"channel:1","event":"message:new","data":1}`, id)
 	out := w.Receive(w.tb.Context(), c, []byte(frame))
 	if err := json.Unmarshal(out, &got); err != nil || !got.OK {
 		w.tb.Fatalf("publish: %s %v", out, err)
@@ -309,7 +309,7 @@ func TestDelivery(t *testing.T) {
 			all[i] = w.open(fmt.Sprintf("user%d", i))
 			w.must(all[i], `{"action":"join","room":"channel:1"}`)
 		}
-		w.publish(all[0], "channel:1", "m1")
+		w.publish(all[0], "m1")
 		jobs := w.work()
 		if jobs != 7 { // 50 inline, then 650 by 100
 			t.Errorf("got %d jobs, want 7", jobs)
@@ -326,7 +326,7 @@ func TestDelivery(t *testing.T) {
 		for i := range 100 {
 			c := w.open(fmt.Sprintf("user%d", i))
 			w.must(c, `{"action":"join","room":"channel:1"}`)
-			w.publish(c, "channel:1", fmt.Sprint("m", i))
+			w.publish(c, fmt.Sprint("m", i))
 			w.work()
 			all = append(all, c)
 		}
@@ -352,11 +352,11 @@ func TestDelivery(t *testing.T) {
 			}
 			return nil
 		})
-		w.publish(ana, "channel:1", "m1")
+		w.publish(ana, "m1")
 		if _, err := w.Store.Connection(t.Context(), bob.Connection); !errors.Is(err, hub.ErrNotFound) {
 			t.Errorf("bob's row: %v", err)
 		}
-		w.publish(ana, "channel:1", "m2")
+		w.publish(ana, "m2")
 		if n := w.net.tries[bob.Connection]; n != 1 {
 			t.Errorf("bob was pushed to %d times, want 1", n)
 		}
@@ -371,9 +371,9 @@ func TestDelivery(t *testing.T) {
 			w.must(c, `{"action":"join","room":"channel:1"}`)
 		}
 		w.net.failing(func(string) error { return hub.ErrGone })
-		w.publish(ana, "channel:1", "m1")
+		w.publish(ana, "m1")
 		w.net.failing(nil)
-		w.publish(ana, "channel:1", "m2")
+		w.publish(ana, "m2")
 		if n := count(w.net.events(bob.Connection), "message:new"); n != 1 {
 			t.Errorf("bob got %d messages, want 1", n)
 		}
@@ -391,7 +391,7 @@ func TestDelivery(t *testing.T) {
 			return nil
 		})
 		w.Receive(t.Context(), ana, []byte(`{"action":"typing:start","channelId":"1"}`))
-		w.publish(ana, "channel:1", "m1")
+		w.publish(ana, "m1")
 		w.net.failing(nil)
 		if jobs := w.work(); jobs != 1 {
 			t.Errorf("got %d jobs, want 1", jobs)
@@ -405,7 +405,7 @@ func TestDelivery(t *testing.T) {
 		ana := w.open("ana")
 		w.must(ana, `{"action":"join","room":"channel:1"}`)
 		w.net.failing(func(string) error { return errors.New("a broken cable") })
-		w.publish(ana, "channel:1", "m1")
+		w.publish(ana, "m1")
 		for try := range 6 {
 			jobs := w.queue.take()
 			if len(jobs) != 1 {
@@ -629,7 +629,7 @@ func TestResume(t *testing.T) {
 		w := newWorld(t)
 		ana := w.open("ana")
 		w.must(ana, `{"action":"join","room":"channel:1"}`)
-		first := w.publish(ana, "channel:1", "m1")
+		first := w.publish(ana, "m1")
 		return w, ana, protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
 	}
 	t.Run("a long absence comes in pages without a gap", func(t *testing.T) {
@@ -663,11 +663,11 @@ func TestResume(t *testing.T) {
 	})
 	t.Run("a log that no longer reaches back says so", func(t *testing.T) {
 		w, ana, at := begin(t)
-		w.publish(ana, "channel:1", "m2")
+		w.publish(ana, "m2")
 		w.pass(25 * time.Hour)
 		bob := w.open("bob")
 		w.must(bob, `{"action":"join","room":"channel:1"}`)
-		w.publish(bob, "channel:1", "m3")
+		w.publish(bob, "m3")
 		w.pass(10 * time.Second)
 		if got := since(w, bob, at); got.Recovered || len(got.Events) != 0 || got.Seq != 3 {
 			t.Errorf("got %+v", got)
@@ -696,10 +696,10 @@ func TestResume(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Store = holed{c.Store, 3} })
 		ana := w.open("ana")
 		w.must(ana, `{"action":"join","room":"channel:1"}`)
-		first := w.publish(ana, "channel:1", "m1")
+		first := w.publish(ana, "m1")
 		at := protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
 		for i := range 4 {
-			w.publish(ana, "channel:1", fmt.Sprint("n", i))
+			w.publish(ana, fmt.Sprint("n", i))
 		}
 		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 1 {
 			t.Errorf("young: got %+v", got)

@@ -29,7 +29,7 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 		return nil, err
 	}
 	h.limiter.learn(row.ID, row.Busy)
-	return h.welcome(ctx, row, a.Room, k, a.Since)
+	return h.welcome(ctx, a.Room, k, a.Since)
 }
 
 // mayJoin is the same answer for rooms that exist and rooms that do not.
@@ -91,7 +91,7 @@ const (
 
 // welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:
 // a presence event after the position that the client gets can only say again what the snapshot knows already.
-func (h *Hub) welcome(ctx context.Context, c Connection, room string, k Kind, since *protocol.Position) (any, error) {
+func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.Position) (any, error) {
 	got, err := h.catchUp(ctx, room, k, since)
 	if err != nil {
 		return nil, err

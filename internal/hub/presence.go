@@ -20,7 +20,7 @@ func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
 		err  error
 	)
 	for range 3 {
-		here, err = h.Store.Arrive(ctx, room, c.User, c.Name, c.ID, h.Now(), c.TTL)
+		here, err = h.Store.Arrive(ctx, room, c.User, c.Name, c.ID, h.Now(), h.ttl(h.Now()))
 		if !errors.Is(err, ErrEnding) {
 			break
 		}

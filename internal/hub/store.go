@@ -70,8 +70,10 @@ func (t Touch) Check(c Connection) error {
 	case t.Room != "" && !c.In(t.Room):
 		return protocol.Errorf(protocol.CodeNotInRoom, "join %s first", t.Room)
 	}
-	if wait := c.Busy.Sub(t.Now) - t.Burst; wait > 0 {
-		return &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: wait}
+	if most := t.Now.Add(t.Burst); c.Busy.After(most) {
+		return &protocol.Error{
+			Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: c.Busy.Sub(most),
+		}
 	}
 	return nil
 }

@@ -103,8 +103,7 @@ func Errorf(c Code, format string, args ...any) *Error {
 
 // Public gives what a client may see of an error: a refusal as it is, anything else as [CodeInternal].
 func Public(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return Refuse(CodeInternal)

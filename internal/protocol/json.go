@@ -169,6 +169,7 @@ func (f *frame) checkRoomAction(a *Action) error {
 		}
 	case OpPublish, OpSignal:
 		return CheckEvent(a.Event)
+	default:
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func decide(effect, user, arn string) policy {
 }
 
 // errUnauthorized has the one text that API Gateway turns into 401.
-var errUnauthorized = errors.New("Unauthorized") //nolint:staticcheck,revive // the text is the contract
+var errUnauthorized = errors.New("Unauthorized") // the text is the contract
 
 // maxContext is how much of an authorizer's 8 KB result the grants may take.
 const maxContext = 7 << 10

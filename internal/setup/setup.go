@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -152,7 +151,7 @@ func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
 func (s *Setup) hubConfig() hub.Config {
 	c := s.env.hubConfig()
 	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
-	c.Store = dynamo.New(dynamodb.NewFromConfig(s.aws), table, dynamo.Options{})
+	c.Store = dynamo.New(dynamo.NewClient(s.aws), table, dynamo.Options{})
 	c.Logger = s.log
 	return c
 }

@@ -1,0 +1,111 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+)
+
+const (
+	metaKey      = "!meta"
+	memberPrefix = "m#"
+)
+
+func shardKey(room string, shard int) string { return "room#" + room + "#" + strconv.Itoa(shard) }
+
+func roomMeta(room string) item { return key(shardKey(room, 0), metaKey) }
+
+// AddMember is [hub.Members].AddMember. 1 WCU. There is a row for every member of every room, and a broadcast reads them
+// all: the attribute names are short.
+func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error {
+	row := key(shardKey(room, m.Shard), memberPrefix+m.Connection)
+	row["u"], row["ttl"] = text(m.User), seconds(m.TTL)
+	if m.Codec != "" {
+		row["c"] = text(m.Codec)
+	}
+	if m.MayPublish {
+		row["p"] = yes()
+	}
+	if err := s.put(ctx, row); err != nil {
+		return fmt.Errorf("put member of %s: %w", room, err)
+	}
+	return nil
+}
+
+func memberOf(row item, shard int) hub.Member {
+	return hub.Member{
+		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: textOf(row, "c"),
+		Shard: shard, MayPublish: yesOf(row, "p"), TTL: ttlOf(row),
+	}
+}
+
+// RemoveMember is [hub.Members].RemoveMember. 1 WCU.
+func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+	if err := s.remove(ctx, key(shardKey(room, shard), memberPrefix+connection)); err != nil {
+		return fmt.Errorf("delete member of %s: %w", room, err)
+	}
+	return nil
+}
+
+// Members is [hub.Members].Members. It reads one row more than it gives, to know whether there is a next page.
+func (s *Store) Members(ctx context.Context, room string, shard int, after string, limit int) (hub.MemberPage, error) {
+	page := hub.MemberPage{Members: []hub.Member{}}
+	extra := 1
+	sk := memberPrefix + after
+	if after == "" && shard == 0 {
+		page.Shards, extra, sk = 1, 2, "" // !meta comes first
+	}
+	err := s.page(ctx, query(shardKey(room, shard), sk, limit+extra), func(row item) bool {
+		if textOf(row, "sk") == metaKey {
+			page.Shards = max(1, int(numberOf(row, "shards")))
+			return false
+		}
+		if len(page.Members) == limit {
+			page.Next = page.Members[limit-1].Connection
+			return true
+		}
+		page.Members = append(page.Members, memberOf(row, shard))
+		return false
+	})
+	if err != nil {
+		return page, fmt.Errorf("query members of %s: %w", room, err)
+	}
+	return page, nil
+}
+
+// Shards is [hub.Members].Shards. 0.5 RCU, and nothing for a minute after.
+func (s *Store) Shards(ctx context.Context, room string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if n, ok := s.shards.get(room, s.now()); ok {
+		return n, nil
+	}
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: roomMeta(room)})
+	if err != nil {
+		return 0, fmt.Errorf("get shards of %s: %w", room, err)
+	}
+	n := max(1, int(numberOf(out.Item, "shards")))
+	s.shards.put(room, n, s.now())
+	return n, nil
+}
+
+// Grow is [hub.Members].Grow. 1 WCU.
+func (s *Store) Grow(ctx context.Context, room string, from int) error {
+	c := change{
+		key: roomMeta(room), update: "SET #shards = :double", when: "#shards = :from",
+		values: item{":double": number(2 * from), ":from": number(from)},
+	}
+	if from == 1 {
+		c.when = "attribute_not_exists(#shards) OR #shards = :from"
+	}
+	if _, _, err := s.apply(ctx, c); err != nil {
+		return fmt.Errorf("grow %s: %w", room, err)
+	}
+	return nil
+}

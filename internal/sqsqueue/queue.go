@@ -1,0 +1,51 @@
+// Package sqsqueue leaves work for later in Amazon SQS, where the deliver function finds it.
+package sqsqueue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+)
+
+// maxBody is what every SQS queue takes, in bytes; a queue may be set to take more.
+const maxBody = 256 << 10
+
+// maxDelay is the most that SQS can hold a message back, in seconds:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html.
+const maxDelay = 900
+
+// Queue is a [hub.Queue] on one SQS standard queue.
+type Queue struct {
+	client *sqs.Client
+	url    string
+}
+
+var _ hub.Queue = (*Queue)(nil)
+
+// New gives a queue by its URL.
+func New(client *sqs.Client, url string) *Queue { return &Queue{client: client, url: url} }
+
+// Enqueue is [hub.Queue].Enqueue. The delay is rounded up to seconds, and 15 minutes at most.
+func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
+	body, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("encode job %s: %w", job.Kind, err)
+	}
+	if len(body) > maxBody {
+		return fmt.Errorf("enqueue job %s: it has %d bytes, the queue takes %d", job.Kind, len(body), maxBody)
+	}
+	text := string(body)
+	seconds := min((max(delay, 0)+time.Second-1)/time.Second, maxDelay)
+	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: int32(seconds), //nolint:gosec // at most maxDelay
+	})
+	if err != nil {
+		return fmt.Errorf("enqueue job %s: %w", job.Kind, err)
+	}
+	return nil
+}
