@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -17,155 +17,127 @@ func partition(n int) string { return "conn#" + strconv.Itoa(n) }
 
 func connectionKey(id string) item { return key(partition(hub.Partition(id)), id) }
 
-func encodeConnection(c hub.Connection) item {
-	row := connectionKey(c.ID)
-	row["user"], row["seen"], row["ttl"] = str(c.User), millis(c.LastSeen), seconds(c.TTL)
-	row["opened"], row["exp"] = millis(c.ConnectedAt), millis(c.Expires)
-	putText(row, "name", c.Name)
-	putText(row, "codec", c.Codec)
-	putInstant(row, "busy", c.Busy)
-	if len(c.Grants) > 0 {
-		row["grants"] = encodeGrants(c.Grants)
+// alive is the condition that a connection may still do something.
+const alive = "attribute_exists(#pk) AND attribute_not_exists(#closing) AND #ttl > :seconds"
+
+// Open is [hub.Connections].Open. 1 WCU.
+func (s *Store) Open(ctx context.Context, c hub.Connection) error {
+	grants, err := json.Marshal(c.Grants)
+	if err != nil {
+		return fmt.Errorf("encode grants: %w", err)
 	}
-	// The map is there from the start: a path into a map that is missing is an error.
 	rooms := make(item, len(c.Rooms))
 	for room, shard := range c.Rooms {
-		rooms[room] = num(int64(shard))
+		rooms[room] = number(shard)
 	}
-	row["rooms"] = &types.AttributeValueMemberM{Value: rooms}
+	row := connectionKey(c.ID)
+	row["user"], row["name"], row["codec"] = text(c.User), text(c.Name), text(c.Codec)
+	row["grants"], row["rooms"] = text(string(grants)), &types.AttributeValueMemberM{Value: rooms}
+	row["opened"], row["seen"], row["expires"] = millis(c.ConnectedAt), millis(c.LastSeen), millis(c.Expires)
+	row["busy"], row["ttl"] = number(c.Busy.UnixMicro()), seconds(c.TTL)
 	if c.Closing {
 		row["closing"] = yes()
 	}
-	return row
-}
-
-func encodeGrants(g hub.Grants) types.AttributeValue {
-	text, _ := json.Marshal(g) // a map of strings cannot fail
-	return str(string(text))
-}
-
-func decodeConnection(row item) (hub.Connection, error) {
-	c := hub.Connection{
-		ID: text(row, "sk"), User: text(row, "user"), Name: text(row, "name"), Codec: text(row, "codec"), Closing: has(row, "closing"),
-		ConnectedAt: instant(row, "opened"), LastSeen: instant(row, "seen"), Expires: instant(row, "exp"), Busy: instant(row, "busy"), TTL: expiry(row),
-	}
-	if grants := text(row, "grants"); grants != "" {
-		if err := json.Unmarshal([]byte(grants), &c.Grants); err != nil {
-			return c, fmt.Errorf("decode grants of connection %s: %w", c.ID, err)
-		}
-	}
-	if rooms, ok := row["rooms"].(*types.AttributeValueMemberM); ok {
-		c.Rooms = make(map[string]int, len(rooms.Value))
-		for room := range rooms.Value {
-			c.Rooms[room] = int(number(rooms.Value, room))
-		}
-	}
-	return c, nil
-}
-
-// Open is [hub.Connections].Open, one write.
-func (s *Store) Open(ctx context.Context, c hub.Connection) error {
-	if err := s.put(ctx, encodeConnection(c)); err != nil {
-		return fmt.Errorf("open connection %s: %w", c.ID, err)
+	if err := s.put(ctx, row); err != nil {
+		return fmt.Errorf("put connection %s: %w", c.ID, err)
 	}
 	return nil
 }
 
-// Connection is [hub.Connections].Connection, one read.
-func (s *Store) Connection(ctx context.Context, id string) (hub.Connection, error) {
-	row, err := s.get(ctx, connectionKey(id), s.now())
-	if err != nil {
-		return hub.Connection{}, fmt.Errorf("read connection %s: %w", id, err)
+func connectionOf(row item) (hub.Connection, error) {
+	c := hub.Connection{
+		ID: textOf(row, "sk"), User: textOf(row, "user"), Name: textOf(row, "name"), Codec: textOf(row, "codec"),
+		ConnectedAt: timeOf(row, "opened"), LastSeen: timeOf(row, "seen"), Expires: timeOf(row, "expires"),
+		Busy: time.UnixMicro(numberOf(row, "busy")), Closing: yesOf(row, "closing"), TTL: ttlOf(row),
+		Rooms: map[string]int{},
 	}
-	if row == nil {
-		return hub.Connection{}, hub.ErrNotFound
+	if err := json.Unmarshal([]byte(textOf(row, "grants")), &c.Grants); err != nil {
+		return c, fmt.Errorf("decode grants of connection %s: %w", c.ID, err)
 	}
-	return decodeConnection(row)
-}
-
-// Touch is [hub.Connections].Touch, one write.
-//
-// DynamoDB cannot say max(busy, now) in one expression. It can say each half under the condition that it is the larger,
-// and Touch.Recent guesses which. A wrong guess costs a second write, a refusal the one that found it out.
-func (s *Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
-	c, err := s.touch(ctx, id, t, nil)
-	if err != nil {
-		return hub.Connection{}, err
+	if rooms, ok := row["rooms"].(*types.AttributeValueMemberM); ok {
+		for room := range rooms.Value {
+			c.Rooms[room] = int(numberOf(rooms.Value, room))
+		}
 	}
 	return c, nil
 }
 
-// Enter is [hub.Connections].Enter, the same write as Touch.
+// Connection is [hub.Connections].Connection.
+func (s *Store) Connection(ctx context.Context, id string) (hub.Connection, error) {
+	row, err := s.get(ctx, connectionKey(id))
+	if err != nil {
+		return hub.Connection{}, fmt.Errorf("get connection %s: %w", id, err)
+	}
+	return connectionOf(row)
+}
+
+// Touch is [hub.Connections].Touch. 1 WCU.
+func (s *Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
+	return s.touch(ctx, change{key: connectionKey(id), update: "SET #seen = :now", values: item{}, names: map[string]string{}}, t)
+}
+
+// Enter is [hub.Connections].Enter. 1 WCU.
 func (s *Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
-	return s.touch(ctx, id, t, &entering{room, shard})
+	return s.touch(ctx, change{
+		key:    connectionKey(id),
+		update: "SET #seen = :now, #rooms.#enter = if_not_exists(#rooms.#enter, :shard)",
+		values: item{":shard": number(shard)},
+		names:  map[string]string{"#enter": room},
+	}, t)
 }
 
-// entering is what Enter adds to Touch.
-type entering struct {
-	room  string
-	shard int
-}
-
-func (s *Store) touch(ctx context.Context, id string, t hub.Touch, in *entering) (hub.Connection, error) {
-	t.Now = time.UnixMilli(t.Now.UnixMilli()) // Check and the condition must agree, also within a millisecond
-	for range tries {
-		row, changed, err := s.update(ctx, touching(id, t, in))
-		if err != nil {
+// touch adds a touch to a change of a connection's row. DynamoDB has no maximum, and Busy is to be max(Busy, Now) + Cost:
+// so there are two forms of the write, each with the condition that it is the right one, and a hint which to try first.
+func (s *Store) touch(ctx context.Context, c change, t hub.Touch) (hub.Connection, error) {
+	id := textOf(c.key, "sk")
+	c.values[":now"], c.values[":seconds"] = millis(t.Now), number(t.Now.Unix())
+	c.values[":micros"] = number(t.Now.UnixMicro())
+	c.when = alive + " AND #expires > :now"
+	if t.Room != "" {
+		c.when += " AND attribute_exists(#rooms.#room)"
+		c.names["#room"] = t.Room
+	}
+	for recent, try := t.Recent, 0; try < tries; try++ {
+		row, met, err := s.apply(ctx, charged(c, t, recent))
+		switch {
+		case err != nil:
 			return hub.Connection{}, fmt.Errorf("touch connection %s: %w", id, err)
-		}
-		if row == nil {
+		case row == nil:
 			return hub.Connection{}, hub.ErrNotFound
 		}
-		c, err := decodeConnection(row)
-		if err != nil || changed {
-			return c, err
+		got, err := connectionOf(row)
+		if met || err != nil {
+			return got, err
 		}
-		if c.Busy.IsZero() {
-			c.Busy = t.Now // the zero time is farther away than a duration reaches
-		}
-		if err := t.Check(c); err != nil {
+		if err := t.Check(got); err != nil {
 			return hub.Connection{}, err
 		}
-		t.Recent = c.Busy.After(t.Now)
+		recent = numberOf(row, "busy") > t.Now.UnixMicro()
 	}
-	return hub.Connection{}, fmt.Errorf("touch connection %s: %w", id, errContended)
+	return hub.Connection{}, fmt.Errorf("touch connection %s: %w", id, errBusy)
 }
 
-// touching is the write of a touch that believes its Recent. Its condition is Check's.
-func touching(id string, t hub.Touch, in *entering) change {
-	c := change{
-		key: connectionKey(id), names: map[string]string{},
-		update: "SET #seen = :now, ",
-		when:   "#ttl > :secs AND #exp > :now AND attribute_not_exists(#closing) AND ",
-		values: item{":now": millis(t.Now), ":secs": seconds(t.Now)},
+// charged is the change with the form of the charge that is right if the connection still owes for earlier actions, or
+// does not.
+func charged(c change, t hub.Touch, recent bool) change {
+	c.values = maps.Clone(c.values)
+	if recent {
+		c.update += ", #busy = #busy + :cost"
+		c.when += " AND #busy > :micros AND #busy <= :most"
+		c.values[":cost"], c.values[":most"] = number(t.Cost.Microseconds()), number(t.Now.Add(t.Burst).UnixMicro())
+		return c
 	}
-	cost := max(t.Cost.Milliseconds(), 1)
-	if t.Recent {
-		c.update += "#busy = #busy + :cost"
-		c.when += "#busy > :now AND #busy <= :limit"
-		c.values[":cost"], c.values[":limit"] = num(cost), millis(t.Now.Add(t.Burst))
-	} else {
-		c.update += "#busy = :paid"
-		c.when += "(attribute_not_exists(#busy) OR #busy <= :now)"
-		c.values[":paid"] = num(t.Now.UnixMilli() + cost)
-	}
-	if t.Room != "" {
-		c.when += " AND attribute_exists(#rooms.#member)"
-		c.names["#member"] = t.Room
-	}
-	if in != nil {
-		c.update += ", #rooms.#entered = if_not_exists(#rooms.#entered, :shard)"
-		c.names["#entered"] = in.room
-		c.values[":shard"] = num(int64(in.shard))
-	}
+	c.update += ", #busy = :next"
+	c.when += " AND #busy <= :micros"
+	c.values[":next"] = number(t.Now.Add(t.Cost).UnixMicro())
 	return c
 }
 
-// Exit is [hub.Connections].Exit, one write.
+// Exit is [hub.Connections].Exit. 1 WCU.
 func (s *Store) Exit(ctx context.Context, id, room string, now time.Time) error {
-	_, _, err := s.update(ctx, change{
-		key: connectionKey(id), update: "SET #seen = :now REMOVE #rooms.#left", when: "#ttl > :secs",
-		names: map[string]string{"#left": room}, values: item{":now": millis(now), ":secs": seconds(now)},
+	_, _, err := s.apply(ctx, change{
+		key: connectionKey(id), update: "SET #seen = :now REMOVE #rooms.#room", when: "attribute_exists(#pk)",
+		values: item{":now": millis(now)}, names: map[string]string{"#room": room},
 	})
 	if err != nil {
 		return fmt.Errorf("take %s out of connection %s: %w", room, id, err)
@@ -173,61 +145,65 @@ func (s *Store) Exit(ctx context.Context, id, room string, now time.Time) error 
 	return nil
 }
 
-// Renew is [hub.Connections].Renew, one write.
+// Renew is [hub.Connections].Renew. 1 WCU.
 func (s *Store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
-	_, changed, err := s.update(ctx, change{
-		key: connectionKey(id), update: "SET #name = :name, #grants = :grants, #exp = :exp",
-		when:   "#ttl > :secs AND attribute_not_exists(#closing)",
-		values: item{":name": str(name), ":grants": encodeGrants(g), ":exp": millis(expires), ":secs": seconds(s.now())},
+	grants, err := json.Marshal(g)
+	if err != nil {
+		return fmt.Errorf("encode grants: %w", err)
+	}
+	_, met, err := s.apply(ctx, change{
+		key: connectionKey(id), update: "SET #name = :name, #grants = :grants, #expires = :expires", when: alive,
+		values: item{
+			":name": text(name), ":grants": text(string(grants)), ":expires": millis(expires), ":seconds": number(s.now().Unix()),
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("renew connection %s: %w", id, err)
 	}
-	if !changed {
+	if !met {
 		return hub.ErrNotFound
 	}
 	return nil
 }
 
-// BeginClose is [hub.Connections].BeginClose, one write.
+// BeginClose is [hub.Connections].BeginClose. 1 WCU.
 func (s *Store) BeginClose(ctx context.Context, id string) (hub.Connection, error) {
-	row, changed, err := s.update(ctx, change{
-		key: connectionKey(id), update: "SET #closing = :yes", when: "#ttl > :secs",
-		values: item{":yes": yes(), ":secs": seconds(s.now())},
+	row, met, err := s.apply(ctx, change{
+		key: connectionKey(id), update: "SET #closing = :yes", when: "attribute_exists(#pk) AND #ttl > :seconds",
+		values: item{":yes": yes(), ":seconds": number(s.now().Unix())},
 	})
 	if err != nil {
-		return hub.Connection{}, fmt.Errorf("begin close of connection %s: %w", id, err)
+		return hub.Connection{}, fmt.Errorf("close connection %s: %w", id, err)
 	}
-	if !changed {
+	if !met {
 		return hub.Connection{}, hub.ErrNotFound
 	}
-	return decodeConnection(row)
+	return connectionOf(row)
 }
 
-// Forget is [hub.Connections].Forget, one write.
+// Forget is [hub.Connections].Forget. 1 WCU.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: connectionKey(id)})
-	if err != nil {
-		return fmt.Errorf("forget connection %s: %w", id, err)
+	if err := s.remove(ctx, connectionKey(id)); err != nil {
+		return fmt.Errorf("delete connection %s: %w", id, err)
 	}
 	return nil
 }
 
-// Walk is [hub.Connections].Walk, one query a page or more where rows have lapsed.
-func (s *Store) Walk(ctx context.Context, n int, last string, limit int) ([]hub.Connection, error) {
-	var page []hub.Connection
-	var bad error
-	err := s.page(ctx, after(partition(n), last, s.now()), limit, func(row item) bool {
-		var c hub.Connection
-		c, bad = decodeConnection(row)
-		page = append(page, c)
-		return bad == nil && len(page) < limit
+// Walk is [hub.Connections].Walk.
+func (s *Store) Walk(ctx context.Context, n int, after string, limit int) ([]hub.Connection, error) {
+	rows := []hub.Connection{}
+	var decodeErr error
+	err := s.page(ctx, query(partition(n), after, limit), func(row item) bool {
+		c, err := connectionOf(row)
+		decodeErr = err
+		rows = append(rows, c)
+		return len(rows) == limit || err != nil
 	})
 	if err == nil {
-		err = bad
+		err = decodeErr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("walk partition %d: %w", n, err)
+		return nil, fmt.Errorf("walk connections: %w", err)
 	}
-	return page, nil
+	return rows, nil
 }

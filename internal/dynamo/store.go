@@ -1,34 +1,35 @@
-// Package dynamo is the store on AWS: one DynamoDB table, in which every decision is one conditional write of one row.
+// Package dynamo is the hub's store in one table of Amazon DynamoDB.
 //
-// # The table
+//	pk                     sk                  holds
+//	conn#<0..63>           connection id       one open connection
+//	room#<room>#<shard>    !meta               the room's seq, epoch and shard count; in shard 0 only
+//	room#<room>#<shard>    m#<connection id>   one member
+//	log#<room>             seq, 12 digits      one logged event
+//	dedup#<room>           event id            the seq of the event with that id
+//	here#<room>            user id             one user's presence
 //
-//	pk                      sk               attributes
-//	conn#<0 to 63>          connection id    user, name, codec, grants (JSON), rooms {room: shard}, opened, seen, exp, busy, closing
-//	room#<room>#0           !meta            seq, epoch, base, began, shards
-//	room#<room>#<shard>     m#<connection>   u: user, x: codec unless bellhop.v1, w: may publish
-//	log#<room>              seq, 12 digits   e: event, i: id unless "epoch:seq", p: epoch, t: ts, f: user, n: name, d: data (JSON), until
-//	dedup#<room>            event id         seq
-//	here#<room>             user id          name, status, data (JSON), conns (string set), since, left, version, told, ending
+// The 64 conn# partitions are both the look-up by id and the list that the sweep walks, so there is no index to pay
+// for. !meta sorts before every member: the query for the members, which a broadcast makes in any case, brings it along.
 //
-// Times are numbers of milliseconds since 1970, except ttl, which is seconds, as DynamoDB's time to live wants it:
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html. DynamoDB deletes a lapsed row days late, so
-// every read and every condition here looks at ttl itself. All rows have one, except !meta: a room keeps its place in
-// its log for good, for about 150 bytes.
+// Every method is one conditional write on its usual path, and says by a second one only that it lost a race. A write
+// whose condition fails returns the row that made it fail, so that no read has to ask why. What each costs is asserted by
+// the tests of this package.
 //
-// # What a call costs
-//
-// One write unit for each row below 1 KB that a method changes, and two requests only when a guess was wrong: see
-// [Store.Touch], [Store.Arrive] and [Store.Depart]. Append writes the counter and the entry, and with an id both rows in
-// one transaction, which DynamoDB charges twice. Reads are strongly consistent, except Shards.
+// The attribute ttl is in seconds, as DynamoDB wants it. It deletes a row days late
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html), so every read and every
+// condition looks at it as well. All other times are in milliseconds, and busy in microseconds.
 package dynamo
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -40,155 +41,36 @@ type Options struct {
 	Now func() time.Time // default: time.Now
 }
 
-// Store is a [hub.Store] on one table. It is safe for concurrent use. What DynamoDB throttles is retried by the client
-// that it was given, and is an error after that.
+// Store is a [hub.Store] on one table. It is safe for concurrent use.
 type Store struct {
-	client *dynamodb.Client
+	db     *dynamodb.Client
 	table  string
 	now    func() time.Time
-	shards *shardCache
+	shards shardCache
 }
 
 var _ hub.Store = (*Store)(nil)
 
-// New gives a store on a table such as [CreateTable] makes.
+// NewClient is dynamodb.NewFromConfig for this store. A condition that fails is an everyday answer here, and the SDK
+// reports each as a response whose checksum it could not verify; TLS verifies it in any case.
+func NewClient(cfg aws.Config, options ...func(*dynamodb.Options)) *dynamodb.Client {
+	return dynamodb.NewFromConfig(cfg, append(options, func(o *dynamodb.Options) { o.DisableValidateResponseChecksum = true })...)
+}
+
+// New gives the store in a table that is there already; see [CreateTable].
 func New(client *dynamodb.Client, table string, o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{client: client, table: table, now: o.Now, shards: newShardCache()}
+	return &Store{db: client, table: table, now: o.Now}
 }
 
-// tries is how often a write is decided anew because its row changed meanwhile. The transitions of one row in one call
-// are few, so that two are plenty unless many fight for the row.
-const tries = 16
-
-// errContended is what a caller gets whose row changed at every try.
-var errContended = errors.New("others change the row all the time")
-
-// get reads one row, strongly consistent; nil if there is none or it has lapsed.
-func (s *Store) get(ctx context.Context, key item, now time.Time) (item, error) {
-	yes := true
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key, ConsistentRead: &yes})
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller knows what it asked for
-	}
-	if lapsed(out.Item, now) {
-		return nil, nil
-	}
-	return out.Item, nil
-}
-
-// put writes one row, over any older one.
-func (s *Store) put(ctx context.Context, row item) error {
-	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: row})
-	return err
-}
-
-// change is one write of one row. In its expressions #word is the attribute word.
-type change struct {
-	key    item
-	update string
-	when   string            // the condition; empty: none
-	names  map[string]string // what #words mean that are not attributes
-	values item
-}
-
-// update makes a change and gives the row as it is now. If the condition does not hold it gives the row as it was at
-// that moment, nil if there was none, and changed false.
-func (s *Store) update(ctx context.Context, c change) (row item, changed bool, err error) {
-	in := &dynamodb.UpdateItemInput{
-		TableName: &s.table, Key: c.key, UpdateExpression: &c.update, ExpressionAttributeValues: c.values,
-		ExpressionAttributeNames: names(c.update+" "+c.when, c.names), ReturnValues: types.ReturnValueAllNew,
-	}
-	if c.when != "" {
-		in.ConditionExpression = &c.when
-		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
-	}
-	out, err := s.client.UpdateItem(ctx, in)
-	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return failed.Item, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	return out.Attributes, true, nil
-}
-
-// span is a part of one partition, in the order of its sort keys.
-type span struct {
-	pk         string
-	from       string // condition on #sk and :sk; empty: from the start
-	sk         string
-	descending bool
-	live       string // what rows must fulfil to be given, with :now
-	now        int64
-}
-
-// query gives each row of a span to do until that says false. It asks for limit rows at a time; do may change that for
-// the next query.
-//
-// The limit counts rows before the filter. So a query that gives nothing is followed by one without a limit: what has
-// lapsed is passed over by the megabyte.
-func (s *Store) query(ctx context.Context, p span, limit *int32, do func(item) bool) error {
-	yes, ascending := true, !p.descending
-	where, values := "#pk = :pk", item{":pk": str(p.pk), ":now": num(p.now)}
-	if p.from != "" {
-		where += " AND " + p.from
-		values[":sk"] = str(p.sk)
-	}
-	in := &dynamodb.QueryInput{
-		TableName: &s.table, KeyConditionExpression: &where, FilterExpression: &p.live, ExpressionAttributeValues: values,
-		ExpressionAttributeNames: names(where+" "+p.live, nil), ConsistentRead: &yes, ScanIndexForward: &ascending, Limit: limit,
-	}
-	for {
-		out, err := s.client.Query(ctx, in)
-		if err != nil {
-			return err
-		}
-		for _, row := range out.Items {
-			if !do(row) {
-				return nil
-			}
-		}
-		if len(out.LastEvaluatedKey) == 0 {
-			return nil
-		}
-		in.ExclusiveStartKey, in.Limit = out.LastEvaluatedKey, limit
-		if len(out.Items) == 0 {
-			in.Limit = nil
-		}
-	}
-}
-
-// after gives rows of a partition with sort keys greater than last, in pages; an empty last is the start.
-func after(pk, last string, now time.Time) span {
-	p := span{pk: pk, sk: last, live: isLive, now: now.Unix()}
-	if last != "" {
-		p.from = "#sk > :sk"
-	}
-	return p
-}
-
-// pause waits a random time that grows with try, so that those who collided do not do so again.
-func pause(ctx context.Context, try int) error {
-	limit := min(5*time.Millisecond<<try, 200*time.Millisecond)
-	t := time.NewTimer(rand.N(limit)) //nolint:gosec // spreads load, guards nothing
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// CreateTable makes a table for a [Store] and waits until it can be used. On AWS the template does that; this is for
-// tests and local tools.
+// CreateTable makes a table like that of template.yaml, for tests and local tools, and waits until it can be used.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
-	pk, sk, ttl, yes := "pk", "sk", "ttl", true
+	pk, sk, ttl, on := "pk", "sk", "ttl", true
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
-		TableName: &table, BillingMode: types.BillingModePayPerRequest,
+		TableName:   &table,
+		BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
 			{AttributeName: &pk, AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: &sk, AttributeType: types.ScalarAttributeTypeS},
@@ -201,15 +83,227 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 	if err != nil {
 		return fmt.Errorf("create table %s: %w", table, err)
 	}
-	wait := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = 100 * time.Millisecond })
-	if err := wait.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &table}, time.Minute); err != nil {
+	described := &dynamodb.DescribeTableInput{TableName: &table}
+	if err := dynamodb.NewTableExistsWaiter(client).Wait(ctx, described, time.Minute); err != nil {
 		return fmt.Errorf("wait for table %s: %w", table, err)
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
-		TableName: &table, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &ttl, Enabled: &yes},
+		TableName: &table, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &ttl, Enabled: &on},
 	})
 	if err != nil {
-		return fmt.Errorf("set time to live of table %s: %w", table, err)
+		return fmt.Errorf("turn on the ttl of table %s: %w", table, err)
 	}
 	return nil
+}
+
+// item is a row, or part of one.
+type item = map[string]types.AttributeValue
+
+func key(pk, sk string) item { return item{"pk": text(pk), "sk": text(sk)} }
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number[N int | int64](n N) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(n), 10)}
+}
+
+func yes() types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: true} }
+
+func set(members ...string) types.AttributeValue { return &types.AttributeValueMemberSS{Value: members} }
+
+func millis(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
+
+// seconds rounds up, so that a row is there until its time is over.
+func seconds(t time.Time) types.AttributeValue { return number(t.Add(time.Second - 1).Unix()) }
+
+// textOf gives "" for an attribute that is not there, or is of another type; so do the others of their zero value.
+func textOf(i item, name string) string {
+	if s, ok := i[name].(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+func numberOf(i item, name string) int64 {
+	if n, ok := i[name].(*types.AttributeValueMemberN); ok {
+		v, err := strconv.ParseInt(n.Value, 10, 64)
+		if err == nil {
+			return v
+		}
+	}
+	return 0
+}
+
+func timeOf(i item, name string) time.Time {
+	if _, ok := i[name]; !ok {
+		return time.Time{}
+	}
+	return time.UnixMilli(numberOf(i, name))
+}
+
+func ttlOf(i item) time.Time { return time.Unix(numberOf(i, "ttl"), 0) }
+
+func yesOf(i item, name string) bool {
+	b, ok := i[name].(*types.AttributeValueMemberBOOL)
+	return ok && b.Value
+}
+
+func setOf(i item, name string) []string {
+	if s, ok := i[name].(*types.AttributeValueMemberSS); ok {
+		return s.Value
+	}
+	return nil
+}
+
+// lapsed reports whether a row is over; one without a ttl never is.
+func lapsed(i item, now time.Time) bool {
+	_, has := i["ttl"]
+	return has && !ttlOf(i).After(now)
+}
+
+// alias finds the attribute names in expressions.
+var alias = regexp.MustCompile(`#\w+`) //nolint:gochecknoglobals // a constant, but for the language
+
+// names resolves the #names of expressions to themselves: DynamoDB reserves 573 words, ttl and name among them, so every
+// attribute is written as #attribute.
+func names(expressions ...string) map[string]string {
+	found := map[string]string{}
+	for _, e := range expressions {
+		for _, name := range alias.FindAllString(e, -1) {
+			found[name] = name[1:]
+		}
+	}
+	return found
+}
+
+// get reads one row, strongly consistent. A row that is not there or lapsed is hub.ErrNotFound.
+func (s *Store) get(ctx context.Context, k item) (item, error) {
+	consistent := true
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: k, ConsistentRead: &consistent})
+	if err != nil {
+		return nil, err
+	}
+	if out.Item == nil || lapsed(out.Item, s.now()) {
+		return nil, hub.ErrNotFound
+	}
+	return out.Item, nil
+}
+
+func (s *Store) put(ctx context.Context, row item) error {
+	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: row})
+	return err
+}
+
+func (s *Store) remove(ctx context.Context, k item) error {
+	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: k})
+	return err
+}
+
+// change is one conditional write.
+type change struct {
+	key    item
+	update string // an update expression
+	when   string // a condition; empty: always
+	values item
+	names  map[string]string // beside those that are written out in the expressions
+}
+
+// apply writes and gives the row as written. If the condition fails, it gives the row as it is, nil if there is none,
+// and met false.
+func (s *Store) apply(ctx context.Context, c change) (row item, met bool, err error) {
+	in := &dynamodb.UpdateItemInput{
+		TableName: &s.table, Key: c.key, UpdateExpression: &c.update,
+		ExpressionAttributeNames: names(c.update, c.when), ExpressionAttributeValues: c.values,
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	for name, attribute := range c.names {
+		in.ExpressionAttributeNames[name] = attribute
+	}
+	if c.when != "" {
+		in.ConditionExpression = &c.when
+	}
+	out, err := s.db.UpdateItem(ctx, in)
+	if err == nil {
+		return out.Attributes, true, nil
+	}
+	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return failed.Item, false, nil
+	}
+	return nil, false, err
+}
+
+// page reads rows of one partition in the order of sk, from behind after, until enough says so or there are no more. It
+// passes over lapsed rows. Reads are strongly consistent.
+func (s *Store) page(ctx context.Context, in *dynamodb.QueryInput, enough func(row item) bool) error {
+	consistent := true
+	in.TableName, in.ConsistentRead = &s.table, &consistent
+	in.ExpressionAttributeNames = names(*in.KeyConditionExpression)
+	for {
+		out, err := s.db.Query(ctx, in)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		for _, row := range out.Items {
+			if !lapsed(row, now) && enough(row) {
+				return nil
+			}
+		}
+		if out.LastEvaluatedKey == nil {
+			return nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
+// query begins a read of a partition behind a sort key; empty: from its beginning.
+func query(pk, after string, limit int) *dynamodb.QueryInput {
+	condition, values := "#pk = :pk", item{":pk": text(pk)}
+	if after != "" {
+		condition += " AND #sk > :after"
+		values[":after"] = text(after)
+	}
+	return &dynamodb.QueryInput{
+		KeyConditionExpression: &condition, ExpressionAttributeValues: values, Limit: limitOf(limit),
+	}
+}
+
+func limitOf(n int) *int32 {
+	limit := int32(min(n, 10_000)) //nolint:gosec // bounded here
+	return &limit
+}
+
+// tries bounds how often a write is tried again that lost a race.
+const tries = 10
+
+var errBusy = errors.New("the row keeps changing")
+
+// shardCache remembers how many shards rooms have, for a minute: a room only ever grows, and an older number is as good.
+type shardCache struct {
+	mu    sync.Mutex
+	rooms map[string]shardCount
+}
+
+type shardCount struct {
+	n     int
+	until time.Time
+}
+
+const maxCached = 10_000
+
+func (c *shardCache) get(room string, now time.Time) (int, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, ok := c.rooms[room]
+	return found.n, ok && found.until.After(now)
+}
+
+func (c *shardCache) put(room string, n int, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rooms == nil || len(c.rooms) >= maxCached {
+		c.rooms = map[string]shardCount{}
+	}
+	c.rooms[room] = shardCount{n, now.Add(time.Minute)}
 }
