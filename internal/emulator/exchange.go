@@ -1,0 +1,125 @@
+package emulator
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// The messages of error frames. Their exact text was seen in captures, but for throttling, which is UNCONFIRMED.
+const (
+	frameForbidden = "Forbidden"
+	frameInternal  = "Internal server error"
+	frameTimeout   = "Endpoint request timed out"
+	frameThrottled = "Too Many Requests"
+)
+
+// exchange is one message on its way through a route.
+type exchange struct {
+	conn      *conn
+	route     *route // nil if none was found
+	requestID string
+	at        time.Time
+	bytes     int
+	data      []byte // a copy of the message; only for observers
+}
+
+// complete sends what a function's result means for the client. On a one-way route that is nothing, whatever the function returned: only
+// a thrown error shows. See "Set up route responses for WebSocket APIs in API Gateway".
+func (e exchange) complete(out []byte, err error) {
+	switch {
+	case errors.Is(err, errIntegrationTimeout):
+		e.fail(frameTimeout, err)
+		return
+	case err != nil:
+		e.fail(frameInternal, err)
+		return
+	case !e.route.twoWay:
+		e.observe(statusOf(out), nil)
+		return
+	}
+	res, err := parseProxyResponse(out)
+	if err != nil {
+		e.fail(frameInternal, err)
+		return
+	}
+	if len(res.body) > 0 { // UNCONFIRMED that AWS sends no empty frame
+		e.send(res.body)
+	}
+	e.observe(res.status, nil)
+}
+
+func (e exchange) answerMock(body []byte) {
+	status, out, err := e.route.mock.answer(e, body)
+	if err != nil {
+		e.fail(frameInternal, err)
+		return
+	}
+	if e.route.twoWay && len(out) > 0 {
+		e.send(out)
+	}
+	e.observe(status, nil)
+}
+
+// send answers on the socket. A client that does not read loses its answer.
+func (e exchange) send(body []byte) {
+	if len(body) > maxMessage {
+		e.fail(frameInternal, errors.New("the response is larger than 128 KB"))
+		return
+	}
+	switch err := e.conn.push(NewFrame(body)); {
+	case err == nil:
+		e.conn.touch(e.conn.srv.cfg.Now())
+	case errors.Is(err, errSlow):
+		e.conn.srv.counters.throttled.Add(1)
+	}
+}
+
+// fail sends an error frame. The spaces are where AWS has them.
+func (e exchange) fail(message string, err error) {
+	c := e.conn
+	b := make([]byte, 0, 128)
+	b = append(b, `{"message": "`...)
+	b = append(b, message...)
+	b = append(b, `", "connectionId":"`...)
+	b = append(b, c.id...)
+	b = append(b, `", "requestId":"`...)
+	b = append(b, e.requestID...)
+	b = append(b, `"}`...)
+	_ = c.push(NewFrame(b))
+	c.srv.counters.errors.Add(1)
+	if err == nil {
+		err = errors.New(message)
+	}
+	e.observe(statusFor(message), err)
+}
+
+func statusFor(message string) int {
+	switch message {
+	case frameForbidden:
+		return http.StatusForbidden
+	case frameThrottled:
+		return http.StatusTooManyRequests
+	case frameTimeout:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+func (e exchange) observe(status int, err error) {
+	s := e.conn.srv
+	if s.cfg.Observe == nil {
+		return
+	}
+	ev := Event{
+		Kind: KindMessage, Connection: e.conn.id, Status: status, Err: err, Bytes: e.bytes, Data: e.data,
+		Time: e.at, Duration: s.cfg.Now().Sub(e.at),
+	}
+	if e.route != nil {
+		ev.Route = e.route.key
+		if e.route.fn != nil {
+			ev.Function = e.route.fn.id
+		}
+	}
+	s.cfg.Observe(ev)
+}

@@ -1,0 +1,116 @@
+package emulator
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Kind says what an Event is about.
+type Kind string
+
+// The kinds of events.
+const (
+	KindAuthorize  Kind = "authorize"  // the authorizer ran, or was spared because an identity source is missing; Status is the verdict
+	KindConnect    Kind = "connect"    // a handshake ended; Status is what the client got (101 for success)
+	KindMessage    Kind = "message"    // a message went through its route; Status is the function's, or that of the error frame
+	KindPush       Kind = "push"       // a post through the management API, over HTTP or not; Status is its answer
+	KindDisconnect Kind = "disconnect" // $disconnect is done; Status is the close code, Reason its reason
+	KindInvoke     Kind = "invoke"     // the Invoke API or Server.Invoke ran a function
+	KindQueue      Kind = "queue"      // a batch was delivered; Status is its size, Bytes the number of messages that failed
+	KindDead       Kind = "dead"       // a message went to the dead-letter queue; Reason is the last error
+	KindSchedule   Kind = "schedule"   // a schedule fired
+)
+
+// Event is something that happened, for a log that a person watches. Fields that do not apply are zero.
+type Event struct {
+	Kind       Kind
+	Time       time.Time // when it began
+	Duration   time.Duration
+	Connection string
+	Route      string
+	Function   string // logical id
+	Queue      string // logical id
+	Status     int
+	Reason     string
+	Bytes      int
+	Data       []byte // the message or post; must not be changed
+	Err        error
+}
+
+func (s *Server) observe(e Event) {
+	if s.cfg.Observe == nil {
+		return
+	}
+	if !e.Time.IsZero() {
+		e.Duration = s.cfg.Now().Sub(e.Time)
+	}
+	s.cfg.Observe(e)
+}
+
+type counters struct {
+	opened, refused, closed        atomic.Int64
+	messagesIn, messagesOut        atomic.Int64
+	bytesIn, bytesOut              atomic.Int64
+	posts, gone, throttled, errors atomic.Int64
+}
+
+func (c *counters) delivered(messages, bytes int) {
+	c.messagesOut.Add(int64(messages))
+	c.bytesOut.Add(int64(bytes))
+}
+
+// Stats are totals since New, and what is open or waiting now.
+type Stats struct {
+	Connections int64                    `json:"connections"`
+	Opened      int64                    `json:"opened"`
+	Refused     int64                    `json:"refused"` // handshakes that got no 101
+	Closed      int64                    `json:"closed"`
+	MessagesIn  int64                    `json:"messagesIn"`
+	MessagesOut int64                    `json:"messagesOut"` // written to sockets
+	BytesIn     int64                    `json:"bytesIn"`     // of messages
+	BytesOut    int64                    `json:"bytesOut"`    // on the wire
+	Posts       int64                    `json:"posts"`       // accepted posts to connections
+	Gone        int64                    `json:"gone"`        // posts, gets and deletes answered 410
+	Throttled   int64                    `json:"throttled"`   // full outgoing queues and route throttles
+	Errors      int64                    `json:"errors"`      // error frames
+	Functions   map[string]FunctionStats `json:"functions"`   // by logical id
+	Queues      map[string]QueueStats    `json:"queues"`      // by logical id
+}
+
+// FunctionStats are the totals of one function.
+type FunctionStats struct {
+	Invocations int64         `json:"invocations"`
+	Errors      int64         `json:"errors"` // thrown, timed out or panicked
+	Running     int64         `json:"running"`
+	Duration    time.Duration `json:"duration"` // of all invocations together, in nanoseconds
+}
+
+// QueueStats are the totals of one queue, and what is in it.
+type QueueStats struct {
+	Waiting     int   `json:"waiting"` // visible, delayed or being retried
+	Running     int   `json:"running"` // batches at the function
+	Sent        int64 `json:"sent"`
+	Done        int64 `json:"done"`
+	Failed      int64 `json:"failed"`      // deliveries that will be retried
+	DeadLetters int64 `json:"deadLetters"` // moved to the dead-letter queue
+}
+
+// Stats returns the counters. They are read one by one, so sums may be off by what happens meanwhile.
+func (s *Server) Stats() Stats {
+	c := &s.counters
+	st := Stats{
+		Opened: c.opened.Load(), Refused: c.refused.Load(), Closed: c.closed.Load(),
+		MessagesIn: c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(),
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+		Posts: c.posts.Load(), Gone: c.gone.Load(), Throttled: c.throttled.Load(), Errors: c.errors.Load(),
+		Functions: map[string]FunctionStats{}, Queues: map[string]QueueStats{},
+	}
+	st.Connections = st.Opened - st.Closed
+	for _, f := range s.functions {
+		st.Functions[f.id] = f.stats()
+	}
+	for id, q := range s.queues {
+		st.Queues[id] = q.stats()
+	}
+	return st
+}

@@ -1,0 +1,443 @@
+package emulator
+
+import (
+	"container/heap"
+	"context"
+	"crypto/md5" //nolint:gosec // SQS's md5OfBody
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxQueueBody  = 1 << 20 // "Amazon SQS message quotas"
+	maxQueueDelay = 15 * time.Minute
+	maxQueueBytes = 256 << 20 // what the process keeps at most; SQS has no such bound
+)
+
+// Message is what a queue holds.
+type Message struct {
+	ID            string    `json:"messageId"`
+	Body          string    `json:"body"`
+	SentAt        time.Time `json:"sentAt"`
+	FirstReceived time.Time `json:"firstReceived,omitzero"`
+	Receives      int       `json:"receives"`
+	// Error is why the last delivery failed.
+	Error string `json:"error,omitempty"`
+}
+
+// entry is a message in a backlog.
+type entry struct {
+	Message
+	visibleAt time.Time
+	place     int // in the heap, -1 when it is out
+}
+
+// backlog is the messages of one queue, ordered by when they may be received next. It is all that a queue keeps, so a queue that
+// survives restarts needs only another backlog.
+type backlog struct {
+	entries byVisibility
+	bytes   int
+}
+
+func (b *backlog) add(e *entry) {
+	heap.Push(&b.entries, e)
+	b.bytes += len(e.Body)
+}
+
+func (b *backlog) remove(e *entry) {
+	if e.place >= 0 {
+		heap.Remove(&b.entries, e.place)
+		b.bytes -= len(e.Body)
+	}
+}
+
+func (b *backlog) hide(e *entry, until time.Time) {
+	if e.place >= 0 {
+		e.visibleAt = until
+		heap.Fix(&b.entries, e.place)
+	}
+}
+
+// next is the entry that is visible first, nil if there is none.
+func (b *backlog) next() *entry {
+	if len(b.entries.list) == 0 {
+		return nil
+	}
+	return b.entries.list[0]
+}
+
+// byVisibility is a heap of entries.
+type byVisibility struct{ list []*entry }
+
+// Len is heap.Interface's.
+func (h *byVisibility) Len() int { return len(h.list) }
+
+// Less is heap.Interface's.
+func (h *byVisibility) Less(i, j int) bool { return h.list[i].visibleAt.Before(h.list[j].visibleAt) }
+
+// Swap is heap.Interface's.
+func (h *byVisibility) Swap(i, j int) {
+	h.list[i], h.list[j] = h.list[j], h.list[i]
+	h.list[i].place, h.list[j].place = i, j
+}
+
+// Push is heap.Interface's.
+func (h *byVisibility) Push(x any) {
+	e := x.(*entry) // only add pushes
+	e.place = len(h.list)
+	h.list = append(h.list, e)
+}
+
+// Pop is heap.Interface's.
+func (h *byVisibility) Pop() any {
+	last := len(h.list) - 1
+	e := h.list[last]
+	h.list[last] = nil
+	h.list = h.list[:last]
+	e.place = -1
+	return e
+}
+
+// queue is an SQS standard queue with the event source mapping that empties it, if there is one: at least once, in no order, in batches.
+// A failed message comes back when its visibility timeout is over; after maxReceiveCount deliveries it goes to the dead-letter queue.
+// When 256 MiB are waiting, Send fails.
+type queue struct {
+	srv  *Server
+	spec *queueSpec
+	fn   *function // nil: nobody receives
+	dead *queue    // nil: retried until the retention period is over
+	wake chan struct{}
+	jobs chan struct{} // slots of batches in flight
+
+	mu                        sync.Mutex
+	backlog                   backlog
+	sent, done, failed, deads int64
+}
+
+func (s *Server) bindQueues() error {
+	for _, spec := range s.model.queues {
+		q := &queue{srv: s, spec: spec, wake: make(chan struct{}, 1), jobs: make(chan struct{}, max(1, spec.concurrency))}
+		if spec.function != "" {
+			fn, err := s.need(spec.function, spec.mappingLine)
+			if err != nil {
+				return err
+			}
+			q.fn = fn
+		}
+		s.queues[spec.id] = q
+	}
+	for _, q := range s.queues {
+		if q.spec.deadLetters != "" {
+			q.dead = s.queues[q.spec.deadLetters]
+		}
+	}
+	return nil
+}
+
+// findQueue knows a queue by its logical id, name, URL or ARN.
+func (s *Server) findQueue(name string) *queue {
+	if q := s.queues[name]; q != nil {
+		return q
+	}
+	name = name[strings.LastIndexAny(name, ":/")+1:]
+	for _, q := range s.queues {
+		if q.spec.id == name || q.spec.name == name {
+			return q
+		}
+	}
+	return nil
+}
+
+// Send puts a message into a queue, as SQS SendMessage does. queue is a logical id of the template, or the queue's name, URL or ARN.
+// body is 1 byte to 1 MiB; delay is 0 to 15 minutes, 0 meaning the queue's own DelaySeconds. Errors are *APIError.
+func (s *Server) Send(ctx context.Context, queue, body string, delay time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("send to %s: %w", queue, err)
+	}
+	q := s.findQueue(queue)
+	switch {
+	case q == nil:
+		return &APIError{Status: http.StatusBadRequest, Code: "QueueDoesNotExist", Message: "The specified queue does not exist: " + queue}
+	case body == "" || len(body) > maxQueueBody:
+		return &APIError{Status: http.StatusBadRequest, Code: "InvalidParameterValue", Message: "the body must have 1 byte to 1 MiB"}
+	case delay < 0 || delay > maxQueueDelay:
+		return &APIError{Status: http.StatusBadRequest, Code: "InvalidParameterValue", Message: "the delay must be 0 to 15 minutes"}
+	}
+	if delay == 0 {
+		delay = q.spec.delay
+	}
+	now := s.cfg.Now()
+	return q.put(&entry{Message: Message{ID: newUUID(), Body: body, SentAt: now}, visibleAt: now.Add(delay)})
+}
+
+// put adds a message and wakes the receiver.
+func (q *queue) put(e *entry) error {
+	q.mu.Lock()
+	full := q.backlog.bytes+len(e.Body) > maxQueueBytes
+	if !full {
+		q.backlog.add(e)
+		q.sent++
+	}
+	q.mu.Unlock()
+	if full {
+		return &APIError{Status: http.StatusForbidden, Code: "OverLimit", Message: "the queue is full"}
+	}
+	q.signal()
+	return nil
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake or will be
+	}
+}
+
+// run delivers until the queues are stopped, then waits for its batches. One timer serves all delays.
+func (q *queue) run() {
+	var batches sync.WaitGroup
+	defer batches.Wait()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case q.jobs <- struct{}{}: // a slot first: a message must not be received before somebody can work on it
+		case <-q.srv.stopPull:
+			return
+		}
+		batch, wait := q.receive()
+		if len(batch) > 0 {
+			batches.Go(func() {
+				defer func() { <-q.jobs }()
+				q.deliver(batch)
+			})
+			continue
+		}
+		<-q.jobs
+		timer.Reset(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		case <-q.srv.stopPull:
+			return
+		}
+	}
+}
+
+// receive takes a batch, or says how long nothing will be visible. Received messages stay in the backlog, hidden.
+func (q *queue) receive() (batch []*entry, wait time.Duration) {
+	now := q.srv.cfg.Now()
+	var dead []*entry
+	q.mu.Lock()
+	for len(batch) < q.spec.batchSize {
+		e := q.backlog.next()
+		if e == nil || e.visibleAt.After(now) {
+			break
+		}
+		if q.expired(e, now) {
+			q.backlog.remove(e)
+			continue
+		}
+		if q.dead != nil && e.Receives >= q.spec.maxReceives {
+			q.backlog.remove(e)
+			q.deads++
+			dead = append(dead, e)
+			continue
+		}
+		e.Receives++
+		if e.FirstReceived.IsZero() {
+			e.FirstReceived = now
+		}
+		q.backlog.hide(e, now.Add(q.spec.visibility))
+		batch = append(batch, e)
+	}
+	wait = time.Hour
+	if e := q.backlog.next(); e != nil {
+		wait = e.visibleAt.Sub(now)
+	}
+	q.mu.Unlock()
+	for _, e := range dead {
+		q.bury(e)
+	}
+	return batch, wait
+}
+
+func (q *queue) expired(e *entry, now time.Time) bool {
+	return now.Sub(e.SentAt) > q.spec.retention
+}
+
+// bury moves a message to the dead-letter queue.
+func (q *queue) bury(e *entry) {
+	now := q.srv.cfg.Now()
+	q.srv.log.WarnContext(q.srv.base, "message moved to the dead-letter queue", "queue", q.spec.id, "messageId", e.ID, "error", e.Error)
+	q.srv.observe(Event{Kind: KindDead, Time: now, Queue: q.spec.id, Bytes: len(e.Body), Data: []byte(e.Body), Reason: e.Error})
+	m := e.Message
+	m.Receives = 0
+	if err := q.dead.put(&entry{Message: m, visibleAt: now}); err != nil {
+		q.srv.log.ErrorContext(q.srv.base, "dead letter lost", "queue", q.spec.id, "messageId", e.ID, "error", err)
+	}
+}
+
+// deliver runs the function for a batch and settles each message.
+func (q *queue) deliver(batch []*entry) {
+	s := q.srv
+	begin := s.cfg.Now()
+	q.mu.Lock()
+	event := q.appendEvent(nil, batch)
+	q.mu.Unlock()
+	out, err := s.await(s.base, q.fn, event, q.fn.timeout)
+	failed := map[string]bool{}
+	all := err != nil
+	if err == nil && q.spec.partial {
+		failed, err = failures(out, batch)
+		all = err != nil
+	}
+	bad := q.settle(batch, func(e *entry) bool { return all || failed[e.ID] }, err)
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%d of %d messages failed", bad, len(batch))
+	}
+	if err != nil {
+		s.log.WarnContext(s.base, "queue batch failed", "queue", q.spec.id, "function", q.fn.id, "failed", bad, "error", err)
+	}
+	s.observe(Event{Kind: KindQueue, Time: begin, Queue: q.spec.id, Function: q.fn.id, Status: len(batch), Bytes: bad, Err: err})
+}
+
+// settle deletes what is done and leaves the rest for its retry.
+func (q *queue) settle(batch []*entry, failed func(*entry) bool, err error) (bad int) {
+	reason := "reported in batchItemFailures"
+	if err != nil {
+		reason = err.Error()
+	}
+	now := q.srv.cfg.Now()
+	q.mu.Lock()
+	for _, e := range batch {
+		if !failed(e) {
+			q.backlog.remove(e)
+			q.done++
+			continue
+		}
+		bad++
+		q.failed++
+		e.Error = reason
+		if retry := q.srv.cfg.QueueRetry; retry > 0 {
+			q.backlog.hide(e, now.Add(retry))
+		}
+	}
+	q.mu.Unlock()
+	if bad > 0 {
+		q.signal()
+	}
+	return bad
+}
+
+// failures reads a partial batch response; see "Implementing partial batch responses" in the Lambda developer guide: an empty or null
+// list is success, an item that names no message of the batch fails the whole batch.
+func failures(out []byte, batch []*entry) (map[string]bool, error) {
+	if len(out) == 0 {
+		return nil, nil
+	}
+	var res struct {
+		Failures []struct {
+			ID *string `json:"itemIdentifier"`
+		} `json:"batchItemFailures"`
+	}
+	if err := json.Unmarshal(out, &res); err != nil {
+		return nil, fmt.Errorf("malformed batch response: %w", err)
+	}
+	failed := map[string]bool{}
+	for _, f := range res.Failures {
+		if f.ID == nil || !slices.ContainsFunc(batch, func(e *entry) bool { return e.ID == *f.ID }) {
+			return nil, errors.New("malformed batch response: batchItemFailures names no message of the batch")
+		}
+		failed[*f.ID] = true
+	}
+	return failed, nil
+}
+
+// appendEvent appends the event of a batch. The lock is held.
+func (q *queue) appendEvent(b []byte, batch []*entry) []byte {
+	b = append(b, `{"Records":[`...)
+	for i, e := range batch {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		sum := md5.Sum([]byte(e.Body)) //nolint:gosec // see the import
+		b = append(b, `{"messageId":"`...)
+		b = append(b, e.ID...)
+		b = append(b, `","receiptHandle":"`...)
+		b = append(b, newID()...)
+		b = append(b, `","body":`...)
+		b = appendString(b, e.Body)
+		b = append(b, `,"attributes":{"ApproximateReceiveCount":"`...)
+		b = strconv.AppendInt(b, int64(e.Receives), 10)
+		b = append(b, `","SentTimestamp":"`...)
+		b = strconv.AppendInt(b, e.SentAt.UnixMilli(), 10)
+		b = append(b, `","SenderId":"`...)
+		b = append(b, q.srv.model.account...)
+		b = append(b, `","ApproximateFirstReceiveTimestamp":"`...)
+		b = strconv.AppendInt(b, e.FirstReceived.UnixMilli(), 10)
+		b = append(b, `"},"messageAttributes":{},"md5OfBody":"`...)
+		b = hex.AppendEncode(b, sum[:])
+		b = append(b, `","eventSource":"aws:sqs","eventSourceARN":`...)
+		b = appendString(b, q.spec.arn)
+		b = append(b, `,"awsRegion":`...)
+		b = appendString(b, q.srv.model.region)
+		b = append(b, '}')
+	}
+	return append(b, "]}"...)
+}
+
+func (q *queue) stats() QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return QueueStats{
+		Waiting: len(q.backlog.entries.list), Running: len(q.jobs), Sent: q.sent, Done: q.done, Failed: q.failed, DeadLetters: q.deads,
+	}
+}
+
+// DeadLetters lists what went to the dead-letter queue of a queue, oldest first; named a dead-letter queue, it lists that. A queue
+// without one, or an unknown name, has none.
+func (s *Server) DeadLetters(queue string) []Message {
+	q := s.findQueue(queue)
+	if q == nil {
+		return nil
+	}
+	if q.dead != nil {
+		q = q.dead
+	} else if !slices.ContainsFunc(s.model.queues, func(spec *queueSpec) bool { return spec.deadLetters == q.spec.id }) {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]Message, 0, len(q.backlog.entries.list))
+	for _, e := range q.backlog.entries.list {
+		out = append(out, e.Message)
+	}
+	slices.SortFunc(out, func(a, b Message) int { return a.SentAt.Compare(b.SentAt) })
+	return out
+}
+
+// Waiting lists what is in a queue, in the order in which it may be received: after Close, what is lost with the process.
+func (s *Server) Waiting(queue string) []Message {
+	q := s.findQueue(queue)
+	if q == nil {
+		return nil
+	}
+	q.mu.Lock()
+	entries := slices.Clone(q.backlog.entries.list)
+	slices.SortFunc(entries, func(a, b *entry) int { return a.visibleAt.Compare(b.visibleAt) })
+	out := make([]Message, len(entries))
+	for i, e := range entries {
+		out[i] = e.Message
+	}
+	q.mu.Unlock()
+	return out
+}
