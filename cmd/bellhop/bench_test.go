@@ -49,6 +49,7 @@ func dialRaw(b *testing.B, s *running, user string) *rawClient {
 }
 
 func (c *rawClient) send(b *testing.B, text string) {
+	b.Helper()
 	if _, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))); err != nil {
 		b.Error(err)
 	}
@@ -88,6 +89,7 @@ func (c *rawClient) next(what []byte) (bool, error) {
 
 // until reads frames up to one that holds what.
 func (c *rawClient) until(b *testing.B, what string) {
+	b.Helper()
 	for {
 		found, err := c.next([]byte(what))
 		if err != nil {

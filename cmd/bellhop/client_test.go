@@ -77,6 +77,7 @@ func (r *running) handshake(path string, header http.Header, subprotocols ...str
 	r.tb.Helper()
 	ctx, cancel := context.WithTimeout(r.tb.Context(), patience)
 	defer cancel()
+	//nolint:bodyclose // Dial's own comment: you never need to close it
 	conn, response, err := websocket.Dial(ctx, strings.Replace(r.url, "http", "ws", 1)+path, &websocket.DialOptions{
 		Subprotocols: subprotocols, HTTPHeader: header,
 	})

@@ -43,7 +43,7 @@ func (c devCommand) Run(ctx context.Context) error {
 	}
 	log := newDevLog(os.Stderr, c.Quiet)
 	logger := slog.New(log.handler())
-	store, err := c.open(logger)
+	store, err := c.open(logger) //nolint:contextcheck // it is open until it is closed, not until a context ends
 	if err != nil {
 		return err
 	}

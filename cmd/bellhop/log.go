@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -209,7 +210,7 @@ func (h *devHandler) Handle(_ context.Context, r slog.Record) error {
 
 // WithAttrs is [slog.Handler].WithAttrs.
 func (h *devHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &devHandler{log: h.log, attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return &devHandler{log: h.log, attrs: append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup is [slog.Handler].WithGroup. Groups are not shown.

@@ -88,7 +88,7 @@ func (s *server) serveToken(w http.ResponseWriter, r *http.Request) {
 	claims := token.Claims{User: ask.User, Name: ask.Name, Grants: allGrants(), TTL: 12 * time.Hour}
 	signed, err := token.Sign(s.secret, claims)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		refuse(w, http.StatusBadRequest, sentence(err))
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"token": signed})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -43,9 +44,7 @@ type server struct {
 func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	// The laptop has no account whose quota the route throttles protect.
 	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000"}
-	for name, value := range c.Parameters {
-		parameters[name] = value
-	}
+	maps.Copy(parameters, c.Parameters)
 	rules, tokens, err := setup.Local(func(name string) string { return parameters[parameterName(name)] })
 	if err != nil {
 		return nil, fmt.Errorf("--parameter: %w", err)

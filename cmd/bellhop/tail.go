@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -81,10 +82,11 @@ func dial(ctx context.Context, endpoint, bearer string) (*websocket.Conn, error)
 	}
 	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1)
 	u.Path = "/dev"
+	//nolint:bodyclose // Dial's own comment: you never need to close it
 	conn, response, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
 		Subprotocols: []string{protocol.Name, token.Bearer + bearer},
 	})
-	if response != nil && response.StatusCode == 401 {
+	if response != nil && response.StatusCode == http.StatusUnauthorized {
 		return nil, errors.New("the server refused the token: is it signed with the same secret?")
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"sync"
@@ -109,7 +110,9 @@ func number[N int | int64](n N) types.AttributeValue {
 
 func yes() types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: true} }
 
-func set(members ...string) types.AttributeValue { return &types.AttributeValueMemberSS{Value: members} }
+func set(members ...string) types.AttributeValue {
+	return &types.AttributeValueMemberSS{Value: members}
+}
 
 func millis(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
 
@@ -162,7 +165,7 @@ func lapsed(i item, now time.Time) bool {
 }
 
 // alias finds the attribute names in expressions.
-var alias = regexp.MustCompile(`#\w+`) //nolint:gochecknoglobals // a constant, but for the language
+var alias = regexp.MustCompile(`#\w+`)
 
 // names resolves the #names of expressions to themselves: DynamoDB reserves 573 words, ttl and name among them, so every
 // attribute is written as #attribute.
@@ -217,9 +220,7 @@ func (s *Store) apply(ctx context.Context, c change) (row item, met bool, err er
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
-	for name, attribute := range c.names {
-		in.ExpressionAttributeNames[name] = attribute
-	}
+	maps.Copy(in.ExpressionAttributeNames, c.names)
 	if c.when != "" {
 		in.ConditionExpression = &c.when
 	}

@@ -20,7 +20,7 @@ type environment struct {
 
 func fromOS() *environment { return &environment{get: os.Getenv} }
 
-func (e *environment) fail(name, format string, args ...any) {
+func (e *environment) failf(name, format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf(name+" "+format, args...)) //nolint:err113 // read by the one who deploys
 }
 
@@ -32,7 +32,7 @@ func (e *environment) text(name string) string { return strings.TrimSpace(e.get(
 func (e *environment) needed(name, what string) string {
 	v := e.text(name)
 	if v == "" {
-		e.fail(name, "is not set: it must be %s", what)
+		e.failf(name, "is not set: it must be %s", what)
 	}
 	return v
 }
@@ -55,7 +55,7 @@ func (e *environment) number(name string) int {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
-		e.fail(name, "must be a whole number of at least 1, not %q", v)
+		e.failf(name, "must be a whole number of at least 1, not %q", v)
 	}
 	return n
 }
@@ -67,7 +67,7 @@ func (e *environment) duration(name string) time.Duration {
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d <= 0 {
-		e.fail(name, `must be a duration such as "10s", not %q`, v)
+		e.failf(name, `must be a duration such as "10s", not %q`, v)
 	}
 	return d
 }
@@ -81,7 +81,7 @@ func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T
 	}
 	got, err := parse([]byte(v))
 	if err != nil {
-		e.fail(name, "is not valid: %v", err)
+		e.failf(name, "is not valid: %v", err)
 		return zero
 	}
 	return got

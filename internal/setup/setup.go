@@ -58,7 +58,7 @@ func build(ctx context.Context, f Function, env *environment, log *slog.Logger) 
 func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
 	origins := s.env.list("ALLOWED_ORIGINS")
 	if len(origins) == 0 {
-		s.env.fail("ALLOWED_ORIGINS", `is not set: it must be a list such as "https://app.example.org", or "*"`)
+		s.env.failf("ALLOWED_ORIGINS", `is not set: it must be a list such as "https://app.example.org", or "*"`)
 	}
 	v, err := s.verifier(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
 	c := s.env.tokenConfig()
 	arn := s.env.text("JWT_SECRET_ARN")
 	if arn == "" && c.JWKSURL == "" {
-		s.env.fail("JWT_SECRET_ARN", "and JWKS_URL are not set: one must say how tokens are signed")
+		s.env.failf("JWT_SECRET_ARN", "and JWKS_URL are not set: one must say how tokens are signed")
 	}
 	if err := s.env.err(); err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 	text := string(body)
 	seconds := min((max(delay, 0)+time.Second-1)/time.Second, maxDelay)
 	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: int32(seconds), //nolint:gosec // at most maxDelay
+		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: int32(seconds),
 	})
 	if err != nil {
 		return fmt.Errorf("enqueue job %s: %w", job.Kind, err)
