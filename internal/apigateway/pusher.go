@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
+	"github.com/aws/smithy-go"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
@@ -55,6 +56,7 @@ func New(cfg aws.Config, endpoint string, o Options) *Pusher {
 func transport(connections int) *http.Transport {
 	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
 		MaxIdleConns:        connections,
@@ -103,8 +105,12 @@ func translate(verb, connection string, err error) error {
 		return fmt.Errorf("%s connection %s: %w", verb, connection, err)
 	}
 	switch response.HTTPStatusCode() {
-	case http.StatusGone, http.StatusBadRequest:
+	case http.StatusGone:
 		return hub.ErrGone
+	case http.StatusBadRequest: // a malformed id; other faults of a request are nothing that the connection did
+		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "BadRequestException" {
+			return hub.ErrGone
+		}
 	case http.StatusTooManyRequests:
 		return hub.ErrThrottled
 	case http.StatusRequestEntityTooLarge:

@@ -75,6 +75,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"410 without a body": {refusing(410, "GoneException", ""), hub.ErrGone, ""},
 		"400 malformed id":   {refusing(400, "BadRequestException", `{"message":"Invalid connectionId: x"}`), hub.ErrGone, ""},
+		"400 anything else":  {refusing(400, "ValidationException", ""), nil, "post to connection"},
 		"429":                {refusing(429, "LimitExceededException", ""), hub.ErrThrottled, ""},
 		"413":                {refusing(413, "PayloadTooLargeException", `{"message":"too large"}`), hub.ErrTooLarge, ""},
 		"403":                {refusing(403, "ForbiddenException", `{"message":"Forbidden"}`), nil, "execute-api:ManageConnections"},

@@ -221,8 +221,8 @@ func TestBroadcastReads(t *testing.T) {
 			Connection: rand.Text()[:15] + "=", User: fmt.Sprintf("user%04d", i), Codec: protocol.Name, Shard: i % 2,
 			MayPublish: true, TTL: time.Now().Add(time.Hour),
 		}
-		// Names and values, as DynamoDB counts them: pk, sk, u, c, p, ttl.
-		bytes += len("pk") + len("room#"+room+"#0") + len("sk") + len("m#") + 16 + len("u") + 8 + len("c") + len(protocol.Name) + len("p") + 1 + len("ttl") + 6
+		// Names and values, as DynamoDB counts them: pk, sk, u, p, ttl.
+		bytes += len("pk") + len("room#"+room+"#0") + len("sk") + len("m#") + 16 + len("u") + 8 + len("p") + 1 + len("ttl") + 6
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -255,5 +255,65 @@ func TestBroadcastReads(t *testing.T) {
 	t.Logf("%d members: %d bytes, %.1f RCU, %.1f at the least", members, bytes, m.read, least)
 	if m.read > 1.1*least {
 		t.Errorf("got %.1f RCU, want at most 1.1 × %.1f", m.read, least)
+	}
+}
+
+// TestOneIDManyTimes appends under one id from many sides at once: one row, and one seq for all.
+func TestOneIDManyTimes(t *testing.T) {
+	client, table := open(t)
+	store := dynamo.New(client, table, dynamo.Options{})
+	var wg sync.WaitGroup
+	seqs := make([]int64, 50)
+	for i := range seqs {
+		wg.Go(func() {
+			e := protocol.Event{Event: "message:new", ID: "once", TS: 1, Data: json.RawMessage("1")}
+			entry, _, err := store.Append(t.Context(), "channel:1", e, time.Hour)
+			if err != nil {
+				t.Error(err)
+			}
+			seqs[i] = entry.Seq
+		})
+	}
+	wg.Wait()
+	entries, err := store.From(t.Context(), "channel:1", 1, 100)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("got %d entries, %v", len(entries), err)
+	}
+	for _, seq := range seqs {
+		if seq != entries[0].Seq {
+			t.Errorf("got seq %d, want %d", seq, entries[0].Seq)
+		}
+	}
+}
+
+// TestLapsedRowsAreCheap reads a log whose old entries DynamoDB has not deleted yet.
+func TestLapsedRowsAreCheap(t *testing.T) {
+	const lapsed = 1000
+	var m meter
+	client, table := open(t, m.attach)
+	var past time.Duration
+	store := dynamo.New(client, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(past) }})
+	ctx, room := t.Context(), "channel:1"
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range lapsed / 8 {
+				if _, _, err := store.Append(ctx, room, protocol.Event{Event: "e", TS: 1}, time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	past = 2 * time.Hour
+	m.reset()
+	entries, err := store.Before(ctx, room, lapsed+1, 10)
+	if err != nil || len(entries) != 0 || m.requests > 1 {
+		t.Errorf("down: %d entries in %d requests, %v", len(entries), m.requests, err)
+	}
+	m.reset()
+	entries, err = store.From(ctx, room, 1, 100)
+	if err != nil || len(entries) != 0 || m.requests > 3 {
+		t.Errorf("up: %d entries in %d requests, %v", len(entries), m.requests, err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +22,9 @@ import (
 const (
 	idMemory  = 10 * time.Minute // how long ids are remembered at least
 	pageBytes = 96 << 10         // data of one page of a log
-	pageRows  = 50               // read at once: a page of large events must not cost a megabyte
+	minRows   = 25               // read at once, at the least
+	firstRows = 50               // and at the most, until their size is known: a page of large events must not cost a megabyte
+	moreRows  = 200
 )
 
 func logKey(room string) string { return "log#" + room }
@@ -31,9 +35,6 @@ func dedupKey(room, id string) item { return key("dedup#"+room, id) }
 
 // newEpoch names a log. 10 characters of base 32 are 50 bits: two of one room are never the same.
 func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
-
-// generatedID is the id of an entry that was given none. It leads to the entry without a row of its own.
-func generatedID(epoch string, seq int64) string { return epoch + ":" + strconv.FormatInt(seq, 10) }
 
 // Append is [hub.Log].Append. Without an id: 1 WCU for the seq, 1 for the entry. With one: 1 for the seq, 4 for the
 // transaction of entry and id; and a look first whether the id is known, so that a retry uses up no seq.
@@ -89,12 +90,13 @@ func (s *Store) count(ctx context.Context, room string, e protocol.Event) (hub.E
 	e.Room, e.Seq = room, numberOf(meta, "seq")
 	entry := hub.Entry{Event: e, Epoch: textOf(meta, "epoch")}
 	if e.ID == "" {
-		entry.ID = generatedID(entry.Epoch, e.Seq)
+		entry.ID = protocol.GeneratedID(entry.Epoch, e.Seq)
 	}
 	return entry, nil
 }
 
-// write writes an entry, and with it the memory of its id if the id is the caller's. false: the id is known meanwhile.
+// write writes an entry, and with it the memory of its id if the id is the caller's. false: the id is known meanwhile,
+// or the seq is void.
 func (s *Store) write(ctx context.Context, e hub.Entry, remember bool, keep time.Duration) (bool, error) {
 	now := s.now()
 	row := entryKey(e.Room, e.Seq)
@@ -111,7 +113,8 @@ func (s *Store) write(ctx context.Context, e hub.Entry, remember bool, keep time
 		row["data"] = text(string(e.Data))
 	}
 	if !remember {
-		return true, s.put(ctx, row)
+		_, written, err := s.putNew(ctx, row)
+		return written, err
 	}
 	dedup := dedupKey(e.Room, e.ID)
 	dedup["seq"], dedup["ttl"] = number(e.Seq), seconds(now.Add(max(keep, idMemory)))
@@ -121,25 +124,76 @@ func (s *Store) write(ctx context.Context, e hub.Entry, remember bool, keep time
 	return s.writeBoth(ctx, row, dedup, now)
 }
 
-func (s *Store) writeBoth(ctx context.Context, row, dedup item, now time.Time) (bool, error) {
-	unknown := "attribute_not_exists(#pk) OR #ttl <= :seconds"
-	_, err := s.db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &s.table, Item: row}},
+// writeBoth writes entry and id in one transaction, again after a pause where another transaction is in the way.
+func (s *Store) writeBoth(ctx context.Context, row, dedup item, now time.Time) (written bool, err error) {
+	isNew, unknown := notThere, "attribute_not_exists(#pk) OR #ttl <= :seconds"
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{TableName: &s.table, Item: row, ConditionExpression: &isNew, ExpressionAttributeNames: names(isNew)}},
 		{Put: &types.Put{
 			TableName: &s.table, Item: dedup, ConditionExpression: &unknown, ExpressionAttributeNames: names(unknown),
 			ExpressionAttributeValues: item{":seconds": number(now.Unix())},
 		}},
-	}})
-	canceled, ok := errors.AsType[*types.TransactionCanceledException](err)
-	if !ok {
-		return err == nil, err
-	}
-	for _, reason := range canceled.CancellationReasons {
-		if reason.Code != nil && (*reason.Code == "ConditionalCheckFailed" || *reason.Code == "TransactionConflict") {
-			return false, nil // somebody else writes this id at the same time, or just has
+	}}
+	for try := range tries {
+		_, err = s.db.TransactWriteItems(ctx, in)
+		canceled, ok := errors.AsType[*types.TransactionCanceledException](err)
+		switch {
+		case !ok:
+			return err == nil, err
+		case because(canceled, "ConditionalCheckFailed"):
+			return false, nil
+		case !because(canceled, "TransactionConflict"):
+			return false, err
+		}
+		if err := pause(ctx, time.Duration(try+1)*5*time.Millisecond); err != nil {
+			return false, err
 		}
 	}
 	return false, err
+}
+
+func because(canceled *types.TransactionCanceledException, code string) bool {
+	return slices.ContainsFunc(canceled.CancellationReasons, func(r types.CancellationReason) bool {
+		return r.Code != nil && *r.Code == code
+	})
+}
+
+// pause waits a random part of at most limit.
+func pause(ctx context.Context, limit time.Duration) error {
+	t := time.NewTimer(mathrand.N(limit)) //nolint:gosec // spreads load, guards nothing
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+const notThere = "attribute_not_exists(#pk)"
+
+// putNew writes a row where there is none. It gives the row that is there otherwise.
+func (s *Store) putNew(ctx context.Context, row item) (there item, written bool, err error) {
+	condition := notThere
+	_, err = s.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &s.table, Item: row, ConditionExpression: &condition, ExpressionAttributeNames: names(condition),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return failed.Item, false, nil
+	}
+	return nil, err == nil, err
+}
+
+// Void is [hub.Log].Void. 1 WCU.
+func (s *Store) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
+	row := entryKey(room, seq)
+	row["void"], row["ts"], row["ttl"] = yes(), millis(s.now()), seconds(s.now().Add(keep))
+	there, written, err := s.putNew(ctx, row)
+	if err != nil {
+		return false, fmt.Errorf("void %d of %s: %w", seq, room, err)
+	}
+	return written || yesOf(there, "void"), nil
 }
 
 func entryOf(row item, room string) (hub.Entry, error) {
@@ -147,7 +201,7 @@ func entryOf(row item, room string) (hub.Entry, error) {
 	if err != nil {
 		return hub.Entry{}, fmt.Errorf("decode seq: %w", err)
 	}
-	e := hub.Entry{Epoch: textOf(row, "epoch"), Event: protocol.Event{
+	e := hub.Entry{Epoch: textOf(row, "epoch"), Void: yesOf(row, "void"), Event: protocol.Event{
 		Event: textOf(row, "event"), Room: room, Seq: seq, ID: textOf(row, "id"), TS: numberOf(row, "ts"),
 	}}
 	if data, ok := row["data"].(*types.AttributeValueMemberS); ok {
@@ -206,36 +260,63 @@ func (s *Store) Before(ctx context.Context, room string, before int64, limit int
 	return s.entries(ctx, room, "#pk = :pk AND #sk < :sk", before, false, limit)
 }
 
+// entries reads a page of a log. It begins with few rows, since they may be large, and goes on with more. DynamoDB deletes
+// lapsed rows late, and they lie together at the old end: going down, a page of nothing else is the end; going up, the
+// rest of them is passed over in as large steps as there are.
 func (s *Store) entries(ctx context.Context, room, condition string, seq int64, ascending bool, limit int) ([]hub.Entry, error) {
+	consistent := true
 	in := &dynamodb.QueryInput{
-		KeyConditionExpression: &condition, ScanIndexForward: &ascending, Limit: limitOf(min(limit, pageRows)),
+		TableName: &s.table, ConsistentRead: &consistent, KeyConditionExpression: &condition,
+		ExpressionAttributeNames:  names(condition),
 		ExpressionAttributeValues: item{":pk": text(logKey(room)), ":sk": entryKey(room, max(seq, 0))["sk"]},
+		ScanIndexForward:          &ascending, Limit: limitOf(min(max(limit, minRows), firstRows)),
 	}
-	var (
-		list      []hub.Entry
-		size      int
-		decodeErr error
-		now       = s.now()
-	)
-	err := s.page(ctx, in, func(row item) bool {
-		if over(row, now) {
-			return false
+	list := logPage{limit: limit}
+	for now := s.now(); ; {
+		out, err := s.db.Query(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("query log of %s: %w", room, err)
 		}
+		live, full, err := list.add(out.Items, room, now)
+		if err != nil {
+			return nil, fmt.Errorf("query log of %s: %w", room, err)
+		}
+		if full || out.LastEvaluatedKey == nil || live == 0 && !ascending {
+			return list.entries, nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+		in.Limit = limitOf(moreRows)
+		if live == 0 {
+			in.Limit = nil
+		}
+	}
+}
+
+// logPage collects entries up to a number and a size.
+type logPage struct {
+	limit, size int
+	entries     []hub.Entry
+}
+
+// add takes the rows of one query. live: how many of them have not lapsed; full: the page needs no more.
+func (p *logPage) add(rows []item, room string, now time.Time) (live int, full bool, err error) {
+	for _, row := range rows {
+		if lapsed(row, now) || over(row, now) {
+			continue
+		}
+		live++
 		e, err := entryOf(row, room)
-		decodeErr = err
-		if size += len(e.Data); err != nil || size > pageBytes && len(list) > 0 {
-			return true
+		if err != nil {
+			return live, true, err
 		}
-		list = append(list, e)
-		return len(list) == limit
-	})
-	if err == nil {
-		err = decodeErr
+		if p.size += len(e.Data); p.size > pageBytes && len(p.entries) > 0 {
+			return live, true, nil
+		}
+		if p.entries = append(p.entries, e); len(p.entries) == p.limit {
+			return live, true, nil
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("query log of %s: %w", room, err)
-	}
-	return list, nil
+	return live, false, nil
 }
 
 // Head is [hub.Log].Head. 1 WCU once in the life of a room.

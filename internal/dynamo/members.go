@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 const (
@@ -25,7 +26,7 @@ func roomMeta(room string) item { return key(shardKey(room, 0), metaKey) }
 func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	row := key(shardKey(room, m.Shard), memberPrefix+m.Connection)
 	row["u"], row["ttl"] = text(m.User), seconds(m.TTL)
-	if m.Codec != "" {
+	if m.Codec != protocol.Name {
 		row["c"] = text(m.Codec)
 	}
 	if m.MayPublish {
@@ -38,10 +39,14 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 }
 
 func memberOf(row item, shard int) hub.Member {
-	return hub.Member{
-		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: textOf(row, "c"),
+	m := hub.Member{
+		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: protocol.Name,
 		Shard: shard, MayPublish: yesOf(row, "p"), TTL: ttlOf(row),
 	}
+	if _, other := row["c"]; other {
+		m.Codec = textOf(row, "c")
+	}
+	return m
 }
 
 // RemoveMember is [hub.Members].RemoveMember. 1 WCU.

@@ -25,12 +25,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -52,10 +54,15 @@ type Store struct {
 
 var _ hub.Store = (*Store)(nil)
 
-// NewClient is dynamodb.NewFromConfig for this store. A condition that fails is an everyday answer here, and the SDK
-// reports each as a response whose checksum it could not verify; TLS verifies it in any case.
+// NewClient is dynamodb.NewFromConfig for this store. It keeps as many connections open as the hub makes calls at once;
+// the SDK's 10 would be opened anew all the time. A condition that fails is an everyday answer here, and the SDK reports
+// each as a response whose checksum it could not verify; TLS verifies it in any case.
 func NewClient(cfg aws.Config, options ...func(*dynamodb.Options)) *dynamodb.Client {
-	return dynamodb.NewFromConfig(cfg, append(options, func(o *dynamodb.Options) { o.DisableValidateResponseChecksum = true })...)
+	client := awshttp.NewBuildableClient().WithTimeout(5 * time.Second).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 64
+	})
+	own := func(o *dynamodb.Options) { o.HTTPClient, o.DisableValidateResponseChecksum = client, true }
+	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){own}, options...)...)
 }
 
 // New gives the store in a table that is there already; see [CreateTable].
@@ -217,12 +224,12 @@ func (s *Store) apply(ctx context.Context, c change) (row item, met bool, err er
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.table, Key: c.key, UpdateExpression: &c.update,
 		ExpressionAttributeNames: names(c.update, c.when), ExpressionAttributeValues: c.values,
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnValues: types.ReturnValueAllNew,
 	}
 	maps.Copy(in.ExpressionAttributeNames, c.names)
 	if c.when != "" {
 		in.ConditionExpression = &c.when
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	out, err := s.db.UpdateItem(ctx, in)
 	if err == nil {

@@ -160,7 +160,7 @@ func checkPublish(c Command) error {
 	case len(c.Data) > maxData:
 		return protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(c.Data))
 	}
-	if err := protocol.CheckID(c.ID); err != nil {
+	if err := protocol.CheckNewID(c.ID); err != nil {
 		return err
 	}
 	return protocol.CheckEvent(c.Event)

@@ -34,7 +34,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	}
 	got.Epoch = head.Epoch
 	if since == nil || since.Epoch != head.Epoch || since.Seq < head.Base || since.Seq > head.Seq {
-		got.Seq, err = h.settledHead(ctx, room, head)
+		got.Seq, err = h.settledHead(ctx, room, k, head)
 		return got, err
 	}
 	if since.Seq == head.Seq {
@@ -48,47 +48,63 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	}
 	anchored := len(entries) > 0 && entries[0].Seq == since.Seq
 	if !anchored && h.Now().Sub(head.Began) >= k.Keep {
-		got.Seq, err = h.settledHead(ctx, room, head)
+		got.Seq, err = h.settledHead(ctx, room, k, head)
 		return got, err
 	}
 	if anchored {
 		entries = entries[1:]
 	}
 	got.Recovered = true
-	got.Seq, got.Events, got.More = h.settle(since.Seq, entries)
-	if !got.More && len(entries) > 0 && got.Seq == entries[len(entries)-1].Seq && got.Seq < head.Seq {
+	got.Seq, got.Events, got.More, err = h.settle(ctx, room, k, since.Seq, entries)
+	if err == nil && !got.More && len(entries) > 0 && got.Seq == entries[len(entries)-1].Seq && got.Seq < head.Seq {
 		// The store's page may have ended early for its size. One more page tells: it is empty at the end.
-		rest, err := h.Store.From(ctx, room, got.Seq+1, 1)
-		if err != nil {
-			return got, fmt.Errorf("read log of %s: %w", room, err)
-		}
+		var rest []Entry
+		rest, err = h.Store.From(ctx, room, got.Seq+1, 1)
 		got.More = len(rest) > 0
+	}
+	if err != nil {
+		return got, fmt.Errorf("read log of %s: %w", room, err)
 	}
 	return got, nil
 }
 
 // settle gives the events after a position as far as the log is complete and the reply has space, and the position
-// reached. A missing seq may still appear for voidAge after a later one was written; the events stop before such a hole.
-func (h *Hub) settle(after int64, entries []Entry) (seq int64, events []protocol.Event, more bool) {
+// reached. A seq that is missing may still be written: the events stop there, unless a later one is older than voidAge.
+// Then the hole is filled, so that a writer which wakes up after that cannot put an event where nobody looks any more.
+func (h *Hub) settle(ctx context.Context, room string, k Kind, after int64, entries []Entry) (seq int64, events []protocol.Event, more bool, err error) {
 	seq, events = after, []protocol.Event{}
-	void := h.Now().Add(-voidAge).UnixMilli()
 	size := 0
 	for _, e := range entries {
-		if e.Seq != seq+1 && e.TS > void {
-			return seq, events, false
+		for seq+1 < e.Seq {
+			if e.TS > h.voidBefore() {
+				return seq, events, false, nil
+			}
+			void, err := h.Store.Void(ctx, room, seq+1, k.Keep)
+			if err != nil {
+				return seq, events, false, err
+			}
+			if !void { // it was written after all, since the entries were read
+				return seq, events, true, nil
+			}
+			seq++
 		}
-		if size += sizeOf(e.Event); size > replyEvents && len(events) > 0 {
-			return seq, events, true
+		if !e.Void {
+			if size += sizeOf(e.Event); size > replyEvents && len(events) > 0 {
+				return seq, events, true, nil
+			}
+			events = append(events, e.Event)
 		}
-		seq, events = e.Seq, append(events, e.Event)
+		seq = e.Seq
 	}
-	return seq, events, false
+	return seq, events, false, nil
 }
+
+// voidBefore is the time, in Unix milliseconds, that an event must be older than for a hole before it to be void.
+func (h *Hub) voidBefore() int64 { return h.Now().Add(-voidAge).UnixMilli() }
 
 // settledHead gives the newest position that nothing can appear before any more. The head itself may be ahead of it: a
 // writer that has counted may not have written yet.
-func (h *Hub) settledHead(ctx context.Context, room string, head Head) (int64, error) {
-	void := h.Now().Add(-voidAge).UnixMilli()
+func (h *Hub) settledHead(ctx context.Context, room string, k Kind, head Head) (int64, error) {
 	var tail []Entry // newest first
 	for before := head.Seq + 1; ; {
 		page, err := h.Store.Before(ctx, room, before, tailPage)
@@ -96,21 +112,21 @@ func (h *Hub) settledHead(ctx context.Context, room string, head Head) (int64, e
 			return 0, fmt.Errorf("read tail of %s: %w", room, err)
 		}
 		tail = append(tail, page...)
-		if len(page) == 0 || page[len(page)-1].TS <= void || page[len(page)-1].Seq <= head.Base {
+		if len(page) == 0 || page[len(page)-1].TS <= h.voidBefore() || page[len(page)-1].Seq <= head.Base {
 			break
 		}
 		before = page[len(page)-1].Seq
 	}
 	slices.Reverse(tail)
+	tail = slices.DeleteFunc(tail, func(e Entry) bool { return e.Seq <= head.Base })
 	seq := head.Base
-	for _, e := range tail {
-		switch {
-		case e.Seq <= head.Base:
-		case e.Seq == seq+1 || e.TS <= void:
-			seq = e.Seq
-		default: // a hole, or what was here has lapsed: nobody can tell, and the older position is always right
-			return seq, nil
-		}
+	if len(tail) > 0 && tail[0].TS <= h.voidBefore() { // whoever was to write before it has given up
+		seq = tail[0].Seq
+		tail = tail[1:]
+	}
+	seq, _, _, err := h.settle(ctx, room, k, seq, tail)
+	if err != nil {
+		return 0, fmt.Errorf("settle tail of %s: %w", room, err)
 	}
 	return seq, nil
 }
@@ -152,12 +168,16 @@ func (h *Hub) page(ctx context.Context, room string, before int64, limit int) (p
 				entries = nil
 				break
 			}
+			before = e.Seq
+			if e.Void {
+				continue
+			}
 			size += sizeOf(e.Event)
 			if len(got.Events) == limit || size > replyEvents && len(got.Events) > 0 {
 				got.More = true
 				break
 			}
-			got.Events, before = append(got.Events, e.Event), e.Seq
+			got.Events = append(got.Events, e.Event)
 		}
 		if len(entries) == 0 {
 			break

@@ -68,10 +68,11 @@ func (l Limits) orDefaults() Limits {
 
 // Margins that are not for users to set.
 const (
-	ttlSlack  = 15 * time.Minute // how long rows outlive the connection they are about
-	youngAge  = 10 * time.Second // a push may find a connection gone that is only just opening
-	voidAge   = 5 * time.Second  // a seq that has not appeared by then never will
-	maxShards = 64
+	ttlSlack   = 15 * time.Minute // how long rows outlive the connection they are about
+	youngAge   = 10 * time.Second // a push may find a connection gone that is only just opening
+	appendTime = 2 * time.Second  // nobody writes at a seq later than this after counting it
+	voidAge    = 5 * time.Second  // so a seq that has not appeared by then never will: twice appendTime, and some
+	maxShards  = 64
 )
 
 // Config is what a hub is made of. Store is always needed; Pusher and Queue by all that delivers; Verifier by auth.

@@ -729,6 +729,8 @@ func (h holed) From(ctx context.Context, room string, first int64, limit int) ([
 	return h.without(h.Store.From(ctx, room, first, limit))
 }
 
+func (h holed) Void(context.Context, string, int64, time.Duration) (bool, error) { return true, nil }
+
 func (h holed) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
 	return h.without(h.Store.Before(ctx, room, before, limit))
 }

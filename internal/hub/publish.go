@@ -93,7 +93,9 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 	if len(e.Data) > maxData {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(e.Data))
 	}
-	entry, appended, err := h.Store.Append(ctx, e.Room, e, k.Keep)
+	writing, cancel := context.WithTimeout(ctx, appendTime)
+	defer cancel()
+	entry, appended, err := h.Store.Append(writing, e.Room, e, k.Keep)
 	if err != nil {
 		return protocol.PublishResult{}, fmt.Errorf("append to %s: %w", e.Room, err)
 	}

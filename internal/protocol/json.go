@@ -167,7 +167,12 @@ func (f *frame) checkRoomAction(a *Action) error {
 		if a.Since != nil && a.Since.Seq < 0 {
 			return Errorf(CodeBadRequest, `"since.seq" must not be negative`)
 		}
-	case OpPublish, OpSignal:
+	case OpPublish:
+		if err := CheckNewID(a.ID); err != nil {
+			return err
+		}
+		return CheckEvent(a.Event)
+	case OpSignal:
 		return CheckEvent(a.Event)
 	default:
 	}

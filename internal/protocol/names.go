@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -96,6 +98,21 @@ func CheckID(id string) error {
 		return Errorf(CodeBadRequest, "id must be a string of at most %d bytes without spaces, '#' or '*'", maxID)
 	}
 	return nil
+}
+
+// GeneratedID is the id of a logged event that was published without one.
+func GeneratedID(epoch string, seq int64) string { return epoch + ":" + strconv.FormatInt(seq, 10) }
+
+// generated fits what GeneratedID makes of the epochs of all stores: 10 characters of base 32.
+var generated = regexp.MustCompile(`^[a-z2-7]{10}:[0-9]+$`)
+
+// CheckNewID is CheckID for an event that is about to be published. It refuses ids of the form that GeneratedID makes:
+// whoever takes one could stand in for an event that has none yet.
+func CheckNewID(id string) error {
+	if generated.MatchString(id) {
+		return Errorf(CodeBadRequest, "ids like %q are the server's own; use another", id)
+	}
+	return CheckID(id)
 }
 
 // CheckStatus refuses statuses that are empty or too long.

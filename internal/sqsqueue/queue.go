@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -32,14 +33,13 @@ func New(client *sqs.Client, url string) *Queue { return &Queue{client: client, 
 
 // Enqueue is [hub.Queue].Enqueue. The delay is rounded up to seconds, and 15 minutes at most.
 func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
-	body, err := json.Marshal(job)
+	text, err := encode(job)
 	if err != nil {
 		return fmt.Errorf("encode job %s: %w", job.Kind, err)
 	}
-	if len(body) > maxBody {
-		return fmt.Errorf("enqueue job %s: it has %d bytes, the queue takes %d", job.Kind, len(body), maxBody)
+	if len(text) > maxBody {
+		return fmt.Errorf("enqueue job %s: it has %d bytes, the queue takes %d", job.Kind, len(text), maxBody)
 	}
-	text := string(body)
 	seconds := min((max(delay, 0)+time.Second-1)/time.Second, maxDelay)
 	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: int32(seconds),
@@ -48,4 +48,16 @@ func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 		return fmt.Errorf("enqueue job %s: %w", job.Kind, err)
 	}
 	return nil
+}
+
+// encode gives the JSON of a job: without the escapes for HTML, which could double its size, and with escapes for the
+// two characters that JSON allows and a message of SQS does not.
+func encode(job hub.Job) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(job); err != nil {
+		return "", err
+	}
+	return strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`, "\n", "").Replace(b.String()), nil
 }

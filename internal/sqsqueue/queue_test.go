@@ -50,7 +50,7 @@ func TestEnqueue(t *testing.T) {
 	var got []message
 	q := newQueue(t, &got, http.StatusOK)
 	job := hub.Job{
-		Kind: hub.JobRetry, Room: "channel:1", Attempt: 2, Event: &protocol.Event{Event: "e", Seq: 3, Data: json.RawMessage(`{"a":1}`)},
+		Kind: hub.JobRetry, Room: "channel:1", Attempt: 2, Event: &protocol.Event{Event: "e", Seq: 3, Data: json.RawMessage("{\"a\":\"<b>\uFFFE\uFFFF\"}")},
 		Targets: []hub.Target{{Connection: "c=", User: "ana", Shard: 4}},
 	}
 	for delay, want := range map[time.Duration]int{
@@ -63,9 +63,19 @@ func TestEnqueue(t *testing.T) {
 		if len(got) != 1 || got[0].DelaySeconds != want || got[0].QueueURL != "https://sqs.example/q" {
 			t.Errorf("%v: got %+v, want a delay of %d", delay, got, want)
 		}
+		if strings.ContainsAny(got[0].MessageBody, "\uFFFE\uFFFF") || !strings.Contains(got[0].MessageBody, "<b>") {
+			t.Errorf("the body is %s", got[0].MessageBody)
+		}
 		var back hub.Job
-		if err := json.Unmarshal([]byte(got[0].MessageBody), &back); err != nil || !reflect.DeepEqual(back, job) {
-			t.Errorf("got %+v back, %v", back, err)
+		if err := json.Unmarshal([]byte(got[0].MessageBody), &back); err != nil {
+			t.Fatal(err)
+		}
+		var data map[string]string
+		if err := json.Unmarshal(back.Event.Data, &data); err != nil || data["a"] != "<b>\uFFFE\uFFFF" {
+			t.Errorf("got data %q back, %v", data, err)
+		}
+		if back.Event.Data = job.Event.Data; !reflect.DeepEqual(back, job) {
+			t.Errorf("got %+v back", back)
 		}
 	}
 }

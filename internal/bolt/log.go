@@ -1,0 +1,456 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+const (
+	idMemory = 10 * time.Minute    // how long an id is remembered at least
+	pageSize = 96 << 10            // how many bytes of data a page of entries has at most
+	headKeep = 31 * 24 * time.Hour // how long a room with an empty log keeps its position; then it begins anew
+	redacted = "null"
+)
+
+// logs implements [hub.Log].
+type logs struct {
+	now     func() time.Time
+	mu      sync.RWMutex
+	rooms   btree.Map[string, *roomLog]
+	heads   changed[string]
+	entries changed[entryKey]
+
+	purged string // where purging goes on
+}
+
+// roomLog is the log of one room.
+type roomLog struct {
+	name    string
+	epoch   string
+	seq     int64 // the newest given out
+	base    int64
+	began   time.Time
+	used    time.Time        // when seq was last counted up or the epoch began
+	entries []*entry         // ascending by seq; an entry never changes, another takes its place
+	ids     map[string]int64 // given ids to seqs, of entries that may be forgotten by now
+}
+
+// entry is there until forget, so that its id is known; it is shown until its keep is over.
+type entry struct {
+	hub.Entry
+	until, forget int64 // Unix nanoseconds
+}
+
+type entryKey struct {
+	room string
+	seq  int64
+}
+
+// newEpoch names a log. It only has to differ from the epochs that its room had before.
+func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
+
+// room gives the log of a room, which begins if there is none.
+func (a *logs) room(name string, now time.Time) *roomLog {
+	r, ok := a.rooms.Get(name)
+	if !ok {
+		r = &roomLog{name: name, epoch: newEpoch(), began: now, used: now}
+		a.rooms.Set(name, r)
+		a.heads.mark(name)
+	}
+	return r
+}
+
+// index gives where the first entry with at least this seq is.
+func (r *roomLog) index(seq int64) (i int, found bool) {
+	return slices.BinarySearchFunc(r.entries, seq, func(e *entry, seq int64) int { return cmp.Compare(e.Seq, seq) })
+}
+
+// remembered gives the entry with an id, if it is not forgotten.
+func (r *roomLog) remembered(id string, now int64) *entry {
+	if seq, ok := r.ids[id]; ok {
+		if i, found := r.index(seq); found && r.entries[i].forget > now {
+			return r.entries[i]
+		}
+	}
+	_, number, _ := strings.Cut(id, ":")
+	seq, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return nil
+	}
+	if i, found := r.index(seq); found && r.entries[i].ID == id && r.entries[i].forget > now {
+		return r.entries[i]
+	}
+	return nil
+}
+
+// Append writes an entry.
+func (a *logs) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Entry{}, false, err
+	}
+	if len(e.Data) > 0 && !json.Valid(e.Data) {
+		return hub.Entry{}, false, fmt.Errorf("append to %s: the data is not JSON", room)
+	}
+	e.Data = bytes.Clone(e.Data)
+	if e.From != nil {
+		from := *e.From
+		e.From = &from
+	}
+	now := a.now()
+	if e.TS == 0 {
+		e.TS = now.UnixMilli()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.room(room, now)
+	if e.ID != "" {
+		if old := r.remembered(e.ID, now.UnixNano()); old != nil {
+			return old.Entry, false, nil
+		}
+	}
+	r.seq++
+	r.used = now
+	made := &entry{
+		Entry: hub.Entry{Event: e, Epoch: r.epoch},
+		until: now.Add(keep).UnixNano(), forget: now.Add(max(keep, idMemory)).UnixNano(),
+	}
+	made.Room, made.Seq = r.name, r.seq
+	if e.ID == "" {
+		made.ID = protocol.GeneratedID(r.epoch, r.seq)
+	}
+	r.add(made, e.ID != "")
+	a.heads.mark(r.name)
+	a.entries.mark(entryKey{r.name, r.seq})
+	return made.Entry, true, nil
+}
+
+func (r *roomLog) add(e *entry, named bool) {
+	r.entries = append(r.entries, e)
+	if !named {
+		return
+	}
+	if r.ids == nil {
+		r.ids = map[string]int64{}
+	}
+	r.ids[e.ID] = e.Seq
+}
+
+// Find gives the entry with an id.
+func (a *logs) Find(ctx context.Context, room, id string) (hub.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Entry{}, err
+	}
+	now := a.now().UnixNano()
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r, ok := a.rooms.Get(room)
+	if !ok {
+		return hub.Entry{}, hub.ErrNotFound
+	}
+	if e := r.remembered(id, now); e != nil && e.until > now {
+		return e.Entry, nil
+	}
+	return hub.Entry{}, hub.ErrNotFound
+}
+
+// From gives entries, ascending.
+func (a *logs) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
+	return a.page(ctx, room, first, limit, 1)
+}
+
+// Before gives entries, descending.
+func (a *logs) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
+	return a.page(ctx, room, before, limit, -1)
+}
+
+// page goes from the entry with a seq upwards, that one included, or downwards, without it.
+func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int) ([]hub.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	now := a.now().UnixNano()
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r, ok := a.rooms.Get(room)
+	if !ok {
+		return nil, nil
+	}
+	i, _ := r.index(seq)
+	if step < 0 {
+		i--
+	}
+	var page []hub.Entry
+	for size := 0; i >= 0 && i < len(r.entries) && len(page) < limit; i += step {
+		e := r.entries[i]
+		if e.until <= now {
+			continue
+		}
+		if size += len(e.Data); size > pageSize && len(page) > 0 {
+			break
+		}
+		page = append(page, e.Entry)
+	}
+	return page, nil
+}
+
+// Void fills a hole. There are none, as counting and writing are one here, but for entries that were purged.
+func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.rooms.Get(room)
+	if !ok || seq < 1 || seq > r.seq {
+		return false, fmt.Errorf("void %d in %s: it has not been given out", seq, room)
+	}
+	i, found := r.index(seq)
+	if found {
+		return r.entries[i].Void, nil
+	}
+	until := now.Add(keep).UnixNano()
+	void := &entry{Entry: hub.Entry{Void: true}, until: until, forget: until}
+	void.Room, void.Seq, void.TS = r.name, seq, now.UnixMilli()
+	r.entries = slices.Insert(r.entries, i, void)
+	a.entries.mark(entryKey{r.name, seq})
+	return true, nil
+}
+
+// Head gives where the log stands.
+func (a *logs) Head(ctx context.Context, room string) (hub.Head, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Head{}, err
+	}
+	a.mu.RLock()
+	r, ok := a.rooms.Get(room)
+	if ok {
+		defer a.mu.RUnlock()
+		return r.head(), nil
+	}
+	a.mu.RUnlock()
+
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.room(room, now).head(), nil
+}
+
+func (r *roomLog) head() hub.Head {
+	return hub.Head{Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began}
+}
+
+// Redact replaces the data of an entry.
+func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.rooms.Get(room)
+	if !ok {
+		return nil
+	}
+	if i, found := r.index(seq); found && !r.entries[i].Void {
+		e := *r.entries[i]
+		e.Data = json.RawMessage(redacted)
+		r.entries[i] = &e
+		a.entries.mark(entryKey{r.name, seq})
+	}
+	return nil
+}
+
+// Reset begins a new epoch.
+func (a *logs) Reset(ctx context.Context, room string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.room(room, now).reset(now)
+	a.heads.mark(room)
+	return nil
+}
+
+func (r *roomLog) reset(now time.Time) {
+	r.epoch, r.base, r.began, r.used = newEpoch(), r.seq, now, now
+}
+
+// resetAll begins a new epoch in every room.
+func (a *logs) resetAll() {
+	now := a.now()
+	a.rooms.Scan(func(name string, r *roomLog) bool {
+		r.reset(now)
+		a.heads.mark(name)
+		return true
+	})
+}
+
+// purge looks at the oldest entries of some rooms. An entry with a longer keep holds back those that came after it.
+func (a *logs) purge(rows int) {
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for rows > 0 {
+		name, r, found := at(&a.rooms, a.purged)
+		if !found {
+			a.purged = ""
+			return
+		}
+		n := 0
+		for n < rows && n < len(r.entries) && r.entries[n].forget <= now.UnixNano() {
+			a.forget(r, r.entries[n])
+			n++
+		}
+		r.cut(n)
+		rows -= n + 1
+		if rows > 0 || n == 0 { // otherwise there may be more
+			a.purged = after(name)
+		} else {
+			a.purged = name
+		}
+		if len(r.entries) == 0 && now.Sub(r.used) > headKeep {
+			a.rooms.Delete(name)
+			a.heads.mark(name)
+		}
+	}
+}
+
+func (a *logs) forget(r *roomLog, e *entry) {
+	a.entries.mark(entryKey{r.name, e.Seq})
+	if r.ids[e.ID] == e.Seq {
+		delete(r.ids, e.ID)
+	}
+}
+
+// cut drops the n oldest entries, and their memory once they are most of it.
+func (r *roomLog) cut(n int) {
+	clear(r.entries[:n])
+	r.entries = r.entries[n:]
+	switch {
+	case len(r.entries) == 0:
+		r.entries, r.ids = nil, nil
+	case cap(r.entries) > 4*len(r.entries):
+		r.entries = slices.Clone(r.entries)
+	}
+}
+
+// headRecord is the value under the name of a room in the bucket "rooms".
+type headRecord struct {
+	Epoch string `json:"epoch"`
+	Seq   int64  `json:"seq"`
+	Base  int64  `json:"base,omitempty"`
+	Began millis `json:"began"`
+	Used  millis `json:"used"`
+}
+
+// entryRecord is the value under "room#seq", with 12 digits or more, in the bucket "log".
+type entryRecord struct {
+	Epoch  string          `json:"epoch"`
+	Event  string          `json:"event"`
+	ID     string          `json:"id,omitempty"` // none: "epoch:seq"
+	TS     int64           `json:"ts"`
+	From   *protocol.From  `json:"from,omitempty"`
+	Data   json.RawMessage `json:"data,omitempty"`
+	Void   bool            `json:"void,omitempty"`
+	Until  millis          `json:"until"`
+	Forget millis          `json:"forget"`
+}
+
+func (a *logs) track() {
+	a.heads.track()
+	a.entries.track()
+}
+
+// changes collects entries before heads, so that no entry is above the seq of its room.
+func (a *logs) changes() ([]row, func()) {
+	rows, again := a.entries.collect(&a.mu, func(k entryKey) row {
+		out := row{bucket: "log", key: fmt.Sprintf("%s#%012d", k.room, k.seq)}
+		r, ok := a.rooms.Get(k.room)
+		if !ok {
+			return out
+		}
+		if i, found := r.index(k.seq); found {
+			out.value = r.entries[i].record()
+		}
+		return out
+	})
+	heads, headsAgain := a.heads.collect(&a.mu, func(room string) row {
+		out := row{bucket: "rooms", key: room}
+		if r, ok := a.rooms.Get(room); ok {
+			out.value = headRecord{Epoch: r.epoch, Seq: r.seq, Base: r.base, Began: toMillis(r.began), Used: toMillis(r.used)}
+		}
+		return out
+	})
+	return append(rows, heads...), func() {
+		again()
+		headsAgain()
+	}
+}
+
+func (e *entry) record() entryRecord {
+	r := entryRecord{
+		Epoch: e.Epoch, Event: e.Event.Event, ID: e.ID, TS: e.TS, From: e.From, Data: e.Data, Void: e.Void,
+		Until: toMillis(time.Unix(0, e.until)), Forget: toMillis(time.Unix(0, e.forget)),
+	}
+	if e.ID == e.madeID() {
+		r.ID = ""
+	}
+	return r
+}
+
+// madeID is the id of an entry that was given none.
+func (e *entry) madeID() string { return protocol.GeneratedID(e.Epoch, e.Seq) }
+
+func (a *logs) buckets() []bucket {
+	return []bucket{
+		{"rooms", func(room string, value []byte) error {
+			var r headRecord
+			if err := decode(value, &r); err != nil {
+				return err
+			}
+			a.rooms.Set(room, &roomLog{name: room, epoch: r.Epoch, seq: r.Seq, base: r.Base, began: r.Began.time(), used: r.Used.time()})
+			return nil
+		}},
+		{"log", a.loadEntry},
+	}
+}
+
+func (a *logs) loadEntry(key string, value []byte) error {
+	room, number, _ := strings.Cut(key, "#")
+	seq, err := strconv.ParseInt(number, 10, 64)
+	r, ok := a.rooms.Get(room)
+	if err != nil || !ok || seq > r.seq || len(r.entries) > 0 && seq <= r.entries[len(r.entries)-1].Seq {
+		return errBadKey
+	}
+	var rec entryRecord
+	if err := decode(value, &rec); err != nil {
+		return err
+	}
+	if rec.Epoch == r.epoch {
+		rec.Epoch = r.epoch // the same bytes for all entries
+	}
+	e := &entry{until: rec.Until.time().UnixNano(), forget: rec.Forget.time().UnixNano()}
+	e.Event = protocol.Event{Event: rec.Event, Room: r.name, Seq: seq, ID: rec.ID, TS: rec.TS, From: rec.From, Data: rec.Data}
+	e.Epoch, e.Void = rec.Epoch, rec.Void
+	if rec.ID == "" && !e.Void {
+		e.ID = e.madeID()
+	}
+	r.add(e, rec.ID != "")
+	return nil
+}

@@ -1,0 +1,285 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+)
+
+// members implements [hub.Members].
+type members struct {
+	now     func() time.Time
+	mu      sync.RWMutex
+	rooms   btree.Map[string, *memberRoom]
+	changed changed[memberKey]
+	grown   changed[string] // rooms whose number of shards changed
+
+	purged struct { // where purging goes on
+		room  string
+		shard int
+		id    string
+	}
+}
+
+// memberRoom is there while somebody is in the room. Once it has grown it stays: a connection that read the number of
+// shards may be about to be added to the last of them.
+type memberRoom struct {
+	shards int // 0 counts as 1
+	at     []btree.Map[string, member]
+}
+
+// member is a [hub.Member] without what its place says.
+type member struct {
+	user, codec string
+	ttl         int64 // Unix nanoseconds
+	mayPublish  bool
+}
+
+type memberKey struct {
+	room       string
+	shard      int
+	connection string
+}
+
+// maxShard bounds what a wrong shard can cost in memory.
+const maxShard = 4096
+
+func (r *memberRoom) empty() bool {
+	for i := range r.at {
+		if r.at[i].Len() > 0 {
+			return false
+		}
+	}
+	return r.shards <= 1
+}
+
+func (a *members) room(name string) *memberRoom {
+	r, ok := a.rooms.Get(name)
+	if !ok {
+		r = &memberRoom{}
+		a.rooms.Set(name, r)
+	}
+	return r
+}
+
+// AddMember writes a membership.
+func (a *members) AddMember(ctx context.Context, room string, m hub.Member) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if m.Shard < 0 || m.Shard >= maxShard {
+		return fmt.Errorf("add %s to %s: there is no shard %d", m.Connection, room, m.Shard)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.set(room, m)
+	a.changed.mark(memberKey{room, m.Shard, m.Connection})
+	return nil
+}
+
+func (a *members) set(room string, m hub.Member) {
+	r := a.room(room)
+	for len(r.at) <= m.Shard {
+		r.at = append(r.at, btree.Map[string, member]{})
+	}
+	r.at[m.Shard].Set(m.Connection, member{user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), mayPublish: m.MayPublish})
+}
+
+// RemoveMember deletes a membership.
+func (a *members) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.rooms.Get(room)
+	if !ok || shard < 0 || shard >= len(r.at) {
+		return nil
+	}
+	if _, was := r.at[shard].Delete(connection); was {
+		a.changed.mark(memberKey{room, shard, connection})
+	}
+	if r.empty() {
+		a.rooms.Delete(room)
+	}
+	return nil
+}
+
+// Members gives a page of members.
+func (a *members) Members(ctx context.Context, room string, shard int, last string, limit int) (hub.MemberPage, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.MemberPage{}, err
+	}
+	now := a.now().UnixNano()
+	var page hub.MemberPage
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r, ok := a.rooms.Get(room)
+	if shard == 0 && last == "" {
+		page.Shards = 1
+		if ok {
+			page.Shards = max(1, r.shards)
+		}
+	}
+	if !ok || shard < 0 || shard >= len(r.at) || limit <= 0 {
+		return page, nil
+	}
+	tree := &r.at[shard]
+	page.Members = make([]hub.Member, 0, min(limit, tree.Len()))
+	tree.Ascend(after(last), func(id string, m member) bool {
+		if m.ttl <= now {
+			return true
+		}
+		if len(page.Members) == limit {
+			page.Next = page.Members[limit-1].Connection
+			return false
+		}
+		page.Members = append(page.Members, hub.Member{
+			Connection: id, User: m.user, Codec: m.codec, Shard: shard, MayPublish: m.mayPublish, TTL: time.Unix(0, m.ttl),
+		})
+		return true
+	})
+	return page, nil
+}
+
+// Shards gives the number of shards.
+func (a *members) Shards(ctx context.Context, room string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r, ok := a.rooms.Get(room)
+	if !ok {
+		return 1, nil
+	}
+	return max(1, r.shards), nil
+}
+
+// Grow doubles the number of shards.
+func (a *members) Grow(ctx context.Context, room string, from int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	shards := 1
+	if r, ok := a.rooms.Get(room); ok {
+		shards = max(1, r.shards)
+	}
+	if from != shards || from*2 > maxShard {
+		return nil
+	}
+	a.room(room).shards = from * 2
+	a.grown.mark(room)
+	return nil
+}
+
+func (a *members) purge(rows int) {
+	now := a.now().UnixNano()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for rows > 0 {
+		name, r, found := at(&a.rooms, a.purged.room)
+		if !found {
+			a.purged.room, a.purged.shard, a.purged.id = "", 0, ""
+			return
+		}
+		if name != a.purged.room {
+			a.purged.room, a.purged.shard, a.purged.id = name, 0, ""
+		}
+		rows -= 1 + a.purgeShard(name, r, now, rows)
+	}
+}
+
+// purgeShard looks through the shard where purging stopped, and gives how many rows it saw.
+func (a *members) purgeShard(name string, r *memberRoom, now int64, rows int) int {
+	shard, seen := a.purged.shard, 0
+	if shard < len(r.at) {
+		var gone []string
+		gone, a.purged.id, seen = lookThrough(&r.at[shard], a.purged.id, rows, func(m member) bool { return m.ttl <= now })
+		for _, id := range gone {
+			a.changed.mark(memberKey{name, shard, id})
+		}
+		if a.purged.id == "" {
+			a.purged.shard++
+		}
+	}
+	if a.purged.shard >= len(r.at) {
+		a.purged.room, a.purged.shard, a.purged.id = after(name), 0, ""
+		if r.empty() {
+			a.rooms.Delete(name)
+		}
+	}
+	return seen
+}
+
+// memberRecord is the value under "room#shard#connection" in the bucket "members". The bucket "shards" has numbers under
+// the names of rooms. Names of rooms have no '#' (protocol.CheckRoom).
+type memberRecord struct {
+	User       string `json:"user"`
+	Codec      string `json:"codec,omitempty"`
+	MayPublish bool   `json:"mayPublish,omitempty"`
+	TTL        millis `json:"ttl"`
+}
+
+func (a *members) track() {
+	a.changed.track()
+	a.grown.track()
+}
+
+func (a *members) changes() ([]row, func()) {
+	rows, again := a.changed.collect(&a.mu, func(k memberKey) row {
+		out := row{bucket: "members", key: k.room + "#" + strconv.Itoa(k.shard) + "#" + k.connection}
+		r, ok := a.rooms.Get(k.room)
+		if !ok || k.shard >= len(r.at) {
+			return out
+		}
+		if m, ok := r.at[k.shard].Get(k.connection); ok {
+			out.value = memberRecord{User: m.user, Codec: m.codec, MayPublish: m.mayPublish, TTL: toMillis(time.Unix(0, m.ttl))}
+		}
+		return out
+	})
+	grown, growAgain := a.grown.collect(&a.mu, func(room string) row {
+		out := row{bucket: "shards", key: room}
+		if r, ok := a.rooms.Get(room); ok {
+			out.value = r.shards
+		}
+		return out
+	})
+	return append(rows, grown...), func() {
+		again()
+		growAgain()
+	}
+}
+
+func (a *members) buckets() []bucket {
+	return []bucket{
+		{"shards", func(room string, value []byte) error {
+			return decode(value, &a.room(room).shards)
+		}},
+		{"members", func(key string, value []byte) error {
+			room, rest, _ := strings.Cut(key, "#")
+			number, connection, found := strings.Cut(rest, "#")
+			shard, err := strconv.Atoi(number)
+			if !found || err != nil || shard < 0 || shard >= maxShard {
+				return errBadKey
+			}
+			var r memberRecord
+			if err := decode(value, &r); err != nil {
+				return err
+			}
+			a.set(room, hub.Member{
+				Connection: connection, User: r.User, Codec: intern(r.Codec), Shard: shard, MayPublish: r.MayPublish, TTL: r.TTL.time(),
+			})
+			return nil
+		}},
+	}
+}

@@ -1,0 +1,266 @@
+// Package storetest is what every [hub.Store] promises, as one suite of tests. It follows the comments of the
+// interfaces in package hub; where those leave a choice, the suite accepts either.
+//
+// Nothing in it sleeps: a test moves the clock that it gave the store. The tests run in parallel, and the names of all
+// rooms, users and connections are new in each run, so that the stores of one run, or of many, may share one table.
+// Walk then also gives rows of others, which the tests pass over.
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Opener gives a store, which may be [Holes] too, that takes its time from now, and closes it with tb.Cleanup. It is called once for each test,
+// from many at the same time. Stores may share what is below them.
+type Opener func(tb testing.TB, now func() time.Time) hub.Store
+
+// Run tests a store. The clock begins at the present, so that a database which deletes lapsed rows by itself leaves
+// the tests' rows alone.
+func Run(t *testing.T, open Opener) {
+	t.Helper()
+	areas := []struct {
+		name     string
+		promises []promise
+	}{
+		{"connections", connections()},
+		{"members", members()},
+		{"log", logs()},
+		{"presence", presence()},
+		{"every area", everywhere()},
+	}
+	for _, area := range areas {
+		t.Run(area.name, func(t *testing.T) {
+			t.Parallel()
+			for _, p := range area.promises {
+				t.Run(p.sentence, func(t *testing.T) {
+					t.Parallel()
+					c := &clock{at: time.Now().Truncate(time.Second)}
+					p.test(&fixture{TB: t, Store: open(t, c.now), clock: c, unique: strings.ToLower(rand.Text()[:10])})
+				})
+			}
+		})
+	}
+}
+
+// promise is one test, named by the sentence that it proves.
+type promise struct {
+	sentence string
+	test     func(*fixture)
+}
+
+// clock is the time of one test.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+// fixture is the store under test and what tests need at hand.
+type fixture struct {
+	testing.TB
+	hub.Store
+	clock  *clock
+	unique string // part of every name
+}
+
+func (f *fixture) now() time.Time { return f.clock.now() }
+
+// advance moves the store's clock and gives the new time.
+func (f *fixture) advance(d time.Duration) time.Time {
+	f.clock.mu.Lock()
+	defer f.clock.mu.Unlock()
+	f.clock.at = f.clock.at.Add(d)
+	return f.clock.at
+}
+
+// id makes a name that nothing else has. Names of one test sort as they are given.
+func (f *fixture) id(name string) string { return f.unique + name }
+
+func (f *fixture) room(name string) string { return "channel:" + f.unique + name }
+
+// ok ends the test on an error.
+func (f *fixture) ok(what string, err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatalf("%s: %v", what, err)
+	}
+}
+
+// refused goes on after an error that is not the wanted one.
+func (f *fixture) refused(what string, got, want error) {
+	f.Helper()
+	if !errors.Is(got, want) {
+		f.Errorf("%s: got error %v, want %v", what, got, want)
+	}
+}
+
+// equal compares values that hold no times, or whose times went through utc.
+func (f *fixture) equal(what string, got, want any) {
+	f.Helper()
+	if !reflect.DeepEqual(got, want) {
+		f.Errorf("%s\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+// sameTime compares to the millisecond.
+func (f *fixture) sameTime(what string, got, want time.Time) {
+	f.Helper()
+	if got.UnixMilli() != want.UnixMilli() {
+		f.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// together runs do(0) to do(n-1) at the same time and waits for all. do must not end the test.
+func together(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			do(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+// numbered gives names that sort by their number.
+func numbered(name string, i int) string {
+	return name + strconv.Itoa(1000 + i)[1:]
+}
+
+// oddNames are names that a store might take apart or mix up, each good for a room's id, a user and a connection.
+func oddNames() []string {
+	return []string{
+		"a", "a:1", "a1", "a!", "!meta", "m/1", "auth0|ab:c", "https://id.example/u?x=1&y=%23", `"quoted"\`, "user@example.com",
+		"L0SM9cOFvHcCIhw=", "日本語", "ünï", "~", "0", "00", "[1]", "{}", "<b>", "$x", "null",
+	}
+}
+
+// everywhere holds what all methods promise.
+func everywhere() []promise {
+	return []promise{
+		{"a cancelled context ends every call", cancelledContextEndsEveryCall},
+		{"odd names are kept apart", oddNamesAreKeptApart},
+	}
+}
+
+func cancelledContextEndsEveryCall(f *fixture) {
+	ctx, cancel := context.WithCancel(f.Context())
+	cancel()
+	room, id, now := f.room("r"), f.id("c"), f.now()
+	second := func(_ any, err error) error { return err }
+	calls := map[string]func() error{
+		"Open":         func() error { return f.Open(ctx, f.connection(id)) },
+		"Connection":   func() error { return second(f.Connection(ctx, id)) },
+		"Touch":        func() error { return second(f.Touch(ctx, id, f.touch(""))) },
+		"Enter":        func() error { return second(f.Enter(ctx, id, room, 0, f.touch(""))) },
+		"Exit":         func() error { return f.Exit(ctx, id, room, now) },
+		"Renew":        func() error { return f.Renew(ctx, id, "n", nil, now) },
+		"BeginClose":   func() error { return second(f.BeginClose(ctx, id)) },
+		"Forget":       func() error { return f.Forget(ctx, id) },
+		"Walk":         func() error { return second(f.Walk(ctx, 0, "", 1)) },
+		"AddMember":    func() error { return f.AddMember(ctx, room, f.member(id, 0)) },
+		"RemoveMember": func() error { return f.RemoveMember(ctx, room, 0, id) },
+		"Members":      func() error { return second(f.Members(ctx, room, 0, "", 1)) },
+		"Shards":       func() error { return second(f.Shards(ctx, room)) },
+		"Grow":         func() error { return f.Grow(ctx, room, 1) },
+		"Append": func() error {
+			_, _, err := f.Append(ctx, room, protocol.Event{Event: "e"}, time.Hour)
+			return err
+		},
+		"Find":      func() error { return second(f.Find(ctx, room, "e")) },
+		"From":      func() error { return second(f.From(ctx, room, 1, 1)) },
+		"Before":    func() error { return second(f.Before(ctx, room, 1, 1)) },
+		"Void":      func() error { return second(f.Void(ctx, room, 1, time.Hour)) },
+		"Head":      func() error { return second(f.Head(ctx, room)) },
+		"Redact":    func() error { return f.Redact(ctx, room, 1) },
+		"Reset":     func() error { return f.Reset(ctx, room) },
+		"Arrive":    func() error { return second(f.Arrive(ctx, room, "ana", "", id, now, now.Add(time.Hour))) },
+		"Depart":    func() error { return second(f.Depart(ctx, room, "ana", id, now)) },
+		"SetStatus": func() error { return second(f.SetStatus(ctx, room, "ana", "away", nil)) },
+		"Announced": func() error { return f.Announced(ctx, room, "ana", now, 1) },
+		"BeginEnd":  func() error { return second(f.BeginEnd(ctx, room, "ana", now, now)) },
+		"End":       func() error { return f.End(ctx, room, "ana", now) },
+		"Here":      func() error { return second(f.Here(ctx, room, "ana")) },
+		"Present":   func() error { return second(f.Present(ctx, room, "", 1)) },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			f.Errorf("%s: got error %v, want %v", name, err, context.Canceled)
+		}
+	}
+}
+
+func oddNamesAreKeptApart(f *fixture) {
+	ctx, ttl := f.Context(), f.now().Add(time.Hour)
+	names := oddNames()
+	// Everything is written before anything is read, so that one row over another would show.
+	for i, name := range names {
+		id, room := f.id(name), f.room(name)
+		c := f.connection(id)
+		c.Name, c.Rooms = name, map[string]int{room: i}
+		f.ok("open "+name, f.Open(ctx, c))
+		m := f.member(id, 0)
+		m.User = name
+		f.ok("add "+name, f.AddMember(ctx, room, m))
+		_, _, err := f.Append(ctx, room, protocol.Event{Event: "e", ID: name, TS: f.now().UnixMilli()}, time.Hour)
+		f.ok("append "+name, err)
+		_, err = f.Arrive(ctx, f.room("p"), name, name, id, f.now(), ttl)
+		f.ok("arrive "+name, err)
+		_, err = f.Arrive(ctx, room, "ana", name, id, f.now(), ttl)
+		f.ok("arrive in "+name, err)
+	}
+	for i, name := range names {
+		f.checkOddName(i, name)
+	}
+	present, err := f.Present(ctx, f.room("p"), "", len(names)+1)
+	f.ok("present", err)
+	f.equal("users present", len(present), len(names))
+}
+
+func (f *fixture) checkOddName(i int, name string) {
+	f.Helper()
+	ctx, id, room := f.Context(), f.id(name), f.room(name)
+	c, err := f.Connection(ctx, id)
+	f.ok("connection "+name, err)
+	f.equal("name", c.Name, name)
+	f.equal("rooms", c.Rooms, map[string]int{room: i})
+
+	got := f.allMembers(room, 0, 10)
+	if len(got) != 1 || got[0].Connection != id || got[0].User != name {
+		f.Errorf("members of %s: got %+v", room, got)
+	}
+
+	entry, err := f.Find(ctx, room, name)
+	f.ok("find "+name, err)
+	f.equal("room of the entry", entry.Room, room)
+	f.equal("id of the entry", entry.ID, name)
+	f.equal("entries in "+room, len(f.allEntries(room)), 1)
+
+	here, err := f.Here(ctx, f.room("p"), name)
+	f.ok("here "+name, err)
+	f.equal("name here", here.Name, name)
+	f.equal("connections here", here.Connections, []string{id})
+	alone, err := f.Present(ctx, room, "", 10)
+	f.ok("present in "+room, err)
+	if len(alone) != 1 || alone[0].User != "ana" || alone[0].Name != name {
+		f.Errorf("present in %s: got %+v", room, alone)
+	}
+}
