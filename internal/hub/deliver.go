@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, except []string
 	if err != nil {
 		return fmt.Errorf("enqueue fan-out to %s: %w", e.Room, err)
 	}
-	return h.push(ctx, e, targets(first.Members, except), 0)
+	return h.push(ctx, []protocol.Event{e}, targets(first.Members, except), 0)
 }
 
 // targets are the members that an event is for.
@@ -77,12 +78,52 @@ func excepted(m Member, except []string) bool {
 }
 
 // Work does one job. An error means that it has to be done again.
-func (h *Hub) Work(ctx context.Context, j Job) error {
-	switch j.Kind {
+func (h *Hub) Work(ctx context.Context, j Job) error { return h.WorkAll(ctx, []Job{j})[0] }
+
+// WorkAll does jobs that came together, and gives an error for each that has to be done again. Events for the same page
+// of the same room are read for once, and go to each member in as few frames as they fit in.
+func (h *Hub) WorkAll(ctx context.Context, jobs []Job) []error {
+	errs := make([]error, len(jobs))
+	groups := map[string][]int{}
+	var order []string
+	for i, j := range jobs {
+		k := j.page()
+		if k == "" {
+			k = fmt.Sprint(i)
+		}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], i)
+	}
+	for _, k := range order {
+		group := make([]Job, len(groups[k]))
+		for n, i := range groups[k] {
+			group[n] = jobs[i]
+		}
+		err := h.workGroup(ctx, group)
+		for _, i := range groups[k] {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// page is the same for fan-outs to the same members, and empty for every other job.
+func (j Job) page() string {
+	if j.Kind != JobFanOut || len(j.Except) > 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s#%d#%s", j.Room, j.Shard, j.After)
+}
+
+// workGroup does one job, or several fan-outs to the same page.
+func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
+	switch j := jobs[0]; j.Kind {
 	case JobFanOut:
-		return h.fanOut(ctx, j)
+		return h.fanOut(ctx, jobs)
 	case JobRetry:
-		return h.push(ctx, *j.Event, j.Targets, j.Attempt)
+		return h.push(ctx, []protocol.Event{*j.Event}, j.Targets, j.Attempt)
 	case JobAbsence:
 		return h.absence(ctx, j)
 	case JobClose:
@@ -93,7 +134,8 @@ func (h *Hub) Work(ctx context.Context, j Job) error {
 }
 
 // fanOut pushes to one page of a shard. The next page is queued first, so that pages run in parallel.
-func (h *Hub) fanOut(ctx context.Context, j Job) error {
+func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
+	j := jobs[0]
 	page, err := h.Store.Members(ctx, j.Room, j.Shard, j.After, h.Limits.Page)
 	if err != nil {
 		return fmt.Errorf("read members of %s: %w", j.Room, err)
@@ -105,23 +147,32 @@ func (h *Hub) fanOut(ctx context.Context, j Job) error {
 		}
 		j.Shards = 0 // once is enough
 	}
+	events := make([]protocol.Event, len(jobs))
+	for i := range jobs {
+		events[i] = *jobs[i].Event
+	}
 	if page.Next != "" {
-		next := j
-		next.After, next.Passed = page.Next, passed
-		if err := h.Queue.Enqueue(ctx, next, 0); err != nil {
+		err := each(len(jobs), 8, func(i int) error {
+			next := jobs[i]
+			next.After, next.Passed, next.Shards = page.Next, passed, j.Shards
+			return h.Queue.Enqueue(ctx, next, 0)
+		})
+		if err != nil {
 			return fmt.Errorf("enqueue fan-out to %s: %w", j.Room, err)
 		}
 	}
-	return h.push(ctx, *j.Event, targets(page.Members, j.Except), 0)
+	slices.SortStableFunc(events, func(a, b protocol.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return h.push(ctx, events, targets(page.Members, j.Except), 0)
 }
 
-// push sends an event to connections. Those that are gone are departed; those that could not be reached are queued for
-// another try, unless the event is ephemeral: then it is dropped for them.
-func (h *Hub) push(ctx context.Context, e protocol.Event, to []Target, attempt int) error {
+// push sends events of one room to connections. Those that are gone are departed; those that could not be reached are
+// queued for another try, unless the event is ephemeral: then it is dropped for them.
+func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, attempt int) error {
 	if len(to) == 0 {
 		return nil
 	}
-	frames, err := h.encode(e, to)
+	room := events[0].Room
+	frames, err := h.encode(events, to)
 	if err != nil {
 		return err
 	}
@@ -131,7 +182,7 @@ func (h *Hub) push(ctx context.Context, e protocol.Event, to []Target, attempt i
 		failed []Target
 	)
 	_ = each(len(to), h.Limits.Parallel, func(i int) error {
-		err := h.pushOne(ctx, to[i].Connection, frames[to[i].Codec])
+		err := h.pushFrames(ctx, to[i].Connection, frames[to[i].Codec])
 		if err == nil {
 			return nil
 		}
@@ -141,32 +192,50 @@ func (h *Hub) push(ctx context.Context, e protocol.Event, to []Target, attempt i
 			gone = append(gone, to[i])
 			return nil
 		}
-		h.Logger.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", e.Room, "eventId", e.ID, "error", err)
+		h.Logger.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", room, "eventId", events[0].ID, "error", err)
 		if !errors.Is(err, ErrTooLarge) {
 			failed = append(failed, to[i])
 		}
 		return nil
 	})
-	err = h.tryLater(ctx, e, failed, attempt)
-	h.departGone(ctx, e.Room, gone)
+	for _, e := range events {
+		err = errors.Join(err, h.tryLater(ctx, e, failed, attempt))
+	}
+	h.departGone(ctx, room, gone)
 	return err
 }
 
-// encode gives the frame of an event for each codec among the targets, by the codec's stored name.
-func (h *Hub) encode(e protocol.Event, to []Target) (map[string][]byte, error) {
-	frames := make(map[string][]byte, 1)
+func (h *Hub) pushFrames(ctx context.Context, connection string, frames [][]byte) error {
+	for _, frame := range frames {
+		if err := h.pushOne(ctx, connection, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encode gives the frames of events for each codec among the targets, by the codec's stored name.
+func (h *Hub) encode(events []protocol.Event, to []Target) (map[string][][]byte, error) {
+	frames := make(map[string][][]byte, 1)
 	for _, t := range to {
 		if _, done := frames[t.Codec]; done {
 			continue
 		}
-		frame, err := h.codec(t.Codec).EncodeEvent(e)
-		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", e.Event, err)
+		codec := h.codec(t.Codec)
+		single := make([][]byte, len(events))
+		for i, e := range events {
+			frame, err := codec.EncodeEvent(e)
+			if err != nil {
+				return nil, fmt.Errorf("encode %s: %w", e.Event, err)
+			}
+			if len(frame) > protocol.MaxServerFrame {
+				return nil, protocol.Errorf(protocol.CodeTooLarge, "an event's frame may have %d bytes, this has %d", protocol.MaxServerFrame, len(frame))
+			}
+			single[i] = frame
 		}
-		if len(frame) > protocol.MaxServerFrame {
-			return nil, protocol.Errorf(protocol.CodeTooLarge, "an event's frame may have %d bytes, this has %d", protocol.MaxServerFrame, len(frame))
+		if frames[t.Codec] = single; len(single) > 1 {
+			frames[t.Codec] = codec.EncodeBatch(single)
 		}
-		frames[t.Codec] = frame
 	}
 	return frames, nil
 }

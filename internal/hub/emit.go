@@ -216,11 +216,11 @@ func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string
 	}
 	to := []Target{{Connection: row.ID, User: row.User, Codec: row.Codec}}
 	e := protocol.Event{Event: c.Event, TS: h.Now().UnixMilli(), From: c.From, Data: c.Data}
-	frames, err := h.encode(e, to)
+	frames, err := h.encode([]protocol.Event{e}, to)
 	if err != nil {
 		return r, err
 	}
-	err = h.pushOne(ctx, row.ID, frames[row.Codec])
+	err = h.pushFrames(ctx, row.ID, frames[row.Codec])
 	switch {
 	case errors.Is(err, ErrGone):
 		r.Gone = true
@@ -373,7 +373,7 @@ func (h *Hub) expel(ctx context.Context, j Job, page MemberPage) error {
 			return fmt.Errorf("enqueue close of %s: %w", j.Room, err)
 		}
 	}
-	if err := h.push(ctx, *j.Event, targets(page.Members, nil), 0); err != nil {
+	if err := h.push(ctx, []protocol.Event{*j.Event}, targets(page.Members, nil), 0); err != nil {
 		return err
 	}
 	return each(len(page.Members), 16, func(i int) error {

@@ -157,32 +157,41 @@ func (h *Hub) page(ctx context.Context, room string, before int64, limit int) (p
 	if before == 0 || before > head.Seq {
 		before = head.Seq + 1
 	}
+	events, err := h.newest(ctx, room, before, head.Base, limit+1)
+	if err != nil {
+		return got, err
+	}
 	size := 0
-	for !got.More {
-		entries, err := h.Store.Before(ctx, room, before, limit+1-len(got.Events))
-		if err != nil {
-			return got, fmt.Errorf("read log of %s: %w", room, err)
-		}
-		for _, e := range entries {
-			if e.Seq <= head.Base {
-				entries = nil
-				break
-			}
-			before = e.Seq
-			if e.Void {
-				continue
-			}
-			size += sizeOf(e.Event)
-			if len(got.Events) == limit || size > replyEvents && len(got.Events) > 0 {
-				got.More = true
-				break
-			}
-			got.Events = append(got.Events, e.Event)
-		}
-		if len(entries) == 0 {
+	for _, e := range events {
+		if size += sizeOf(e); len(got.Events) == limit || size > replyEvents && len(got.Events) > 0 {
+			got.More = true
 			break
 		}
+		got.Events = append(got.Events, e)
 	}
 	slices.Reverse(got.Events)
 	return got, nil
+}
+
+// newest gives the events with seq below before and above base, the newest first: as many as wanted, or fewer if they
+// are more than a reply has space for, or all there are.
+func (h *Hub) newest(ctx context.Context, room string, before, base int64, wanted int) ([]protocol.Event, error) {
+	var events []protocol.Event
+	size := 0
+	for len(events) < wanted && (size <= replyEvents || len(events) < 2) {
+		entries, err := h.Store.Before(ctx, room, before, wanted-len(events))
+		if err != nil {
+			return nil, fmt.Errorf("read log of %s: %w", room, err)
+		}
+		for _, e := range entries {
+			if before = e.Seq; !e.Void && e.Seq > base {
+				events = append(events, e.Event)
+				size += sizeOf(e.Event)
+			}
+		}
+		if len(entries) == 0 || before <= base+1 {
+			break
+		}
+	}
+	return events, nil
 }

@@ -320,6 +320,38 @@ func TestDelivery(t *testing.T) {
 			}
 		}
 	})
+	t.Run("events that wait for the same members come in one frame, in order", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline = 1 })
+		ana, bob := w.open("ana"), w.open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		for i := range 5 {
+			w.publish(ana, fmt.Sprint("m", i))
+		}
+		var jobs []hub.Job
+		for _, j := range w.queue.take() {
+			jobs = append(jobs, j.job)
+		}
+		slices.Reverse(jobs)
+		for _, err := range w.WorkAll(t.Context(), jobs) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		var got struct{ Batch []protocol.Event }
+		if frames := w.net.frames[bob.Connection]; len(frames) != 1 || json.Unmarshal(frames[0], &got) != nil {
+			t.Fatalf("bob got %d frames: %s", len(frames), frames)
+		}
+		for i, e := range got.Batch {
+			if e.Seq != int64(i+1) {
+				t.Errorf("event %d has seq %d", i, e.Seq)
+			}
+		}
+		if len(got.Batch) != 5 {
+			t.Errorf("got %d events", len(got.Batch))
+		}
+	})
 	t.Run("a full shard makes the room grow, and nobody is lost", func(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page, c.Limits.Shard = 10, 10, 40 })
 		var all []hub.Caller

@@ -6,6 +6,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,11 +129,12 @@ type sqsFailure struct {
 	Item string `json:"itemIdentifier"`
 }
 
-func (e sqsEvent) each(ctx context.Context, log *slog.Logger, do func(body []byte) error) sqsResponse {
+// answer names the messages whose error is not nil.
+func (e sqsEvent) answer(ctx context.Context, log *slog.Logger, errs []error) sqsResponse {
 	r := sqsResponse{Failures: []sqsFailure{}}
-	for _, m := range e.Records {
-		if err := do([]byte(m.Body)); err != nil {
-			log.ErrorContext(ctx, "job failed", "messageId", m.MessageID, "error", err)
+	for i, m := range e.Records {
+		if errs[i] != nil {
+			log.ErrorContext(ctx, "job failed", "messageId", m.MessageID, "error", errs[i])
 			r.Failures = append(r.Failures, sqsFailure{m.MessageID})
 		}
 	}
@@ -142,13 +144,18 @@ func (e sqsEvent) each(ctx context.Context, log *slog.Logger, do func(body []byt
 // Deliver does the jobs of the deliver queue.
 func Deliver(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	return handler[sqsEvent, sqsResponse](func(ctx context.Context, e sqsEvent) (sqsResponse, error) {
-		return e.each(ctx, log, func(body []byte) error {
-			var j hub.Job
-			if err := json.Unmarshal(body, &j); err != nil {
-				return fmt.Errorf("decode job: %w", err)
+		jobs := make([]hub.Job, len(e.Records))
+		undecoded := make([]error, len(e.Records))
+		for i, m := range e.Records {
+			if err := json.Unmarshal([]byte(m.Body), &jobs[i]); err != nil {
+				undecoded[i] = fmt.Errorf("decode job: %w", err)
 			}
-			return h.Work(ctx, j)
-		}), nil
+		}
+		errs := h.WorkAll(ctx, jobs)
+		for i, err := range undecoded {
+			errs[i] = cmp.Or(err, errs[i])
+		}
+		return e.answer(ctx, log, errs), nil
 	})
 }
 
@@ -179,9 +186,11 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 		}
 		switch {
 		case len(trigger.Records) > 0:
-			return sqsEvent{trigger.Records}.each(ctx, log, func(body []byte) error {
-				return failed(ctx, log, answers(ctx, h, body))
-			}), nil
+			errs := make([]error, len(trigger.Records))
+			for i, m := range trigger.Records {
+				errs[i] = failed(ctx, log, answers(ctx, h, []byte(m.Body)))
+			}
+			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
 		case trigger.Type != "":
 			return nil, failed(ctx, log, answers(ctx, h, trigger.Detail))
 		}
