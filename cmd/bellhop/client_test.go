@@ -213,6 +213,21 @@ func (c *client) must(frame map[string]any) map[string]any {
 	return data
 }
 
+// insist is ask until it works, for as long as the answer says that it may.
+func (c *client) insist(frame map[string]any) {
+	c.tb.Helper()
+	for {
+		f := c.ask(frame)
+		if f["ok"] == true {
+			return
+		}
+		if e := object(f, "error"); e["retry"] != true {
+			c.tb.Errorf("%v was refused: %v", frame, e)
+			return
+		}
+	}
+}
+
 // refused is ask for what must not work; it gives the code.
 func (c *client) refused(frame map[string]any) string {
 	c.tb.Helper()

@@ -548,25 +548,19 @@ func TestEverybodySeesEverything(t *testing.T) {
 		for i, c := range all {
 			wg.Go(func() {
 				for m := range messages {
-					c.send(map[string]any{"action": "publish", "id": fmt.Sprintf("%d-%d", i, m), "room": "channel:1", "event": "message:new", "data": m})
+					c.insist(map[string]any{"action": "publish", "id": fmt.Sprintf("%d-%d", i, m), "room": "channel:1", "event": "message:new", "data": m})
 				}
 			})
 		}
 		wg.Wait()
 		for _, c := range all {
-			seen := map[float64]any{}
-			for len(seen) < clients*messages {
+			seqs, ids := map[any]any{}, map[any]any{}
+			for len(ids) < clients*messages {
 				e := c.event("message:new", "channel:1")
-				seq, _ := e["seq"].(float64)
-				if seen[seq] != nil && seen[seq] != e["id"] {
-					t.Fatalf("seq %v is both %v and %v", seq, seen[seq], e["id"])
+				if seqs[e["seq"]] != nil && seqs[e["seq"]] != e["id"] || ids[e["id"]] != nil && ids[e["id"]] != e["seq"] {
+					t.Fatalf("%v is not what it was: %v, %v", e, seqs[e["seq"]], ids[e["id"]])
 				}
-				seen[seq] = e["id"]
-			}
-			for seq := range clients * messages {
-				if seen[float64(seq+1)] == nil {
-					t.Fatalf("seq %d is missing", seq+1)
-				}
+				seqs[e["seq"]], ids[e["id"]] = e["id"], e["seq"]
 			}
 		}
 	})

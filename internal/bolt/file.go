@@ -150,7 +150,7 @@ func (s *Store) begin(tx *bbolt.Tx, empty bool) error {
 	if about.Get([]byte(openKey)) == nil {
 		return about.Put([]byte(openKey), []byte("true"))
 	}
-	s.resetAll()
+	s.renumberAll()
 	rows, _ := s.logs.changes()
 	texts, err := encodeAll(rows)
 	if err != nil {

@@ -183,8 +183,8 @@ func TestUncleanStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Epoch == was.Epoch || got.Seq != was.Seq || got.Base != was.Seq || !got.Began.Equal(later) {
-			t.Errorf("%s: got %+v, want a new epoch that began at %v with Base and Seq %d", room, got, later, was.Seq)
+		if got.Epoch == was.Epoch || got.Seq != was.Seq || got.Base != was.Base || !got.Began.Equal(later) {
+			t.Errorf("%s: got %+v, want a new epoch that began at %v with Base %d and Seq %d", room, got, later, was.Base, was.Seq)
 		}
 	}
 	if _, err := crashed.Find(ctx, "channel:1", "lost"); !errors.Is(err, hub.ErrNotFound) {

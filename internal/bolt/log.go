@@ -291,11 +291,12 @@ func (r *roomLog) reset(now time.Time) {
 	r.epoch, r.base, r.began, r.used = newEpoch(), r.seq, now, now
 }
 
-// resetAll begins a new epoch in every room.
-func (a *logs) resetAll() {
+// renumberAll begins a new epoch in every room: positions that were given out may mean other events from now on. What is in
+// the log is shown as before.
+func (a *logs) renumberAll() {
 	now := a.now()
 	a.rooms.Scan(func(name string, r *roomLog) bool {
-		r.reset(now)
+		r.epoch, r.began, r.used = newEpoch(), now, now
 		a.heads.mark(name)
 		return true
 	})

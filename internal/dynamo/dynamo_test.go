@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -315,5 +316,22 @@ func TestLapsedRowsAreCheap(t *testing.T) {
 	entries, err = store.From(ctx, room, 1, 100)
 	if err != nil || len(entries) != 0 || m.requests > 3 {
 		t.Errorf("up: %d entries in %d requests, %v", len(entries), m.requests, err)
+	}
+}
+
+// most is the size of the largest room of TestLargeRooms: go test ./internal/dynamo -run LargeRooms -v -members 100000.
+var most = flag.Int("members", 1000, "members of the largest room")
+
+// TestLargeRooms publishes into rooms of growing size. What a delivery costs must not grow with them.
+func TestLargeRooms(t *testing.T) {
+	for members := 10; members <= *most; members *= 10 {
+		var m meter
+		client, table := open(t, m.attach)
+		f := storetest.FanOut(t, dynamo.New(client, table, dynamo.Options{}), members, m.reset)
+		t.Logf("%6d members: %4d jobs, %6d posts, %4d requests, %7.1f RCU, %4.1f WCU, %4.1f RCU per 1,000 deliveries, %5.1f MB heap, %v",
+			f.Members, f.Jobs, f.Posts, m.requests, m.read, m.write, 1000*m.read/float64(members), float64(f.PeakHeap)/1e6, f.Wall.Round(time.Millisecond))
+		if m.write > 5 || m.read > 6+float64(members)*0.025 {
+			t.Errorf("%d members: %.1f RCU and %.1f WCU", members, m.read, m.write)
+		}
 	}
 }

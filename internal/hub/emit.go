@@ -83,8 +83,8 @@ func (h *Hub) Emit(ctx context.Context, c Command) Answer {
 	if err == nil {
 		return Answer{OK: true, Data: data}
 	}
-	e := protocol.Public(err)
-	if e.Code == protocol.CodeInternal {
+	e := publicError(err)
+	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
 		h.Logger.ErrorContext(ctx, "command failed", "command", c.Command, "error", err)
 	}
 	return Answer{Data: data, Error: e}
@@ -143,7 +143,7 @@ func (h *Hub) emitPublish(ctx context.Context, c Command) (any, error) {
 			results[i], err = h.emitToConnection(ctx, c, c.Connections[i-len(rooms)])
 		}
 		if err != nil {
-			results[i].Error = protocol.Public(err)
+			results[i].Error = publicError(err)
 		}
 		return err
 	})

@@ -54,6 +54,12 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	if anchored {
 		entries = entries[1:]
 	}
+	if len(entries) == 0 { // there was no space for another beside it
+		entries, err = h.Store.From(ctx, room, since.Seq+1, catchUpPage)
+		if err != nil {
+			return got, fmt.Errorf("read log of %s: %w", room, err)
+		}
+	}
 	got.Recovered = true
 	got.Seq, got.Events, got.More, err = h.settle(ctx, room, k, since.Seq, entries)
 	if err == nil && !got.More && len(entries) > 0 && got.Seq == entries[len(entries)-1].Seq && got.Seq < head.Seq {

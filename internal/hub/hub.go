@@ -180,9 +180,18 @@ func (h *Hub) public(ctx context.Context, c Caller, err error) *protocol.Error {
 	if errors.Is(err, ErrNotFound) {
 		return protocol.Refuse(protocol.CodeUnauthenticated)
 	}
-	e := protocol.Public(err)
-	if e.Code == protocol.CodeInternal {
+	e := publicError(err)
+	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
 		h.Logger.ErrorContext(ctx, "action failed", "connectionId", c.Connection, "userId", c.User, "error", err)
+	}
+	return e
+}
+
+// publicError is protocol.Public, which does not know that what took too long may work another time.
+func publicError(err error) *protocol.Error {
+	e := protocol.Public(err)
+	if e.Code == protocol.CodeInternal && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrThrottled)) {
+		return protocol.Refuse(protocol.CodeUnavailable)
 	}
 	return e
 }

@@ -693,6 +693,24 @@ func TestResume(t *testing.T) {
 			t.Errorf("got to %d in %d pages", at.Seq, pages)
 		}
 	})
+	t.Run("events too large to be read together are not forgotten", func(t *testing.T) {
+		w, ana, at := begin(t)
+		for i := range 3 {
+			a := w.Emit(t.Context(), hub.Command{
+				Command: "publish", Rooms: []string{"channel:1"}, Event: "large", ID: fmt.Sprint("l", i), Data: json.RawMessage(`"` + strings.Repeat("x", 100<<10) + `"`),
+			})
+			if !a.OK {
+				t.Fatal(a.Error)
+			}
+		}
+		for want := range int64(3) {
+			got := since(w, ana, at)
+			if !got.Recovered || len(got.Events) != 1 || got.Seq != at.Seq+1 || got.More != (want < 2) {
+				t.Fatalf("since %d: recovered %v, %d events to %d, more %v", at.Seq, got.Recovered, len(got.Events), got.Seq, got.More)
+			}
+			at.Seq = got.Seq
+		}
+	})
 	t.Run("a log that no longer reaches back says so", func(t *testing.T) {
 		w, ana, at := begin(t)
 		w.publish(ana, "m2")

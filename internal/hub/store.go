@@ -157,7 +157,7 @@ type Entry struct {
 // Head is where a room's log stands.
 type Head struct {
 	protocol.Position           // the newest seq given out
-	Base              int64     // entries up to this seq belong to older epochs
+	Base              int64     // entries up to this seq are not shown any more: the room was closed since
 	Began             time.Time // when the epoch did
 }
 

@@ -1,0 +1,176 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// FanOutFigures is what one publish into a large room took.
+type FanOutFigures struct {
+	Members, Jobs, Posts int
+	PeakHeap             uint64 // bytes in use above what was before
+	Wall                 time.Duration
+}
+
+// FanOut fills a room with members, publishes one event through the hub, works off the queue as the deliver function
+// does, and fails unless each member got the event exactly once. filled is called between filling and publishing.
+func FanOut(tb testing.TB, store hub.Store, members int, filled func()) FanOutFigures {
+	tb.Helper()
+	const room = "channel:large"
+	w := &crowd{got: make(map[string]int, members)}
+	h := hub.New(hub.Config{Store: store, Pusher: w, Queue: w})
+	fill(tb, store, room, members)
+	if filled != nil {
+		filled()
+	}
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done := make(chan struct{})
+	peak := watchHeap(done)
+
+	began := time.Now()
+	answer := h.Emit(tb.Context(), hub.Command{
+		Command: "publish", Rooms: []string{room}, Event: protocol.MessageNew, ID: "m1", Data: json.RawMessage(`{"content":"hi"}`),
+	})
+	if !answer.OK {
+		tb.Fatalf("publish: %v", answer.Error)
+	}
+	jobs := w.work(tb, h)
+	figures := FanOutFigures{Members: members, Jobs: jobs, Posts: int(w.posts.Load()), Wall: time.Since(began)}
+	close(done)
+	if heap := <-peak; heap > before.HeapInuse {
+		figures.PeakHeap = heap - before.HeapInuse
+	}
+	if len(w.got) != members {
+		tb.Errorf("%d of %d members got the event", len(w.got), members)
+	}
+	for connection, n := range w.got {
+		if n != 1 {
+			tb.Errorf("%s got the event %d times", connection, n)
+		}
+	}
+	return figures
+}
+
+// fill writes the memberships of a room, and grows it as broadcasts would have.
+func fill(tb testing.TB, store hub.Store, room string, members int) {
+	tb.Helper()
+	const full = 5000
+	shards := 1
+	for shards*full < members && shards < 64 {
+		if err := store.Grow(tb.Context(), room, shards); err != nil {
+			tb.Fatal(err)
+		}
+		shards *= 2
+	}
+	var (
+		wg   sync.WaitGroup
+		next atomic.Int64
+	)
+	ttl := time.Now().Add(time.Hour)
+	for range 32 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < members; i = int(next.Add(1)) - 1 {
+				m := hub.Member{Connection: fmt.Sprintf("c%07d=", i), User: fmt.Sprint("user", i), Codec: protocol.Name, Shard: i % shards, TTL: ttl}
+				if err := store.AddMember(tb.Context(), room, m); err != nil {
+					tb.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// watchHeap samples the heap until done is closed, then gives the most it saw.
+func watchHeap(done <-chan struct{}) <-chan uint64 {
+	peak := make(chan uint64, 1)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		var most uint64
+		for {
+			var now runtime.MemStats
+			runtime.ReadMemStats(&now)
+			most = max(most, now.HeapInuse)
+			select {
+			case <-done:
+				peak <- most
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return peak
+}
+
+// crowd is a Pusher that counts, and a Queue whose jobs are encoded as a real one's.
+type crowd struct {
+	posts atomic.Int64
+	mu    sync.Mutex
+	got   map[string]int
+	jobs  [][]byte
+}
+
+func (c *crowd) Push(_ context.Context, connection string, _ []byte) error {
+	c.posts.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got[connection]++
+	return nil
+}
+
+func (c *crowd) Close(context.Context, string) error         { return nil }
+func (c *crowd) Alive(context.Context, string) (bool, error) { return true, nil }
+
+func (c *crowd) Enqueue(_ context.Context, job hub.Job, _ time.Duration) error {
+	b, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jobs = append(c.jobs, b)
+	return nil
+}
+
+// work does jobs, eight at a time, until there are none.
+func (c *crowd) work(tb testing.TB, h *hub.Hub) (n int) {
+	tb.Helper()
+	for {
+		c.mu.Lock()
+		jobs := c.jobs
+		c.jobs = nil
+		c.mu.Unlock()
+		if len(jobs) == 0 {
+			return n
+		}
+		n += len(jobs)
+		var wg sync.WaitGroup
+		slots := make(chan struct{}, 8)
+		for _, b := range jobs {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				var j hub.Job
+				if err := json.Unmarshal(b, &j); err != nil {
+					tb.Error(err)
+				}
+				if err := h.Work(tb.Context(), j); err != nil {
+					tb.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
