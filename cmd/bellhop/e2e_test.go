@@ -698,6 +698,33 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestForeignPages has a page of another site ask for what only programs and this machine's pages may.
+func TestForeignPages(t *testing.T) {
+	t.Parallel()
+	s := start(t, openBolt(t))
+	for origin, want := range map[string]int{
+		"": http.StatusOK, "http://localhost:3000": http.StatusOK, s.url: http.StatusOK,
+		"https://evil.example": http.StatusForbidden, "null": http.StatusForbidden, "http://127.0.0.1.evil.example": http.StatusForbidden,
+	} {
+		body := strings.NewReader(`{"command":"publish","rooms":["channel:1"],"event":"message:new"}`)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/2015-03-31/functions/emit/invocations", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%q: got %d, want %d", origin, res.StatusCode, want)
+		}
+	}
+}
+
 // TestRestart stops a server and begins another on the same file: what was said is still there, and nobody is present
 // who is not.
 func TestRestart(t *testing.T) {

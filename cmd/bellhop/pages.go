@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -28,6 +29,10 @@ func (s *server) handler() http.Handler {
 	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
 	aws := s.emulator.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" && foreign(r) {
+			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
+			return
+		}
 		if s.emulator.Owns(r.URL.EscapedPath()) {
 			aws.ServeHTTP(w, r)
 			return
@@ -37,6 +42,17 @@ func (s *server) handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		pages.ServeHTTP(w, r)
 	})
+}
+
+// foreign reports whether a page of another site made the request. Its script could not read the answer, but what it
+// asks for would be done all the same. For the WebSocket the authorizer decides, by AllowedOrigins.
+func foreign(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host != r.Host && !loopback(u.Hostname())
 }
 
 // connectionInfo is one open connection as developers see it.

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +122,12 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request, name string
 	}
 	if len(payload) == 0 {
 		payload = []byte("{}")
+	}
+	if !json.Valid(payload) && len(payload) <= maxSyncPayload {
+		writeInvokeError(w, &APIError{
+			Status: http.StatusBadRequest, Code: "InvalidRequestContentException", Message: "Could not parse request body into json",
+		})
+		return
 	}
 	switch kind := r.Header.Get("X-Amz-Invocation-Type"); kind {
 	case "", "RequestResponse":

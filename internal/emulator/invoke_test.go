@@ -54,6 +54,7 @@ func TestInvokeAPI(t *testing.T) {
 		{"event of more than 1 MB", path("job"), strings.Repeat("1", 1<<20+1), "Event", nil, 413, "", `{"Message":"Request must be smaller than 1048576 bytes for the InvokeFunction operation","Type":"User"}`},
 		{"an unknown function", path("none"), `1`, "", nil, 404, "", `{"Message":"Function not found: none","Type":"User"}`},
 		{"an unknown type", path("job"), `1`, "Later", nil, 400, "", `{"Message":"invocation type Later","Type":"User"}`},
+		{"no JSON", path("job"), `{bad`, "", nil, 400, "", `{"Message":"Could not parse request body into json","Type":"User"}`},
 		{"more than 6 MB", path("job"), strings.Repeat("1", 6<<20+1), "", nil, 413, "", `{"Message":"Request must be smaller than 6291456 bytes for the InvokeFunction operation","Type":"User"}`},
 	}
 	for _, tt := range tests {
