@@ -319,7 +319,7 @@ describe("the demo page", { timeout: 240_000 }, () => {
     await screenshot(page, "console");
   });
 
-  test("it looks right: for people, with SCREENSHOTS=dir", { skip: !process.env.SCREENSHOTS }, async (t) => {
+  if (process.env.SCREENSHOTS) test("pictures for people to look at", async (t) => {
     const windows = new Windows(t, browser, bellhop);
     const where = { channel: "gallery", community: "museum" };
     const bob = await windows.login({ user: "bob", ...where });
