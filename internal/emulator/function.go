@@ -35,7 +35,7 @@ type function struct {
 func (f *function) stats() FunctionStats {
 	return FunctionStats{
 		Invocations: f.calls.Load(), Errors: f.failed.Load(), Running: f.running.Load(),
-		Duration: time.Duration(f.nanos.Load()),
+		DurationMs: time.Duration(f.nanos.Load()).Milliseconds(),
 	}
 }
 

@@ -79,10 +79,10 @@ type Stats struct {
 
 // FunctionStats are the totals of one function.
 type FunctionStats struct {
-	Invocations int64         `json:"invocations"`
-	Errors      int64         `json:"errors"` // thrown, timed out or panicked
-	Running     int64         `json:"running"`
-	Duration    time.Duration `json:"duration"` // of all invocations together, in nanoseconds
+	Invocations int64 `json:"invocations"`
+	Errors      int64 `json:"errors"` // thrown, timed out or panicked
+	Running     int64 `json:"running"`
+	DurationMs  int64 `json:"durationMs"` // of all invocations together
 }
 
 // QueueStats are the totals of one queue, and what is in it.

@@ -240,10 +240,17 @@ func (h *Hub) encode(events []protocol.Event, to []Target) (map[string][][]byte,
 	return frames, nil
 }
 
+// errLate is that the function's time is nearly over. What is left goes to the queue: a job that ran into its end would be
+// run again as a whole, and so would be all the pages after it.
+var errLate = errors.New("no time left to push")
+
 // pushOne pushes one frame, again after a random pause while API Gateway throttles.
 func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) error {
 	var err error
 	for try := range pushTries {
+		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.Now()) < reserve {
+			return cmp.Or(err, errLate)
+		}
 		if try > 0 {
 			h.Sleep(ctx, h.Jitter(throttleGap<<try))
 		}

@@ -193,7 +193,7 @@ func (h *Hub) emitToRoom(ctx context.Context, c Command, room string) (TargetRes
 	if e.ID != "" {
 		known, err := h.Store.Find(ctx, room, e.ID)
 		if err == nil {
-			got, err := h.again(ctx, known, e)
+			got, err := h.again(ctx, known, e, c.Except)
 			return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 		}
 		if !errors.Is(err, ErrNotFound) {

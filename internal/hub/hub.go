@@ -71,6 +71,8 @@ const (
 	ttlSlack   = 15 * time.Minute // how long rows outlive the connection they are about
 	youngAge   = 10 * time.Second // a push may find a connection gone that is only just opening
 	appendTime = 2 * time.Second  // nobody writes at a seq later than this after counting it
+	lateness   = 5 * time.Minute  // a job that has not run by then is a dead letter
+	reserve    = 3 * time.Second  // of a function's time, left for what has to be done after the pushes
 	voidAge    = 5 * time.Second  // so a seq that has not appeared by then never will: twice appendTime, and some
 	maxShards  = 64
 )
@@ -252,6 +254,9 @@ func (h *Hub) touch(ctx context.Context, c Caller, room string, recent bool) (Co
 	if err == nil {
 		h.limiter.learn(c.Connection, row.Busy)
 		return row, nil
+	}
+	if limited, ok := errors.AsType[*protocol.Error](err); ok && limited.Code == protocol.CodeRateLimited {
+		h.limiter.learn(c.Connection, h.Now().Add(h.limiter.burst+limited.RetryAfter))
 	}
 	return Connection{}, fmt.Errorf("touch connection: %w", err)
 }

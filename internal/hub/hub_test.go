@@ -287,6 +287,24 @@ func TestPresence(t *testing.T) {
 			t.Errorf("bob saw %d departures, want 1", n)
 		}
 	})
+	t.Run("an end that was lost is made good by the next who joins", func(t *testing.T) {
+		w := newWorld(t)
+		bob, ana := w.open("bob"), w.open("ana")
+		w.must(bob, join)
+		w.must(ana, join)
+		if err := w.Depart(t.Context(), ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.queue.take() // and lose it
+		w.pass(10 * time.Minute)
+		if data := w.must(w.open("carla"), join); bytes.Contains(data, []byte(`"ana"`)) {
+			t.Errorf("ana is still present: %s", data)
+		}
+		w.work()
+		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+			t.Errorf("bob saw %d departures, want 1", n)
+		}
+	})
 	t.Run("the status one has already is no change", func(t *testing.T) {
 		w := newWorld(t)
 		ana := w.open("ana")
@@ -430,6 +448,28 @@ func TestDelivery(t *testing.T) {
 		}
 		if got, want := w.net.events(bob.Connection), []string{"message:new"}; !slices.Equal(got, want) {
 			t.Errorf("bob got %v, want %v", got, want)
+		}
+	})
+	t.Run("what there is no time for is left to the queue", func(t *testing.T) {
+		w := newWorld(t)
+		ana, bob := w.open("ana"), w.open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		hurried := w.Config
+		hurried.Now = time.Now
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		e := protocol.Event{Event: "message:new", Room: "channel:1", Seq: 1, ID: "m1"}
+		if err := hub.New(hurried).Work(ctx, hub.Job{Kind: hub.JobFanOut, Room: "channel:1", Event: &e}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.net.events(bob.Connection)); n != 0 {
+			t.Errorf("bob got %d events with no time left", n)
+		}
+		w.work()
+		if n := count(w.net.events(bob.Connection), "message:new"); n != 1 {
+			t.Errorf("bob got it %d times, want 1", n)
 		}
 	})
 	t.Run("what never gets through ends as a dead letter", func(t *testing.T) {
@@ -816,6 +856,25 @@ func TestSweep(t *testing.T) {
 	}
 	if got, err = w.Sweep(t.Context()); err != nil || got.Connections != 0 {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestExceptHoldsForARetry(t *testing.T) {
+	w := newWorld(t)
+	ana, bob := w.open("ana"), w.open("bob")
+	for _, c := range []hub.Caller{ana, bob} {
+		w.must(c, `{"action":"join","room":"channel:1"}`)
+	}
+	for range 2 {
+		a := w.Emit(t.Context(), hub.Command{
+			Command: "publish", Rooms: []string{"channel:1"}, Event: "news", ID: "n1", Except: []string{"bob"},
+		})
+		if !a.OK {
+			t.Fatal(a.Error)
+		}
+	}
+	if a, b := count(w.net.events(ana.Connection), "news"), count(w.net.events(bob.Connection), "news"); a != 2 || b != 0 {
+		t.Errorf("ana got it %d times, bob %d times", a, b)
 	}
 }
 

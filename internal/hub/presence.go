@@ -72,7 +72,12 @@ func (h *Hub) depart(ctx context.Context, room, user, connection string) error {
 	if len(here.Connections) > 0 {
 		return nil
 	}
-	job := Job{Kind: JobAbsence, Room: room, User: user, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
+	return h.awaitAbsence(ctx, room, here)
+}
+
+// awaitAbsence has the end of a presence looked at when the grace is over.
+func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
+	job := Job{Kind: JobAbsence, Room: room, User: here.User, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
 	if err := h.Queue.Enqueue(ctx, job, max(0, here.Left.Add(h.Limits.Grace).Sub(h.Now()))); err != nil {
 		return fmt.Errorf("enqueue absence from %s: %w", room, err)
 	}
@@ -168,6 +173,13 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 		for _, here := range page {
 			after = here.User
 			if here.Ending {
+				continue
+			}
+			if !here.Left.IsZero() && h.Now().Sub(here.Left) > h.Limits.Grace+lateness {
+				// The job that should have ended this is a dead letter.
+				if err := h.awaitAbsence(ctx, room, here); err != nil {
+					return nil, err
+				}
 				continue
 			}
 			size += len(here.User) + len(here.Name) + len(here.Status) + len(here.Data) + 80

@@ -42,7 +42,7 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 		From: &protocol.From{UserID: row.User, Name: row.Name},
 	}
 	if known != nil {
-		return h.again(ctx, *known, e)
+		return h.again(ctx, *known, e, nil)
 	}
 	return h.logAndDeliver(ctx, e, k, nil)
 }
@@ -100,19 +100,19 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 		return protocol.PublishResult{}, fmt.Errorf("append to %s: %w", e.Room, err)
 	}
 	if !appended {
-		return h.again(ctx, entry, e)
+		return h.again(ctx, entry, e, except)
 	}
 	return published(entry), h.deliver(ctx, entry.Event, except)
 }
 
 // again delivers an event that is in the log already, to whoever has not got it: a retry after a crash or a lost reply.
 // It goes to all members, who drop it by its seq.
-func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event) (protocol.PublishResult, error) {
+func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event, except []string) (protocol.PublishResult, error) {
 	sameAuthor := known.From == nil && e.From == nil || known.From != nil && e.From != nil && known.From.UserID == e.From.UserID
 	if !sameAuthor || known.Event.Event != e.Event {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", e.Room, e.ID)
 	}
-	return published(known), h.deliver(ctx, known.Event, nil)
+	return published(known), h.deliver(ctx, known.Event, except)
 }
 
 func published(e Entry) protocol.PublishResult {
