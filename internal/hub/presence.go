@@ -172,14 +172,9 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 		}
 		for _, here := range page {
 			after = here.User
-			if here.Ending {
-				continue
-			}
-			if !here.Left.IsZero() && h.Now().Sub(here.Left) > h.Limits.Grace+lateness {
-				// The job that should have ended this is a dead letter.
-				if err := h.awaitAbsence(ctx, room, here); err != nil {
-					return nil, err
-				}
+			if shown, err := h.shown(ctx, room, here); err != nil {
+				return nil, err
+			} else if !shown {
 				continue
 			}
 			size += len(here.User) + len(here.Name) + len(here.Status) + len(here.Data) + 80
@@ -192,4 +187,16 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 			return got, nil
 		}
 	}
+}
+
+// shown reports whether a row is a presence that others should see. One whose end is long due is not: the job that should
+// have ended it is a dead letter, and another takes its place.
+func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
+	if here.Ending {
+		return false, nil
+	}
+	if here.Left.IsZero() || h.Now().Sub(here.Left) <= h.Limits.Grace+lateness {
+		return true, nil
+	}
+	return false, h.awaitAbsence(ctx, room, here)
 }
