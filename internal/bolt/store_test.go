@@ -46,3 +46,9 @@ func TestStore(t *testing.T) {
 		})
 	})
 }
+
+func TestProperties(t *testing.T) {
+	storetest.RunProperties(t, func(tb testing.TB, now func() time.Time) hub.Store {
+		return open(tb, "", bolt.Options{Now: now})
+	})
+}

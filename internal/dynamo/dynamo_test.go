@@ -58,6 +58,19 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// TestProperties runs fewer checks than rapid would: every call is a request here.
+func TestProperties(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := flag.Set("rapid.checks", "10"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, table := open(t)
+	storetest.RunProperties(t, func(_ testing.TB, now func() time.Time) hub.Store {
+		return dynamo.New(client, table, dynamo.Options{Now: now})
+	})
+}
+
 // holed makes holes as a writer does that counts and is never heard of again.
 type holed struct {
 	*dynamo.Store
