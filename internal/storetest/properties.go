@@ -45,234 +45,275 @@ type logged struct {
 	until, forget time.Time
 }
 
-// logProperty is the log as a list.
+// logModel is the log as a list.
+type logModel struct {
+	*fixture
+	room string
+	list []*logged
+	seq  int64
+}
+
 func logProperty(rt *rapid.T, f *fixture) {
-	ctx, room := f.Context(), f.room("log")
-	var (
-		list []*logged
-		seq  int64
-	)
+	m := &logModel{fixture: f, room: f.room("log")}
 	rt.Repeat(map[string]func(*rapid.T){
-		"append": func(rt *rapid.T) {
-			id := rapid.SampledFrom([]string{"", "", "a", "b", "c"}).Draw(rt, "id")
-			keep := rapid.SampledFrom([]time.Duration{2 * time.Minute, time.Hour}).Draw(rt, "keep")
-			var known *logged
-			for _, e := range list {
-				if id != "" && e.id == id && e.forget.After(f.now()) {
-					known = e
-				}
-			}
-			e := protocol.Event{Event: "e", ID: id, TS: f.now().UnixMilli(), Data: fmt.Appendf(nil, "%d", len(list))}
-			got, appended, err := f.Append(ctx, room, e, keep)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if known != nil {
-				if appended || got.Seq != known.seq || string(got.Data) != known.data {
-					rt.Fatalf("%q again: got %+v, appended %v, want seq %d", id, got, appended, known.seq)
-				}
-				return
-			}
-			seq++
-			if !appended || got.Seq != seq {
-				rt.Fatalf("got %+v, appended %v, want seq %d", got, appended, seq)
-			}
-			list = append(list, &logged{seq, got.ID, string(e.Data), f.now().Add(keep), f.now().Add(max(keep, idMemory))})
-		},
-		"redact": func(rt *rapid.T) {
-			if len(list) == 0 {
-				return
-			}
-			e := rapid.SampledFrom(list).Draw(rt, "entry")
-			if err := f.Redact(ctx, room, e.seq); err != nil {
-				rt.Fatal(err)
-			}
-			e.data = "null"
-		},
-		"reset": func(rt *rapid.T) {
-			if err := f.Reset(ctx, room); err != nil {
-				rt.Fatal(err)
-			}
-		},
-		"time passes": func(rt *rapid.T) {
-			f.advance(time.Duration(rapid.IntRange(1, 40).Draw(rt, "minutes")) * time.Minute)
-		},
-		"": func(rt *rapid.T) {
-			var want []string
-			for _, e := range list {
-				if e.until.After(f.now()) {
-					want = append(want, fmt.Sprint(e.seq, e.id, e.data))
-				}
-				found, err := f.Find(ctx, room, e.id)
-				if (err == nil && found.Seq == e.seq) != e.until.After(f.now()) && (err != nil || found.Seq < e.seq) {
-					rt.Fatalf("find %q: got %+v, %v, want seq %d until %v", e.id, found, err, e.seq, e.until)
-				}
-			}
-			var got []string
-			for _, e := range f.allEntries(room) {
-				got = append(got, fmt.Sprint(e.Seq, e.ID, string(e.Data)))
-			}
-			if !slices.Equal(got, want) {
-				rt.Fatalf("the log is %v, want %v", got, want)
-			}
-			if head, err := f.Head(ctx, room); err != nil || head.Seq != seq {
-				rt.Fatalf("the head is %+v, %v, want seq %d", head, err, seq)
-			}
-		},
+		"append": m.append, "redact": m.redact, "reset": m.reset, "time passes": m.timePasses, "": m.check,
 	})
 }
 
-// presenceProperty is the presence of one user as a set.
-func presenceProperty(rt *rapid.T, f *fixture) {
-	ctx, room := f.Context(), f.room("presence")
-	type model struct {
-		conns           map[string]bool
-		since, left     time.Time
-		status          string
-		version         int
-		ending, present bool
+// known gives the entry that an id is remembered for.
+func (m *logModel) known(id string) *logged {
+	for _, e := range slices.Backward(m.list) {
+		if id != "" && e.id == id && e.forget.After(m.now()) {
+			return e
+		}
 	}
-	var m model
-	device := rapid.SampledFrom([]string{"tab", "phone", "desk"})
+	return nil
+}
+
+func (m *logModel) append(rt *rapid.T) {
+	id := rapid.SampledFrom([]string{"", "", "a", "b", "c"}).Draw(rt, "id")
+	keep := rapid.SampledFrom([]time.Duration{2 * time.Minute, time.Hour}).Draw(rt, "keep")
+	known := m.known(id)
+	e := protocol.Event{Event: "e", ID: id, TS: m.now().UnixMilli(), Data: fmt.Appendf(nil, "%d", len(m.list))}
+	got, appended, err := m.Append(m.Context(), m.room, e, keep)
+	switch {
+	case err != nil:
+		rt.Fatal(err)
+	case known != nil:
+		if appended || got.Seq != known.seq || string(got.Data) != known.data {
+			rt.Fatalf("%q again: got %+v, appended %v, want seq %d", id, got, appended, known.seq)
+		}
+		return
+	}
+	if m.seq++; !appended || got.Seq != m.seq {
+		rt.Fatalf("got %+v, appended %v, want seq %d", got, appended, m.seq)
+	}
+	m.list = append(m.list, &logged{m.seq, got.ID, string(e.Data), m.now().Add(keep), m.now().Add(max(keep, idMemory))})
+}
+
+func (m *logModel) redact(rt *rapid.T) {
+	if len(m.list) == 0 {
+		return
+	}
+	e := rapid.SampledFrom(m.list).Draw(rt, "entry")
+	if err := m.Redact(m.Context(), m.room, e.seq); err != nil {
+		rt.Fatal(err)
+	}
+	e.data = "null"
+}
+
+func (m *logModel) reset(rt *rapid.T) {
+	if err := m.Reset(m.Context(), m.room); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func (m *logModel) timePasses(rt *rapid.T) {
+	m.advance(time.Duration(rapid.IntRange(1, 40).Draw(rt, "minutes")) * time.Minute)
+}
+
+func (m *logModel) check(rt *rapid.T) {
+	var want, got []string
+	for _, e := range m.list {
+		shown := e.until.After(m.now())
+		if shown {
+			want = append(want, fmt.Sprint(e.seq, e.id, e.data))
+		}
+		// An id that was forgotten may lead to a later entry.
+		if found, err := m.Find(m.Context(), m.room, e.id); shown && (err != nil || found.Seq < e.seq) || err == nil && !shown && found.Seq <= e.seq {
+			rt.Fatalf("find %q: got %+v, %v, want seq %d until %v", e.id, found, err, e.seq, e.until)
+		}
+	}
+	for _, e := range m.allEntries(m.room) {
+		got = append(got, fmt.Sprint(e.Seq, e.ID, string(e.Data)))
+	}
+	if !slices.Equal(got, want) {
+		rt.Fatalf("the log is %v, want %v", got, want)
+	}
+	if head, err := m.Head(m.Context(), m.room); err != nil || head.Seq != m.seq {
+		rt.Fatalf("the head is %+v, %v, want seq %d", head, err, m.seq)
+	}
+}
+
+// hereModel is the presence of one user as a set.
+type hereModel struct {
+	*fixture
+	room        string
+	conns       map[string]bool // nil: there is no presence
+	since, left time.Time
+	status      string
+	version     int
+	ending      bool
+}
+
+func presenceProperty(rt *rapid.T, f *fixture) {
+	m := &hereModel{fixture: f, room: f.room("presence")}
 	rt.Repeat(map[string]func(*rapid.T){
-		"arrive": func(rt *rapid.T) {
-			d := device.Draw(rt, "device")
-			got, err := f.Arrive(ctx, room, "ana", "Ana", d, f.now(), f.now().Add(100*time.Hour))
-			if m.ending {
-				if !errors.Is(err, hub.ErrEnding) {
-					rt.Fatalf("arrive while it ends: %+v, %v", got, err)
-				}
-				return
-			}
-			if !m.present {
-				m = model{conns: map[string]bool{}, since: f.now(), status: "online", version: 1, present: true}
-			}
-			m.conns[d], m.left = true, time.Time{}
-			if err != nil || len(got.Connections) != len(m.conns) || got.Version != m.version || !got.Left.IsZero() {
-				rt.Fatalf("arrive: %+v, %v, want %+v", got, err, m)
-			}
-		},
-		"depart": func(rt *rapid.T) {
-			d := device.Draw(rt, "device")
-			got, err := f.Depart(ctx, room, "ana", d, f.now())
-			if !m.present {
-				if !errors.Is(err, hub.ErrNotFound) {
-					rt.Fatalf("depart from nothing: %+v, %v", got, err)
-				}
-				return
-			}
-			if m.conns[d] {
-				if delete(m.conns, d); len(m.conns) == 0 {
-					m.left = f.now()
-				}
-			}
-			if err != nil || len(got.Connections) != len(m.conns) || got.Left.UnixMilli() != m.left.UnixMilli() && !m.left.IsZero() {
-				rt.Fatalf("depart: %+v, %v, want %+v", got, err, m)
-			}
-		},
-		"status": func(rt *rapid.T) {
-			status := rapid.SampledFrom([]string{"online", "away"}).Draw(rt, "status")
-			got, err := f.SetStatus(ctx, room, "ana", status, nil)
-			if m.ending {
-				if !errors.Is(err, hub.ErrEnding) {
-					rt.Fatalf("status while it ends: %+v, %v", got, err)
-				}
-				return
-			}
-			if len(m.conns) == 0 {
-				if !errors.Is(err, hub.ErrNotFound) {
-					rt.Fatalf("status of nobody: %+v, %v", got, err)
-				}
-				return
-			}
-			if m.status != status {
-				m.status, m.version = status, m.version+1
-			}
-			if err != nil || got.Version != m.version || got.Status != m.status {
-				rt.Fatalf("status: %+v, %v, want %+v", got, err, m)
-			}
-		},
-		"begin the end": func(rt *rapid.T) {
-			_, err := f.BeginEnd(ctx, room, "ana", m.since, m.left)
-			if may := m.present && len(m.conns) == 0; may != (err == nil) {
-				rt.Fatalf("begin the end: %v, with %+v", err, m)
-			} else if may {
-				m.ending = true
-			}
-		},
-		"end": func(rt *rapid.T) {
-			if err := f.End(ctx, room, "ana", m.since); err != nil {
-				rt.Fatal(err)
-			}
-			if m.ending {
-				m = model{}
-			}
-		},
-		"time passes": func(rt *rapid.T) {
-			f.advance(time.Duration(rapid.IntRange(1, 20_000).Draw(rt, "ms")) * time.Millisecond)
-		},
-		"": func(rt *rapid.T) {
-			got, err := f.Here(ctx, room, "ana")
-			if m.present != (err == nil) || m.present && (got.Ending != m.ending || got.Status != m.status || len(got.Connections) != len(m.conns)) {
-				rt.Fatalf("here: %+v, %v, want %+v", got, err, m)
-			}
-		},
+		"arrive": m.arrive, "depart": m.depart, "status": m.setStatus, "begin the end": m.beginEnd, "end": m.end,
+		"time passes": m.timePasses, "": m.check,
 	})
 }
 
-// membersProperty is a room as a set for each shard.
+func device(rt *rapid.T) string {
+	return rapid.SampledFrom([]string{"tab", "phone", "desk"}).Draw(rt, "device")
+}
+
+// expect holds an answer against the model: the error, if there must be one, or else the row.
+func (m *hereModel) expect(rt *rapid.T, what string, got hub.Here, err, want error) {
+	if want != nil {
+		if !errors.Is(err, want) {
+			rt.Fatalf("%s: got %+v, %v, want %v", what, got, err, want)
+		}
+		return
+	}
+	same := got.Version == m.version && got.Status == m.status && got.Ending == m.ending && len(got.Connections) == len(m.conns) &&
+		got.Left.IsZero() == m.left.IsZero()
+	if err != nil || !same {
+		rt.Fatalf("%s: got %+v, %v, want %+v", what, got, err, m)
+	}
+}
+
+func (m *hereModel) arrive(rt *rapid.T) {
+	d := device(rt)
+	got, err := m.Arrive(m.Context(), m.room, "ana", "Ana", d, m.now(), m.now().Add(100*time.Hour))
+	if m.ending {
+		m.expect(rt, "arrive", got, err, hub.ErrEnding)
+		return
+	}
+	if m.conns == nil {
+		m.conns, m.since, m.status, m.version = map[string]bool{}, m.now(), "online", 1
+	}
+	m.conns[d], m.left = true, time.Time{}
+	m.expect(rt, "arrive", got, err, nil)
+}
+
+func (m *hereModel) depart(rt *rapid.T) {
+	d := device(rt)
+	got, err := m.Depart(m.Context(), m.room, "ana", d, m.now())
+	if m.conns == nil {
+		m.expect(rt, "depart", got, err, hub.ErrNotFound)
+		return
+	}
+	if m.conns[d] {
+		if delete(m.conns, d); len(m.conns) == 0 {
+			m.left = m.now()
+		}
+	}
+	m.expect(rt, "depart", got, err, nil)
+}
+
+func (m *hereModel) setStatus(rt *rapid.T) {
+	status := rapid.SampledFrom([]string{"online", "away"}).Draw(rt, "status")
+	got, err := m.SetStatus(m.Context(), m.room, "ana", status, nil)
+	switch {
+	case m.ending:
+		m.expect(rt, "status", got, err, hub.ErrEnding)
+		return
+	case len(m.conns) == 0:
+		m.expect(rt, "status", got, err, hub.ErrNotFound)
+		return
+	case m.status != status:
+		m.status, m.version = status, m.version+1
+	}
+	m.expect(rt, "status", got, err, nil)
+}
+
+func (m *hereModel) beginEnd(rt *rapid.T) {
+	got, err := m.BeginEnd(m.Context(), m.room, "ana", m.since, m.left)
+	if m.conns == nil || len(m.conns) > 0 {
+		m.expect(rt, "begin the end", got, err, hub.ErrNotFound)
+		return
+	}
+	m.ending = true
+	m.expect(rt, "begin the end", got, err, nil)
+}
+
+func (m *hereModel) end(rt *rapid.T) {
+	if err := m.End(m.Context(), m.room, "ana", m.since); err != nil {
+		rt.Fatal(err)
+	}
+	if m.ending {
+		m.conns, m.left, m.ending = nil, time.Time{}, false
+	}
+}
+
+func (m *hereModel) timePasses(rt *rapid.T) {
+	m.advance(time.Duration(rapid.IntRange(1, 20_000).Draw(rt, "ms")) * time.Millisecond)
+}
+
+func (m *hereModel) check(rt *rapid.T) {
+	got, err := m.Here(m.Context(), m.room, "ana")
+	if m.conns == nil {
+		m.expect(rt, "here", got, err, hub.ErrNotFound)
+		return
+	}
+	m.expect(rt, "here", got, err, nil)
+}
+
+// memberModel is a room as the shard of each member.
+type memberModel struct {
+	*fixture
+	room   string
+	where  map[string]int
+	shards int
+}
+
 func membersProperty(rt *rapid.T, f *fixture) {
-	ctx, room := f.Context(), f.room("members")
-	const most = 8
-	model, shards := map[string]int{}, 1
-	name := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
-	rt.Repeat(map[string]func(*rapid.T){
-		"add": func(rt *rapid.T) {
-			c := name.Draw(rt, "connection")
-			shard, in := model[c]
-			if !in {
-				shard = rapid.IntRange(0, shards-1).Draw(rt, "shard")
+	m := &memberModel{fixture: f, room: f.room("members"), where: map[string]int{}, shards: 1}
+	rt.Repeat(map[string]func(*rapid.T){"add": m.add, "remove": m.remove, "grow": m.grow, "": m.check})
+}
+
+func someone(rt *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"}).Draw(rt, "connection")
+}
+
+func (m *memberModel) add(rt *rapid.T) {
+	c := someone(rt)
+	shard, in := m.where[c]
+	if !in {
+		shard = rapid.IntRange(0, m.shards-1).Draw(rt, "shard")
+	}
+	if err := m.AddMember(m.Context(), m.room, hub.Member{Connection: c, User: "ana", Shard: shard, TTL: m.now().Add(time.Hour)}); err != nil {
+		rt.Fatal(err)
+	}
+	m.where[c] = shard
+}
+
+func (m *memberModel) remove(rt *rapid.T) {
+	c := someone(rt)
+	if err := m.RemoveMember(m.Context(), m.room, m.where[c], c); err != nil {
+		rt.Fatal(err)
+	}
+	delete(m.where, c)
+}
+
+func (m *memberModel) grow(rt *rapid.T) {
+	from := rapid.SampledFrom([]int{1, 2, 4}).Draw(rt, "from")
+	if err := m.Grow(m.Context(), m.room, from); err != nil {
+		rt.Fatal(err)
+	}
+	if from == m.shards {
+		m.shards *= 2
+	}
+}
+
+func (m *memberModel) check(rt *rapid.T) {
+	limit := rapid.IntRange(1, 5).Draw(rt, "limit")
+	got := map[string]int{}
+	for shard := range m.shards {
+		for _, member := range m.allMembers(m.room, shard, limit) {
+			if _, twice := got[member.Connection]; twice {
+				rt.Fatalf("%s is there twice", member.Connection)
 			}
-			if err := f.AddMember(ctx, room, hub.Member{Connection: c, User: "ana", Shard: shard, TTL: f.now().Add(time.Hour)}); err != nil {
-				rt.Fatal(err)
-			}
-			model[c] = shard
-		},
-		"remove": func(rt *rapid.T) {
-			c := name.Draw(rt, "connection")
-			if err := f.RemoveMember(ctx, room, model[c], c); err != nil {
-				rt.Fatal(err)
-			}
-			delete(model, c)
-		},
-		"grow": func(rt *rapid.T) {
-			from := rapid.SampledFrom([]int{1, 2, 4}).Draw(rt, "from")
-			if err := f.Grow(ctx, room, from); err != nil {
-				rt.Fatal(err)
-			}
-			if from == shards && shards < most {
-				shards *= 2
-			}
-		},
-		"": func(rt *rapid.T) {
-			limit := rapid.IntRange(1, 5).Draw(rt, "limit")
-			got := map[string]int{}
-			for shard := range shards {
-				for _, m := range f.allMembers(room, shard, limit) {
-					if _, twice := got[m.Connection]; twice {
-						rt.Fatalf("%s is there twice", m.Connection)
-					}
-					got[m.Connection] = shard
-				}
-			}
-			if !maps.Equal(got, model) {
-				rt.Fatalf("members are %v, want %v", got, model)
-			}
-			if page, err := f.Members(ctx, room, 0, "", 1); err != nil || page.Shards != shards {
-				rt.Fatalf("got %d shards, %v, want %d", page.Shards, err, shards)
-			}
-		},
-	})
+			got[member.Connection] = shard
+		}
+	}
+	if !maps.Equal(got, m.where) {
+		rt.Fatalf("members are %v, want %v", got, m.where)
+	}
+	if page, err := m.Members(m.Context(), m.room, 0, "", 1); err != nil || page.Shards != m.shards {
+		rt.Fatalf("got %d shards, %v, want %d", page.Shards, err, m.shards)
+	}
 }
 
 // touchProperty counts what a connection may do in any stretch of time: the burst, and the rate.
