@@ -119,6 +119,8 @@ type Server struct {
 	buffers  sync.Pool     // *[]byte, for messages being received
 	queues   map[string]*queue
 	async    chan struct{} // slots of asynchronous invocations
+	warm     chan func()   // to a goroutine that waits for a call
+	waiting  chan struct{} // places of those
 	retries  []time.Duration
 	counters counters
 
@@ -152,6 +154,8 @@ func New(cfg Config) (*Server, error) {
 		routes:   map[string]*route{},
 		queues:   map[string]*queue{},
 		async:    make(chan struct{}, 1000),
+		warm:     make(chan func()),
+		waiting:  make(chan struct{}, maxWarm),
 		retries:  []time.Duration{time.Minute, 2 * time.Minute},
 		quit:     make(chan struct{}),
 		stopPull: make(chan struct{}),

@@ -96,7 +96,7 @@ type call struct {
 // start runs a call. Code in this process cannot be stopped: at its Timeout its context ends and the caller is told, as on AWS, but
 // the goroutine lives until the function returns.
 func (s *Server) start(c call) {
-	s.work.Go(func() {
+	s.runWarm(func() {
 		if c.after != nil {
 			defer c.after()
 		}
@@ -119,6 +119,36 @@ func (s *Server) start(c call) {
 		defer timer.Stop()
 		settle(c.fn.run(ctx, c.payload))
 	})
+}
+
+// maxWarm is how many goroutines wait for the next call.
+const maxWarm = 64
+
+// runWarm runs a job in a goroutine that has run others, if one waits: a new one would have to grow its stack first, which costs an
+// eighth of a small message.
+func (s *Server) runWarm(job func()) {
+	select {
+	case s.warm <- job:
+	default:
+		s.work.Go(func() { s.keepWarm(job) })
+	}
+}
+
+func (s *Server) keepWarm(job func()) {
+	for job != nil {
+		job()
+		select {
+		case s.waiting <- struct{}{}:
+		default: // enough are waiting
+			return
+		}
+		select {
+		case job = <-s.warm:
+		case <-s.stopPull:
+			job = nil
+		}
+		<-s.waiting
+	}
 }
 
 func (s *Server) hold(d time.Duration) {
