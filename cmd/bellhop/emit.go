@@ -31,7 +31,9 @@ type emitCommand struct {
 
 // Help is what --help says beneath the usage.
 func (emitCommand) Help() string {
-	return `  bellhop emit --room channel:42 --event message:new --data '{"content":"hi"}'
+	return `Examples:
+
+  bellhop emit --room channel:42 --event message:new --data '{"content":"hi"}'
   bellhop emit --user ana --event notification:new --data '{"title":"Hello"}'
 
 It prints where the event was logged. On AWS, programs invoke the function or use the queue instead.`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -73,5 +74,5 @@ func sentence(err error) string {
 	if refused, ok := errors.AsType[*protocol.Error](err); ok {
 		return refused.Message
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), "sign token: ")
 }

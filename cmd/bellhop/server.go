@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop"
@@ -45,7 +44,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	// The laptop has no account whose quota the route throttles protect.
 	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000"}
 	maps.Copy(parameters, c.Parameters)
-	rules, tokens, err := setup.Local(func(name string) string { return parameters[parameterName(name)] })
+	rules, tokens, err := setup.Local(parameters)
 	if err != nil {
 		return nil, fmt.Errorf("--parameter: %w", err)
 	}
@@ -77,15 +76,6 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
 	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting}, nil
-}
-
-// parameterName is the template parameter that an environment variable comes from: RATE_LIMIT from RateLimit.
-func parameterName(variable string) string {
-	var name strings.Builder
-	for word := range strings.SplitSeq(variable, "_") {
-		name.WriteString(word[:1] + strings.ToLower(word[1:]))
-	}
-	return name.String()
 }
 
 // start begins the clocks, after every connection that the store remembers is departed: their sockets ended with the

@@ -15,13 +15,16 @@ import (
 // environment reads variables and collects everything that is wrong with them, so that one start reports it all.
 type environment struct {
 	get  func(string) string
+	show func(string) string // a variable's name as the reader of an error knows it
 	errs []error
 }
 
-func fromOS() *environment { return &environment{get: os.Getenv} }
+func fromOS() *environment {
+	return &environment{get: os.Getenv, show: func(name string) string { return name }}
+}
 
 func (e *environment) failf(name, format string, args ...any) {
-	e.errs = append(e.errs, fmt.Errorf(name+" "+format, args...)) //nolint:err113 // read by the one who deploys
+	e.errs = append(e.errs, fmt.Errorf(e.show(name)+" "+format, args...)) //nolint:err113 // read by the one who deploys
 }
 
 // err is one line for each variable to mend.
@@ -112,10 +115,19 @@ func (e *environment) tokenConfig() token.Config {
 	}
 }
 
-// Local reads the same settings for a composition that is not on AWS, from wherever get finds a variable, and gives
-// the hub without its store, pusher and queue.
-func Local(get func(name string) string) (hub.Config, token.Config, error) {
-	e := &environment{get: get}
+// Local reads the same settings for a composition that is not on AWS, from the parameters of template.yaml that the
+// variables come from, and gives the hub without its store, pusher and queue.
+func Local(parameters map[string]string) (hub.Config, token.Config, error) {
+	e := &environment{get: func(name string) string { return parameters[parameterName(name)] }, show: parameterName}
 	h, t := e.hubConfig(), e.tokenConfig()
 	return h, t, e.err()
+}
+
+// parameterName is the template parameter that a variable comes from: RateLimit for RATE_LIMIT.
+func parameterName(variable string) string {
+	var name strings.Builder
+	for word := range strings.SplitSeq(variable, "_") {
+		name.WriteString(word[:1] + strings.ToLower(word[1:]))
+	}
+	return name.String()
 }
