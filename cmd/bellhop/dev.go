@@ -49,7 +49,7 @@ func (c devCommand) Run(ctx context.Context) error {
 	}
 	s, err := newServer(ctx, serverConfig{
 		Store: store, Secret: c.secret(), Origins: c.origins(), Parameters: c.Parameter,
-		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, Minting: local, Logger: logger, Observe: log.observe(),
+		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.file("queues.db"), Minting: local, Logger: logger, Observe: log.observe(),
 	})
 	if err != nil {
 		return errors.Join(err, store.Close())
@@ -102,7 +102,7 @@ func (c devCommand) where() string {
 
 func (c devCommand) open(logger *slog.Logger) (*bolt.Store, error) {
 	if c.Memory {
-		return bolt.Open("", bolt.Options{Logger: logger})
+		return bolt.Open(c.file(""), bolt.Options{Logger: logger})
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -110,7 +110,15 @@ func (c devCommand) open(logger *slog.Logger) (*bolt.Store, error) {
 		}
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	return bolt.Open(filepath.Join(c.Data, "bellhop.db"), bolt.Options{Logger: logger})
+	return bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
+}
+
+// file is a file of the data directory; empty: everything is kept in memory.
+func (c devCommand) file(name string) string {
+	if c.Memory {
+		return ""
+	}
+	return filepath.Join(c.Data, name)
 }
 
 // serve answers until ctx is done, then lets everything that runs finish.

@@ -410,11 +410,10 @@ func TestHandshake(t *testing.T) {
 func TestExpiredToken(t *testing.T) {
 	t.Parallel()
 	onEveryStore(t, func(t *testing.T, store hub.Store) {
-		s := start(t, store)
+		s := start(t, store, unlimited)
 		ana := s.connectWith(s.token(token.Claims{User: "ana", TTL: 2 * time.Second}))
 		ana.must(map[string]any{"action": "join", "room": "channel:1"})
-		for ana.ask(map[string]any{"action": "history", "room": "channel:1"})["ok"] == true {
-		}
+		untilExpired(ana)
 		for _, frame := range []map[string]any{
 			{"action": "publish", "room": "channel:1", "event": "message:new"},
 			{"action": "signal", "room": "channel:1", "event": "typing:start"},
@@ -429,8 +428,7 @@ func TestExpiredToken(t *testing.T) {
 			t.Errorf("got %v", renewed)
 		}
 		ana.must(map[string]any{"action": "publish", "room": "channel:1", "event": "message:new"})
-		for ana.ask(map[string]any{"action": "history", "room": "channel:1"})["ok"] == true {
-		}
+		untilExpired(ana)
 		if _, err := s.emulator.Invoke(t.Context(), "sweep", []byte(`{}`)); err != nil {
 			t.Fatal(err)
 		}
@@ -439,6 +437,16 @@ func TestExpiredToken(t *testing.T) {
 		}
 		ana.ending()
 	})
+}
+
+// untilExpired asks until the token is over.
+func untilExpired(c *client) {
+	for {
+		f := c.ask(map[string]any{"action": "history", "room": "channel:1"})
+		if e := object(f, "error"); e["code"] == "expired" {
+			return
+		}
+	}
 }
 
 // TestDeadSocket is a receiver whose socket is gone without a $disconnect: the next push finds out.
@@ -758,6 +766,28 @@ func TestRestart(t *testing.T) {
 			t.Errorf("present after a restart: %v", here)
 		}
 	})
+}
+
+// TestAbsenceOverARestart stops a server while a user's absence waits in the queue: the next one announces it.
+func TestAbsenceOverARestart(t *testing.T) {
+	queues := t.TempDir() + "/queues.db"
+	store := openBolt(t)
+	grace := func(d string) func(*serverConfig) {
+		return func(c *serverConfig) { c.QueueFile, c.Parameters["PresenceGrace"] = queues, d }
+	}
+	t.Run("before", func(t *testing.T) {
+		ana := start(t, store, grace("2s")).connect("ana")
+		ana.must(map[string]any{"action": "join", "room": "community:1"})
+	})
+	s := start(t, store, grace("2s"))
+	bob := s.connect("bob")
+	here, _ := bob.must(map[string]any{"action": "join", "room": "community:1"})["presence"].([]any)
+	if len(here) != 2 {
+		t.Errorf("present within the grace: %v", here)
+	}
+	if e := bob.event("user:offline", "community:1"); object(e, "from")["userId"] != "ana" {
+		t.Errorf("got %v", e)
+	}
 }
 
 // TestSlowReceiver has a client that does not read: the others get everything all the same.

@@ -26,6 +26,7 @@ type serverConfig struct {
 	Parameters    map[string]string // of template.yaml, over its defaults
 	IdleTimeout   time.Duration     // zero: API Gateway's
 	MaxConnection time.Duration     // zero: API Gateway's
+	QueueFile     string            // where jobs are kept over a restart; empty: nowhere
 	Minting       bool              // anybody who reaches the page may have a token
 	Logger        *slog.Logger      // of the functions
 	Observe       func(emulator.Event)
@@ -38,6 +39,8 @@ type server struct {
 	emulator *emulator.Server
 	secret   []byte
 	minting  bool
+
+	forgetful bool // the queue's jobs are lost with the process
 }
 
 func newServer(ctx context.Context, c serverConfig) (*server, error) {
@@ -69,13 +72,13 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 			"deliver":    route.Deliver(h, c.Logger),
 			"sweep":      route.Sweep(h, c.Logger),
 		},
-		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
+		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile,
 		Logger: c.Logger, Observe: c.Observe,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting}, nil
+	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, forgetful: c.QueueFile == ""}, nil
 }
 
 // start begins the clocks, after every connection that the store remembers is departed: their sockets ended with the
@@ -103,10 +106,13 @@ func (s *server) start(ctx context.Context) error {
 	return nil
 }
 
-// stop closes every connection, runs what their functions do then, and does the jobs that wait in the queue at once:
-// the end of everybody's presence, mostly.
+// stop closes every connection and runs what their functions do then. The jobs that wait in the queue, the end of
+// everybody's presence mostly, wait for the next start, or are done at once if there is nothing to keep them in.
 func (s *server) stop(ctx context.Context) error {
 	err := s.emulator.Close(ctx)
+	if !s.forgetful {
+		return err
+	}
 	for _, m := range s.emulator.Waiting(deliverQueue) {
 		var job hub.Job
 		if decodeErr := json.Unmarshal([]byte(m.Body), &job); decodeErr != nil {

@@ -84,6 +84,8 @@ type Config struct {
 	OutgoingQueue int
 	// QueueRetry is when a failed queue message is tried again; by default the queue's VisibilityTimeout, as on AWS.
 	QueueRetry time.Duration
+	// QueueFile is where messages are kept over a restart; by default they are lost with the process. It is at most a second behind.
+	QueueFile string
 	// NoSchedules leaves the template's schedules off.
 	NoSchedules bool
 	// Shuffle holds every message back for up to this long at random before its function runs, to show code that relies on the order
@@ -118,6 +120,7 @@ type Server struct {
 	turn     atomic.Uint32 // deals connections to flushers
 	buffers  sync.Pool     // *[]byte, for messages being received
 	queues   map[string]*queue
+	journal  *journal      // nil: queues are in memory only
 	async    chan struct{} // slots of asynchronous invocations
 	warm     chan func()   // to a goroutine that waits for a call
 	waiting  chan struct{} // places of those
@@ -166,7 +169,11 @@ func New(cfg Config) (*Server, error) {
 	for range runtime.GOMAXPROCS(0) {
 		s.flushers = append(s.flushers, newFlusher(s))
 	}
-	if err := s.bind(); err != nil {
+	err = s.bind()
+	if err == nil && cfg.QueueFile != "" {
+		err = s.openQueues(cfg.QueueFile)
+	}
+	if err != nil {
 		s.cancel()
 		return nil, err
 	}
@@ -174,6 +181,18 @@ func New(cfg Config) (*Server, error) {
 		s.log.WarnContext(s.base, "template", "warning", w)
 	}
 	return s, nil
+}
+
+func (s *Server) openQueues(path string) error {
+	j, err := openJournal(path)
+	if err != nil {
+		return err
+	}
+	s.journal = j
+	if err := s.restoreQueues(); err != nil {
+		return errors.Join(err, j.db.Close())
+	}
+	return nil
 }
 
 func (c *Config) defaults() {
@@ -246,6 +265,11 @@ func (s *Server) Start() {
 			s.loops.Go(queue.run)
 		}
 	}
+	if s.journal != nil {
+		s.loops.Go(func() {
+			s.journal.run(s.stopPull, func(err error) { s.log.ErrorContext(s.base, "queues are not saved; it is tried again", "error", err) })
+		})
+	}
 	if !s.cfg.NoSchedules {
 		for _, spec := range s.model.schedules {
 			s.loops.Go(func() { s.runSchedule(spec) })
@@ -254,7 +278,7 @@ func (s *Server) Start() {
 }
 
 // Close ends the server: no new connection is accepted, schedules stop, every socket is closed with 1001 and its $disconnect runs, and
-// all functions and queue jobs in flight are waited for. Messages still waiting in queues are lost with the process. If ctx ends first,
+// all functions and queue jobs in flight are waited for. Messages still waiting in queues go to the QueueFile, if there is one. If ctx ends first,
 // sockets are cut, the contexts of what still runs are cancelled, and ctx's error is returned.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
@@ -268,9 +292,8 @@ func (s *Server) Close(ctx context.Context) error {
 	for c := range s.conns.all() {
 		c.shut(closing{code: codeGoingAway, reason: reasonGoingAway})
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
 		s.handlers.Wait()
 		s.mu.Lock()
 		s.finished = true
@@ -278,11 +301,12 @@ func (s *Server) Close(ctx context.Context) error {
 		close(s.stopPull)
 		s.loops.Wait()
 		s.work.Wait()
+		done <- s.journal.close()
 	}()
 	defer s.cancel()
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		for c := range s.conns.all() {
 			c.cut()

@@ -40,9 +40,10 @@ type entry struct {
 	place     int // in the heap, -1 when it is out
 }
 
-// backlog is the messages of one queue, ordered by when they may be received next. It is all that a queue keeps, so a queue that
-// survives restarts needs only another backlog.
+// backlog is the messages of one queue, ordered by when they may be received next. It is all that a queue keeps.
 type backlog struct {
+	queue   string   // logical id
+	journal *journal // nil: in memory only
 	entries byVisibility
 	bytes   int
 }
@@ -50,12 +51,14 @@ type backlog struct {
 func (b *backlog) add(e *entry) {
 	heap.Push(&b.entries, e)
 	b.bytes += len(e.Body)
+	b.journal.mark(b.queue, e)
 }
 
 func (b *backlog) remove(e *entry) {
 	if e.place >= 0 {
 		heap.Remove(&b.entries, e.place)
 		b.bytes -= len(e.Body)
+		b.journal.gone(b.queue, e)
 	}
 }
 
@@ -63,6 +66,7 @@ func (b *backlog) hide(e *entry, until time.Time) {
 	if e.place >= 0 {
 		e.visibleAt = until
 		heap.Fix(&b.entries, e.place)
+		b.journal.mark(b.queue, e)
 	}
 }
 
@@ -125,6 +129,7 @@ type queue struct {
 func (s *Server) bindQueues() error {
 	for _, spec := range s.model.queues {
 		q := &queue{srv: s, spec: spec, wake: make(chan struct{}, 1), jobs: make(chan struct{}, max(1, spec.concurrency))}
+		q.backlog.queue = spec.id
 		if spec.function != "" {
 			fn, err := s.need(spec.function, spec.mappingLine)
 			if err != nil {
@@ -138,6 +143,33 @@ func (s *Server) bindQueues() error {
 		if q.spec.deadLetters != "" {
 			q.dead = s.queues[q.spec.deadLetters]
 		}
+	}
+	return nil
+}
+
+// restoreQueues gives the queues what an earlier server left in the file. What it had received and not settled may be received again at
+// once.
+func (s *Server) restoreQueues() error {
+	now := s.cfg.Now()
+	err := s.journal.load(func(r journalRecord) bool {
+		q := s.queues[r.Queue]
+		if q == nil {
+			return false
+		}
+		e := &entry{Message: r.Message, visibleAt: r.VisibleAt}
+		if e.Receives > 0 {
+			e.visibleAt = now
+		}
+		q.backlog.add(e)
+		return true
+	}, func(r journalRecord) {
+		s.log.WarnContext(s.base, "the template has no such queue any more; its message stays in the queue file", "queue", r.Queue, "messageId", r.Message.ID)
+	})
+	if err != nil {
+		return err
+	}
+	for _, q := range s.queues {
+		q.backlog.journal = s.journal
 	}
 	return nil
 }
@@ -327,6 +359,7 @@ func (q *queue) settle(batch []*entry, failed func(*entry) bool, err error) (bad
 		bad++
 		q.failed++
 		e.Error = reason
+		q.backlog.journal.mark(q.spec.id, e)
 		if retry := q.srv.cfg.QueueRetry; retry > 0 {
 			q.backlog.hide(e, now.Add(retry))
 		}
@@ -425,7 +458,8 @@ func (s *Server) DeadLetters(queue string) []Message {
 	return out
 }
 
-// Waiting lists what is in a queue, in the order in which it may be received: after Close, what is lost with the process.
+// Waiting lists what is in a queue, in the order in which it may be received: after Close, what is lost with the process unless there is
+// a QueueFile.
 func (s *Server) Waiting(queue string) []Message {
 	q := s.findQueue(queue)
 	if q == nil {
