@@ -190,7 +190,7 @@ func (v *visits) act() {
 	case n < 75:
 		c.open = false // lost; whether anybody is told is another matter
 		if v.rng.IntN(2) == 0 {
-			_ = v.Hub.Depart(v.t.Context(), c.caller.Connection)
+			_ = v.Depart(v.t.Context(), c.caller.Connection)
 		}
 	case n < 80:
 		_, _ = v.Sweep(v.t.Context())
