@@ -57,10 +57,10 @@ func (c devCommand) Run(ctx context.Context) error {
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err), store.Close())
+		return errors.Join(fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err), finish(ctx, s.stop), store.Close())
 	}
 	if err := s.start(ctx); err != nil {
-		return errors.Join(err, listener.Close(), store.Close())
+		return errors.Join(err, listener.Close(), finish(ctx, s.stop), store.Close())
 	}
 	log.welcome(listener.Addr().String(), c.where())
 	err = serve(ctx, listener, s)
@@ -131,11 +131,16 @@ func serve(ctx context.Context, listener net.Listener, s *server) error {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	err = errors.Join(err, s.stop(stopping), web.Shutdown(stopping))
+	err = errors.Join(err, finish(ctx, func(ctx context.Context) error { return errors.Join(s.stop(ctx), web.Shutdown(ctx)) }))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
+}
+
+// finish gives the end its own time: ctx is mostly done by then.
+func finish(ctx context.Context, end func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	return end(ctx)
 }

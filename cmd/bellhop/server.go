@@ -76,7 +76,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		Logger: c.Logger, Observe: c.Observe,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("template.yaml: %w", err)
+		return nil, err
 	}
 	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, forgetful: c.QueueFile == ""}, nil
 }

@@ -84,7 +84,8 @@ type Config struct {
 	OutgoingQueue int
 	// QueueRetry is when a failed queue message is tried again; by default the queue's VisibilityTimeout, as on AWS.
 	QueueRetry time.Duration
-	// QueueFile is where messages are kept over a restart; by default they are lost with the process. It is at most a second behind.
+	// QueueFile is where messages are kept over a restart; by default they are lost with the process. It is written once a second and
+	// by Close: after kill -9 at most the last second is lost or repeated. One process at a time may use it.
 	QueueFile string
 	// NoSchedules leaves the template's schedules off.
 	NoSchedules bool
@@ -143,7 +144,7 @@ type Server struct {
 }
 
 // New reads the template and returns a server that is ready to be mounted; Start sets its clocks going. The error names the template's
-// line and what is wrong there.
+// line and what is wrong there, or the QueueFile.
 func New(cfg Config) (*Server, error) {
 	cfg.defaults()
 	m, err := readModel(cfg)
@@ -266,9 +267,7 @@ func (s *Server) Start() {
 		}
 	}
 	if s.journal != nil {
-		s.loops.Go(func() {
-			s.journal.run(s.stopPull, func(err error) { s.log.ErrorContext(s.base, "queues are not saved; it is tried again", "error", err) })
-		})
+		s.journal.start(func(err error) { s.log.ErrorContext(s.base, "queues are not saved; it is tried again", "error", err) })
 	}
 	if !s.cfg.NoSchedules {
 		for _, spec := range s.model.schedules {
@@ -278,8 +277,8 @@ func (s *Server) Start() {
 }
 
 // Close ends the server: no new connection is accepted, schedules stop, every socket is closed with 1001 and its $disconnect runs, and
-// all functions and queue jobs in flight are waited for. Messages still waiting in queues go to the QueueFile, if there is one. If ctx ends first,
-// sockets are cut, the contexts of what still runs are cancelled, and ctx's error is returned.
+// all functions and queue jobs in flight are waited for. Messages still waiting in queues go to the QueueFile, if there is one. If ctx
+// ends first, sockets are cut, the contexts of what still runs are cancelled, and ctx's error is returned.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.stopping
@@ -311,7 +310,8 @@ func (s *Server) Close(ctx context.Context) error {
 		for c := range s.conns.all() {
 			c.cut()
 		}
-		return fmt.Errorf("close emulator: %w", ctx.Err())
+		// The process may end before what runs does.
+		return errors.Join(fmt.Errorf("close emulator: %w", ctx.Err()), s.journal.flush())
 	}
 }
 

@@ -37,6 +37,7 @@ type Message struct {
 type entry struct {
 	Message
 	visibleAt time.Time
+	holders   int // deliveries that have received and not settled it
 	place     int // in the heap, -1 when it is out
 }
 
@@ -56,10 +57,15 @@ func (b *backlog) add(e *entry) {
 
 func (b *backlog) remove(e *entry) {
 	if e.place >= 0 {
-		heap.Remove(&b.entries, e.place)
-		b.bytes -= len(e.Body)
-		b.journal.gone(b.queue, e)
+		b.take(e)
+		b.journal.gone(e.ID)
 	}
+}
+
+// take removes an entry that goes to another queue. Until it is there the file has it here: no flush may find it nowhere.
+func (b *backlog) take(e *entry) {
+	heap.Remove(&b.entries, e.place)
+	b.bytes -= len(e.Body)
 }
 
 func (b *backlog) hide(e *entry, until time.Time) {
@@ -147,29 +153,31 @@ func (s *Server) bindQueues() error {
 	return nil
 }
 
-// restoreQueues gives the queues what an earlier server left in the file. What it had received and not settled may be received again at
-// once.
+// restoreQueues gives the queues what an earlier server left in the file, as it was. Only what had been received and not settled, because
+// that server was killed, may be received again at once.
 func (s *Server) restoreQueues() error {
 	now := s.cfg.Now()
+	strange := map[string]int{}
 	err := s.journal.load(func(r journalRecord) bool {
 		q := s.queues[r.Queue]
 		if q == nil {
+			strange[r.Queue]++
 			return false
 		}
-		e := &entry{Message: r.Message, visibleAt: r.VisibleAt}
-		if e.Receives > 0 {
-			e.visibleAt = now
+		if r.Held {
+			r.VisibleAt = now
 		}
-		q.backlog.add(e)
+		q.backlog.add(&entry{Message: r.Message, visibleAt: r.VisibleAt})
 		return true
-	}, func(r journalRecord) {
-		s.log.WarnContext(s.base, "the template has no such queue any more; its message stays in the queue file", "queue", r.Queue, "messageId", r.Message.ID)
 	})
 	if err != nil {
 		return err
 	}
 	for _, q := range s.queues {
 		q.backlog.journal = s.journal
+	}
+	for queue, n := range strange {
+		s.log.WarnContext(s.base, "the template has no such queue any more; its messages stay in the queue file", "queue", queue, "messages", n, "file", s.cfg.QueueFile)
 	}
 	return nil
 }
@@ -279,12 +287,13 @@ func (q *queue) receive() (batch []*entry, wait time.Duration) {
 			continue
 		}
 		if q.dead != nil && e.Receives >= q.spec.maxReceives {
-			q.backlog.remove(e)
+			q.backlog.take(e)
 			q.deads++
 			dead = append(dead, e)
 			continue
 		}
 		e.Receives++
+		e.holders++
 		if e.FirstReceived.IsZero() {
 			e.FirstReceived = now
 		}
@@ -314,6 +323,7 @@ func (q *queue) bury(e *entry) {
 	m := e.Message
 	m.Receives = 0
 	if err := q.dead.put(&entry{Message: m, visibleAt: now}); err != nil {
+		q.srv.journal.gone(e.ID)
 		q.srv.log.ErrorContext(q.srv.base, "dead letter lost", "queue", q.spec.id, "messageId", e.ID, "error", err)
 	}
 }
@@ -351,6 +361,7 @@ func (q *queue) settle(batch []*entry, failed func(*entry) bool, err error) (bad
 	now := q.srv.cfg.Now()
 	q.mu.Lock()
 	for _, e := range batch {
+		e.holders--
 		if !failed(e) {
 			q.backlog.remove(e)
 			q.done++
@@ -359,10 +370,11 @@ func (q *queue) settle(batch []*entry, failed func(*entry) bool, err error) (bad
 		bad++
 		q.failed++
 		e.Error = reason
-		q.backlog.journal.mark(q.spec.id, e)
+		until := e.visibleAt
 		if retry := q.srv.cfg.QueueRetry; retry > 0 {
-			q.backlog.hide(e, now.Add(retry))
+			until = now.Add(retry)
 		}
+		q.backlog.hide(e, until)
 	}
 	q.mu.Unlock()
 	if bad > 0 {
