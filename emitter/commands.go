@@ -7,11 +7,12 @@ import (
 
 // Occupant is one user who is present in a room, once however many connections that user has.
 type Occupant struct {
-	UserID string          `json:"userId"`
-	Name   string          `json:"name"`
-	Status string          `json:"status"` // "online", "away", "busy" or any short string
-	Data   json.RawMessage `json:"data"`
-	Since  int64           `json:"since"` // Unix time in milliseconds
+	UserID  string          `json:"userId"`
+	Name    string          `json:"name"`
+	Status  string          `json:"status"` // "online", "away", "busy" or any short string
+	Data    json.RawMessage `json:"data"`
+	Since   int64           `json:"since"`   // Unix time in milliseconds
+	Version int             `json:"version"` // counts the changes of this presence, from 1
 }
 
 // Member is one connection in a room.

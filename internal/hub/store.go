@@ -204,7 +204,9 @@ type Here struct {
 
 // Occupant is what others see of the row.
 func (h Here) Occupant() protocol.Occupant {
-	return protocol.Occupant{UserID: h.User, Name: h.Name, Status: h.Status, Data: h.Data, Since: h.Since.UnixMilli()}
+	return protocol.Occupant{
+		UserID: h.User, Name: h.Name, Status: h.Status, Data: h.Data, Since: h.Since.UnixMilli(), Version: h.Version,
+	}
 }
 
 // Presence keeps who is present in a room. A user is a set of connections, so that coming and going may be repeated, and

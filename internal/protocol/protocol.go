@@ -125,7 +125,10 @@ type Occupant struct {
 	Name   string          `json:"name,omitempty"`
 	Status string          `json:"status"` // "online", "away", "busy" or any string of at most 32 bytes
 	Data   json.RawMessage `json:"data,omitempty"`
-	Since  int64           `json:"since"` // Unix time in milliseconds
+	Since  int64           `json:"since"` // Unix time in milliseconds; with the user it names this presence
+	// Version counts the changes of a presence, from 1. Two changes at the same moment may be logged in the other order:
+	// a client keeps the higher one.
+	Version int `json:"version,omitempty"`
 }
 
 // Reply answers the action with the same id.

@@ -140,8 +140,8 @@ func serverFrames(tb testing.TB) map[string][]byte {
 	const ts = 1732341000123
 	ana := &protocol.From{UserID: "ana", Name: "Ana"}
 	data := func(s string) json.RawMessage { return json.RawMessage(s) }
-	occupant := func(status, data string) json.RawMessage {
-		o := protocol.Occupant{UserID: "ana", Name: "Ana", Status: status, Since: ts}
+	occupant := func(status, data string, version int) json.RawMessage {
+		o := protocol.Occupant{UserID: "ana", Name: "Ana", Status: status, Since: ts, Version: version}
 		if data != "" {
 			o.Data = json.RawMessage(data)
 		}
@@ -155,7 +155,7 @@ func serverFrames(tb testing.TB) map[string][]byte {
 	none := []protocol.Event{}
 	replies := map[string]protocol.Reply{
 		"joined":                    {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, Events: []protocol.Event{first}}},
-		"joined with presence":      {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Name: "Ana", Status: "online", Since: ts}}}},
+		"joined with presence":      {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Name: "Ana", Status: "online", Since: ts, Version: 1}}}},
 		"joined, and there is more": {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, More: true, Events: none}},
 		"left":                      {ID: "r2", Data: protocol.RoomResult{Room: "channel:42"}},
 		"published":                 {ID: "01J", Data: protocol.PublishResult{Room: "channel:42", Epoch: "k3", Seq: 58, ID: "01J", TS: ts}},
@@ -171,9 +171,9 @@ func serverFrames(tb testing.TB) map[string][]byte {
 		{Event: "message:deleted", Room: "channel:42", Seq: 59, ID: "deleted:01J", TS: ts, From: ana, Data: data(`{"messageId":"01J"}`)},
 		{Event: "user:typing", Room: "channel:42", From: ana, Data: data(`{"until":1732341004000}`)},
 		{Event: "user:stopped-typing", Room: "channel:42", From: ana},
-		{Event: "user:online", Room: "community:7", Seq: 1, ID: "online:ana:1732341000123", TS: ts, From: ana, Data: occupant("online", "")},
+		{Event: "user:online", Room: "community:7", Seq: 1, ID: "online:ana:1732341000123", TS: ts, From: ana, Data: occupant("online", "", 1)},
 		{Event: "user:offline", Room: "community:7", Seq: 2, ID: "offline:ana:1732341000123", TS: ts + 10_000, From: ana, Data: data(`{"userId":"ana","name":"Ana"}`)},
-		{Event: "presence:changed", Room: "community:7", Seq: 3, ID: "changed:ana:1732341000123:2", TS: ts + 10_000, From: ana, Data: occupant("away", `{"mood":"calm"}`)},
+		{Event: "presence:changed", Room: "community:7", Seq: 3, ID: "changed:ana:1732341000123:2", TS: ts + 10_000, From: ana, Data: occupant("away", `{"mood":"calm"}`, 2)},
 		{Event: "notification:new", Room: "user:ana", Seq: 4, ID: "n1", TS: ts, Data: data(`{"title":"Hello"}`)},
 		{Event: "notification:read", Room: "user:ana", Seq: 5, ID: "read:n1", TS: ts, From: ana, Data: data(`{"notificationId":"n1"}`)},
 		{Event: "buddy:goal-completed", Room: "user:ana", Seq: 6, ID: "g1", TS: ts, Data: data(`{"goal":"run"}`)},
