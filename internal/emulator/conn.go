@@ -3,7 +3,6 @@ package emulator
 import (
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ type conn struct {
 	flusher *flusher
 	in      input
 
+	ordinal     int64 // of all connections opened; 0 if it never was
 	connectedAt int64 // milliseconds
 	lastActive  atomic.Int64
 	sourceIP    string
@@ -34,6 +34,7 @@ type conn struct {
 
 	received      atomic.Int64
 	receivedBytes atomic.Int64
+	asked         atomic.Int64 // calls of the management API; counted only for faults
 
 	out outbox
 
@@ -339,8 +340,8 @@ func (e exchange) invoke(body []byte) {
 		done:  e.complete,
 		after: func() { <-c.slots },
 	}
-	if d := c.srv.cfg.Shuffle; d > 0 {
-		call.delay = rand.N(d) //nolint:gosec // disorder, not a secret
+	if f := &c.srv.cfg.Faults; f.Shuffle > 0 {
+		call.delay = f.duration(f.Shuffle, drawShuffle, c.ordinal, c.received.Load()) // only the reader counts
 	}
 	c.srv.start(call)
 }

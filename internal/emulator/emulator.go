@@ -89,9 +89,8 @@ type Config struct {
 	QueueFile string
 	// NoSchedules leaves the template's schedules off.
 	NoSchedules bool
-	// Shuffle holds every message back for up to this long at random before its function runs, to show code that relies on the order
-	// of two messages of one connection. AWS promises none.
-	Shuffle time.Duration
+	// Faults are switched on by tests.
+	Faults Faults
 
 	// Logger is for what an operator should see; default discards.
 	Logger *slog.Logger
@@ -147,6 +146,9 @@ type Server struct {
 // line and what is wrong there, or the QueueFile.
 func New(cfg Config) (*Server, error) {
 	cfg.defaults()
+	if err := cfg.Faults.check(); err != nil {
+		return nil, err
+	}
 	m, err := readModel(cfg)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ var (
 	errIntegrationTimeout = errors.New("endpoint request timed out")
 	errGone               = errors.New("the connection is gone")
 	errSlow               = errors.New("the receiver's queue is full")
+	errDropped            = errors.New("$disconnect did not run, a fault: Faults.DropDisconnect")
 )
 
 // function is a Lambda function of the template with the code that was given for it.

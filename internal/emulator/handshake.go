@@ -194,7 +194,7 @@ func (h *handshake) upgrade(w http.ResponseWriter) error {
 	c.lastActive.Store(c.connectedAt)
 	// The order matters: posts go behind the 101, and who has read the 101 can be posted to.
 	c.out.hold(&Frame{wire: appendAccept(make([]byte, 0, 192), h.r.Header.Get("Sec-Websocket-Key"), h.protocol)})
-	s.counters.opened.Add(1)
+	c.ordinal = s.counters.opened.Add(1)
 	s.conns.put(c)
 	c.flusher.add(c)
 	if s.isStopping() { // Close may have gone through the connections before this one was among them
@@ -221,7 +221,9 @@ func (s *Server) runDisconnect(c *conn) {
 	ev := Event{
 		Kind: KindDisconnect, Time: begin, Connection: c.id, Route: "$disconnect", Status: c.end.code, Reason: c.end.reason,
 	}
-	if r := s.disconnect; r != nil && r.fn != nil {
+	if f := &s.cfg.Faults; f.DropDisconnect > 0 && f.draw(drawDisconnect, c.ordinal, 0) < f.DropDisconnect {
+		ev.Err = errDropped
+	} else if r := s.disconnect; r != nil && r.fn != nil {
 		ev.Function = r.fn.id
 		_, ev.Err = s.await(s.base, r.fn, c.appendDisconnect(make([]byte, 0, 1024), newID(), begin), r.timeout)
 	}

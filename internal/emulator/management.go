@@ -186,6 +186,10 @@ func errTooLarge() *APIError {
 	return &APIError{Status: http.StatusRequestEntityTooLarge, Code: CodePayloadTooLarge, Message: "the payload is larger than 128 KB"}
 }
 
+func errLimitExceeded(message string) *APIError {
+	return &APIError{Status: http.StatusTooManyRequests, Code: CodeLimitExceeded, Message: message}
+}
+
 // PostFrame is Post for a message that goes to many: the frame is encoded once.
 func (s *Server) PostFrame(id string, f *Frame) error {
 	if f.size > maxMessage {
@@ -195,12 +199,15 @@ func (s *Server) PostFrame(id string, f *Frame) error {
 	if err != nil {
 		return s.posted(id, f, err)
 	}
+	if fault := c.refuse(); fault != nil {
+		return s.posted(id, f, fault)
+	}
 	switch err := c.push(f); {
 	case errors.Is(err, errGone):
 		return s.posted(id, f, s.gone())
 	case err != nil:
 		s.counters.throttled.Add(1)
-		return s.posted(id, f, &APIError{Status: http.StatusTooManyRequests, Code: CodeLimitExceeded, Message: err.Error()})
+		return s.posted(id, f, errLimitExceeded(err.Error()))
 	}
 	c.touch(s.cfg.Now())
 	s.counters.posts.Add(1)
@@ -269,6 +276,7 @@ func (s *Server) Connection(id string) (ConnectionInfo, error) {
 	if err != nil {
 		return ConnectionInfo{}, err
 	}
+	c.late()
 	return c.info(), nil
 }
 
@@ -306,6 +314,7 @@ func (s *Server) Disconnect(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	c.late()
 	if !c.shut(closing{code: codeNormal, reason: reasonNormal}) {
 		return s.gone()
 	}

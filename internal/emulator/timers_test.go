@@ -225,7 +225,7 @@ func TestWriteDeadlineDoesNotOutliveItsWrite(t *testing.T) {
 func TestShuffleReordersMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
-		s := startInBubble(t, Config{Shuffle: time.Second, Functions: functions(map[string]Function{"message": fn(func(_ context.Context, event []byte) ([]byte, error) {
+		s := startInBubble(t, Config{Faults: Faults{Shuffle: time.Second}, Functions: functions(map[string]Function{"message": fn(func(_ context.Context, event []byte) ([]byte, error) {
 			var e struct {
 				Body string `json:"body"`
 			}
