@@ -1,0 +1,15 @@
+/**
+ * Sends events to the rooms of a Bellhop installation from Node servers and Next.js server actions, and asks and tells it
+ * other things. It is the twin of the Go package `emitter`. It must not reach a browser: who may emit may do everything.
+ */
+export { lambda, sqs, type AwsClient, type LambdaOptions, type SqsOptions } from "./aws.js";
+export {
+  createEmitter, type Disconnect, type Emitter, type EmitterOptions, type EventOptions, type Member, type MembersResult,
+  type Outcomes, type PresenceChange, type Published, type TargetResult,
+} from "./emitter.js";
+export { fromEnvironment, socketEvents, type Environment } from "./environment.js";
+export { EmitError, type EmitErrorCode, type EmitErrorOptions, type TransportErrorCode } from "./errors.js";
+export { http, type HttpOptions } from "./http.js";
+export type { Delivery, Publish } from "./publish.js";
+export type { RetryOptions } from "./retry.js";
+export type { Outcome, Transport } from "./transport.js";
