@@ -351,11 +351,16 @@ func (s *Server) Owns(path string) bool {
 	return s.classify(path).kind != pathOther
 }
 
-// Handler serves the WebSocket on /{stage}, the management API on /{stage}/@connections/{id} and the Invoke API on
-// /2015-03-31/functions/{name}/invocations. Anything else is 404; a caller that serves more asks Owns first.
+// Handler serves the WebSocket on /{stage}, the management API on /{stage}/@connections/{id}, the Invoke API on
+// /2015-03-31/functions/{name}/invocations, and SQS's JSON protocol on any path: by the header X-Amz-Target. Anything else is 404; a
+// caller that serves more asks OwnsRequest first.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if isSQS(r) {
+		s.serveSQS(w, r)
+		return
+	}
 	p := s.classify(r.URL.EscapedPath())
 	switch p.kind {
 	case pathSocket:

@@ -223,7 +223,7 @@ func TestDeadLetterIsAlwaysInOneQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("x 3; ")
-	q.receive()
+	q.receive(10, time.Minute, 1)
 	check("; x 0")
 	if !moved {
 		t.Error("nobody was told of a dead letter")

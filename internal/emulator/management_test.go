@@ -154,6 +154,11 @@ func TestPostInProcess(t *testing.T) {
 	}
 }
 
+// credentials are what an SDK signs with; nobody checks them.
+func credentials(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
+}
+
 func TestGoSDK(t *testing.T) {
 	f := serve(t, Config{OutgoingQueue: 1})
 	c, id := f.openID(t)
@@ -162,9 +167,7 @@ func TestGoSDK(t *testing.T) {
 	api := apigatewaymanagementapi.New(apigatewaymanagementapi.Options{
 		BaseEndpoint: aws.String(f.url + "/dev"), Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
 		RetryMaxAttempts: 1,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		}),
+		Credentials:      aws.CredentialsProviderFunc(credentials),
 	})
 	post := func(id string, data []byte) error {
 		_, err := api.PostToConnection(t.Context(), &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &id, Data: data})

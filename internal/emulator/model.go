@@ -73,6 +73,7 @@ type queueSpec struct {
 	retention   time.Duration
 	deadLetters string // logical id
 	maxReceives int
+	maxBody     int // bytes, with attributes
 
 	function    string // logical id of the receiver
 	mappingLine int
@@ -80,6 +81,9 @@ type queueSpec struct {
 	concurrency int
 	partial     bool
 }
+
+// physical is the name that AWS would know the queue by.
+func (spec *queueSpec) physical() string { return cmp.Or(spec.name, spec.id) }
 
 type scheduleSpec struct {
 	id        string
@@ -215,6 +219,7 @@ type queueProps struct {
 	Visibility *int   `yaml:"VisibilityTimeout"`
 	Delay      int    `yaml:"DelaySeconds"`
 	Retention  int    `yaml:"MessageRetentionPeriod"`
+	MaxBody    int    `yaml:"MaximumMessageSize"`
 	FIFO       bool   `yaml:"FifoQueue"`
 	Redrive    *struct {
 		Target      string `yaml:"deadLetterTargetArn"`
@@ -237,6 +242,10 @@ func (r *reader) readQueues() error {
 		q := &queueSpec{
 			id: res.id, name: p.QueueName, arn: r.t.arn(res), line: res.line, visibility: defaultVisibility,
 			delay: time.Duration(p.Delay) * time.Second, retention: defaultRetention, batchSize: 10, concurrency: defaultQueueTasks,
+			maxBody: maxQueueBody,
+		}
+		if p.MaxBody > 0 {
+			q.maxBody = min(p.MaxBody, maxQueueBody)
 		}
 		if p.Visibility != nil {
 			q.visibility = time.Duration(*p.Visibility) * time.Second

@@ -1,10 +1,7 @@
 package emulator
 
 import (
-	"container/heap"
 	"context"
-	"crypto/md5" //nolint:gosec // SQS's md5OfBody
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,100 +18,6 @@ const (
 	maxQueueDelay = 15 * time.Minute
 	maxQueueBytes = 256 << 20 // what the process keeps at most; SQS has no such bound
 )
-
-// Message is what a queue holds.
-type Message struct {
-	ID            string    `json:"messageId"`
-	Body          string    `json:"body"`
-	SentAt        time.Time `json:"sentAt"`
-	FirstReceived time.Time `json:"firstReceived,omitzero"`
-	Receives      int       `json:"receives"`
-	// Error is why the last delivery failed.
-	Error string `json:"error,omitempty"`
-}
-
-// entry is a message in a backlog.
-type entry struct {
-	Message
-	visibleAt time.Time
-	holders   int // deliveries that have received and not settled it
-	place     int // in the heap, -1 when it is out
-}
-
-// backlog is the messages of one queue, ordered by when they may be received next. It is all that a queue keeps.
-type backlog struct {
-	queue   string   // logical id
-	journal *journal // nil: in memory only
-	entries byVisibility
-	bytes   int
-}
-
-func (b *backlog) add(e *entry) {
-	heap.Push(&b.entries, e)
-	b.bytes += len(e.Body)
-	b.journal.mark(b.queue, e)
-}
-
-func (b *backlog) remove(e *entry) {
-	if e.place >= 0 {
-		b.take(e)
-		b.journal.gone(e.ID)
-	}
-}
-
-// take removes an entry that goes to another queue. Until it is there the file has it here: no flush may find it nowhere.
-func (b *backlog) take(e *entry) {
-	heap.Remove(&b.entries, e.place)
-	b.bytes -= len(e.Body)
-}
-
-func (b *backlog) hide(e *entry, until time.Time) {
-	if e.place >= 0 {
-		e.visibleAt = until
-		heap.Fix(&b.entries, e.place)
-		b.journal.mark(b.queue, e)
-	}
-}
-
-// next is the entry that is visible first, nil if there is none.
-func (b *backlog) next() *entry {
-	if len(b.entries.list) == 0 {
-		return nil
-	}
-	return b.entries.list[0]
-}
-
-// byVisibility is a heap of entries.
-type byVisibility struct{ list []*entry }
-
-// Len is heap.Interface's.
-func (h *byVisibility) Len() int { return len(h.list) }
-
-// Less is heap.Interface's.
-func (h *byVisibility) Less(i, j int) bool { return h.list[i].visibleAt.Before(h.list[j].visibleAt) }
-
-// Swap is heap.Interface's.
-func (h *byVisibility) Swap(i, j int) {
-	h.list[i], h.list[j] = h.list[j], h.list[i]
-	h.list[i].place, h.list[j].place = i, j
-}
-
-// Push is heap.Interface's.
-func (h *byVisibility) Push(x any) {
-	e := x.(*entry) // only add pushes
-	e.place = len(h.list)
-	h.list = append(h.list, e)
-}
-
-// Pop is heap.Interface's.
-func (h *byVisibility) Pop() any {
-	last := len(h.list) - 1
-	e := h.list[last]
-	h.list[last] = nil
-	h.list = h.list[:last]
-	e.place = -1
-	return e
-}
 
 // queue is an SQS standard queue with the event source mapping that empties it, if there is one: at least once, in no order, in batches.
 // A failed message comes back when its visibility timeout is over; after maxReceiveCount deliveries it goes to the dead-letter queue.
@@ -135,7 +38,7 @@ type queue struct {
 func (s *Server) bindQueues() error {
 	for _, spec := range s.model.queues {
 		q := &queue{srv: s, spec: spec, wake: make(chan struct{}, 1), jobs: make(chan struct{}, max(1, spec.concurrency))}
-		q.backlog.queue = spec.id
+		q.backlog.queue, q.backlog.byID = spec.id, map[string]*entry{}
 		if spec.function != "" {
 			fn, err := s.need(spec.function, spec.mappingLine)
 			if err != nil {
@@ -189,7 +92,7 @@ func (s *Server) findQueue(name string) *queue {
 	}
 	name = name[strings.LastIndexAny(name, ":/")+1:]
 	for _, q := range s.queues {
-		if q.spec.id == name || q.spec.name == name {
+		if q.spec.id == name || q.spec.name == name && name != "" {
 			return q
 		}
 	}
@@ -203,25 +106,46 @@ func (s *Server) Send(ctx context.Context, queue, body string, delay time.Durati
 		return fmt.Errorf("send to %s: %w", queue, err)
 	}
 	q := s.findQueue(queue)
-	switch {
-	case q == nil:
-		return &APIError{Status: http.StatusBadRequest, Code: "QueueDoesNotExist", Message: "The specified queue does not exist: " + queue}
-	case body == "" || len(body) > maxQueueBody:
-		return &APIError{Status: http.StatusBadRequest, Code: "InvalidParameterValue", Message: "the body must have 1 byte to 1 MiB"}
-	case delay < 0 || delay > maxQueueDelay:
-		return &APIError{Status: http.StatusBadRequest, Code: "InvalidParameterValue", Message: "the delay must be 0 to 15 minutes"}
+	if q == nil {
+		return errNoQueue(queue)
 	}
 	if delay == 0 {
 		delay = q.spec.delay
 	}
-	now := s.cfg.Now()
-	return q.put(&entry{Message: Message{ID: newUUID(), Body: body, SentAt: now}, visibleAt: now.Add(delay)})
+	_, err := q.send(Message{Body: body}, delay)
+	return err
+}
+
+func errNoQueue(name string) *APIError {
+	return &APIError{Status: http.StatusBadRequest, Code: codeNoQueue, Message: "The specified queue does not exist: " + name}
+}
+
+func errQueueValue(message string) *APIError {
+	return &APIError{Status: http.StatusBadRequest, Code: "InvalidParameterValue", Message: message}
+}
+
+// send puts a new message into the queue and returns its id.
+func (q *queue) send(m Message, delay time.Duration) (id string, err error) {
+	switch {
+	case m.Body == "":
+		return "", &APIError{Status: http.StatusBadRequest, Code: "MissingParameter", Message: "The request must contain the parameter MessageBody."}
+	case m.size() > q.spec.maxBody:
+		return "", errQueueValue(fmt.Sprintf("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.spec.maxBody))
+	case delay < 0 || delay > maxQueueDelay:
+		return "", errQueueValue(fmt.Sprintf("Value %v for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", delay.Seconds()))
+	}
+	if err := m.check(); err != nil {
+		return "", err
+	}
+	now := q.srv.cfg.Now()
+	m.ID, m.SentAt = newUUID(), now
+	return m.ID, q.put(&entry{Message: m, visibleAt: now.Add(delay)})
 }
 
 // put adds a message and wakes the receiver.
 func (q *queue) put(e *entry) error {
 	q.mu.Lock()
-	full := q.backlog.bytes+len(e.Body) > maxQueueBytes
+	full := q.backlog.bytes+e.size() > maxQueueBytes
 	if !full {
 		q.backlog.add(e)
 		q.sent++
@@ -253,7 +177,7 @@ func (q *queue) run() {
 		case <-q.srv.stopPull:
 			return
 		}
-		batch, wait := q.receive()
+		batch, wait := q.receive(q.spec.batchSize, q.spec.visibility, 1)
 		if len(batch) > 0 {
 			batches.Go(func() {
 				defer func() { <-q.jobs }()
@@ -272,12 +196,13 @@ func (q *queue) run() {
 	}
 }
 
-// receive takes a batch, or says how long nothing will be visible. Received messages stay in the backlog, hidden.
-func (q *queue) receive() (batch []*entry, wait time.Duration) {
+// receive takes a batch, or says how long nothing will be visible. Received messages stay in the backlog, hidden. holders is 1 if the
+// receiver is in this process: what it has not settled is received again at once when the process is killed.
+func (q *queue) receive(most int, visibility time.Duration, holders int) (batch []*entry, wait time.Duration) {
 	now := q.srv.cfg.Now()
 	var dead []*entry
 	q.mu.Lock()
-	for len(batch) < q.spec.batchSize {
+	for len(batch) < most {
 		e := q.backlog.next()
 		if e == nil || e.visibleAt.After(now) {
 			break
@@ -293,11 +218,12 @@ func (q *queue) receive() (batch []*entry, wait time.Duration) {
 			continue
 		}
 		e.Receives++
-		e.holders++
+		e.holders += holders
+		e.receipt = newReceipt(e.ID)
 		if e.FirstReceived.IsZero() {
 			e.FirstReceived = now
 		}
-		q.backlog.hide(e, now.Add(q.spec.visibility))
+		q.backlog.hide(e, now.Add(visibility))
 		batch = append(batch, e)
 	}
 	wait = time.Hour
@@ -414,11 +340,10 @@ func (q *queue) appendEvent(b []byte, batch []*entry) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		sum := md5.Sum([]byte(e.Body)) //nolint:gosec // see the import
 		b = append(b, `{"messageId":"`...)
 		b = append(b, e.ID...)
 		b = append(b, `","receiptHandle":"`...)
-		b = append(b, newID()...)
+		b = append(b, e.receipt...)
 		b = append(b, `","body":`...)
 		b = appendString(b, e.Body)
 		b = append(b, `,"attributes":{"ApproximateReceiveCount":"`...)
@@ -429,8 +354,14 @@ func (q *queue) appendEvent(b []byte, batch []*entry) []byte {
 		b = append(b, q.srv.model.account...)
 		b = append(b, `","ApproximateFirstReceiveTimestamp":"`...)
 		b = strconv.AppendInt(b, e.FirstReceived.UnixMilli(), 10)
-		b = append(b, `"},"messageAttributes":{},"md5OfBody":"`...)
-		b = hex.AppendEncode(b, sum[:])
+		b = append(b, `"},"messageAttributes":{`...)
+		b = appendMessageAttributes(b, e.Attributes)
+		b = append(b, `},"md5OfBody":"`...)
+		b = append(b, md5Hex([]byte(e.Body))...)
+		if len(e.Attributes) > 0 {
+			b = append(b, `","md5OfMessageAttributes":"`...)
+			b = append(b, md5OfAttributes(e.Attributes)...)
+		}
 		b = append(b, `","eventSource":"aws:sqs","eventSourceARN":`...)
 		b = appendString(b, q.spec.arn)
 		b = append(b, `,"awsRegion":`...)
@@ -446,44 +377,4 @@ func (q *queue) stats() QueueStats {
 	return QueueStats{
 		Waiting: len(q.backlog.entries.list), Running: len(q.jobs), Sent: q.sent, Done: q.done, Failed: q.failed, DeadLetters: q.deads,
 	}
-}
-
-// DeadLetters lists what went to the dead-letter queue of a queue, oldest first; named a dead-letter queue, it lists that. A queue
-// without one, or an unknown name, has none.
-func (s *Server) DeadLetters(queue string) []Message {
-	q := s.findQueue(queue)
-	if q == nil {
-		return nil
-	}
-	if q.dead != nil {
-		q = q.dead
-	} else if !slices.ContainsFunc(s.model.queues, func(spec *queueSpec) bool { return spec.deadLetters == q.spec.id }) {
-		return nil
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	out := make([]Message, 0, len(q.backlog.entries.list))
-	for _, e := range q.backlog.entries.list {
-		out = append(out, e.Message)
-	}
-	slices.SortFunc(out, func(a, b Message) int { return a.SentAt.Compare(b.SentAt) })
-	return out
-}
-
-// Waiting lists what is in a queue, in the order in which it may be received: after Close, what is lost with the process unless there is
-// a QueueFile.
-func (s *Server) Waiting(queue string) []Message {
-	q := s.findQueue(queue)
-	if q == nil {
-		return nil
-	}
-	q.mu.Lock()
-	entries := slices.Clone(q.backlog.entries.list)
-	slices.SortFunc(entries, func(a, b *entry) int { return a.visibleAt.Compare(b.visibleAt) })
-	out := make([]Message, len(entries))
-	for i, e := range entries {
-		out[i] = e.Message
-	}
-	q.mu.Unlock()
-	return out
 }

@@ -444,7 +444,8 @@ func TestSendErrors(t *testing.T) {
 		want  string
 	}{
 		{"an unknown queue", "None", "x", 0, "QueueDoesNotExist"},
-		{"no body", "Jobs", "", 0, "InvalidParameterValue"},
+		{"no body", "Jobs", "", 0, "MissingParameter"},
+		{"a character that SQS refuses", "Jobs", "a\x00b", 0, "InvalidMessageContents"},
 		{"more than 1 MiB", "Jobs", strings.Repeat("x", 1<<20+1), 0, "InvalidParameterValue"},
 		{"more than 15 minutes", "Jobs", "x", 15*time.Minute + 1, "InvalidParameterValue"},
 	}
