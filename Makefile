@@ -4,8 +4,9 @@ GO ?= go
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUNCTIONS = $(notdir $(wildcard functions/*))
 FUZZTIME ?= 10s
+SEEDS ?= 10000
 
-.PHONY: help run test lint fmt bench fuzz build validate deploy clean
+.PHONY: help run test lint fmt bench fuzz simulate build validate deploy clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -42,6 +43,9 @@ fuzz: ## throw bytes at every parser, FUZZTIME each
 		while read -r package name; do \
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 		done
+
+simulate: ## run the simulation of internal/simulation with SEEDS seeds; one that fails is printed
+	$(GO) test ./internal/simulation -run 'TestSimulation$$' -seeds $(SEEDS) -timeout 0 -v
 
 build: ## build the functions as they are deployed, into .bin/functions
 	@for name in $(FUNCTIONS); do \

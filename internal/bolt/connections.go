@@ -77,6 +77,7 @@ func (a *connections) Touch(ctx context.Context, id string, t hub.Touch) (hub.Co
 // Enter charges one action and adds a room.
 func (a *connections) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
 	return a.touch(ctx, id, t, func(c *hub.Connection) {
+		c.Entered = t.Now
 		if c.In(room) {
 			return
 		}
@@ -225,6 +226,7 @@ type connectionRecord struct {
 	Rooms       map[string]int `json:"rooms,omitempty"`
 	ConnectedAt millis         `json:"connectedAt"`
 	LastSeen    millis         `json:"lastSeen"`
+	Entered     millis         `json:"entered,omitempty"`
 	Expires     millis         `json:"expires"`
 	Busy        millis         `json:"busy,omitempty"`
 	Closing     bool           `json:"closing,omitempty"`
@@ -239,7 +241,8 @@ func (a *connections) changes() ([]row, func()) {
 		if c, ok := a.rows[hub.Partition(id)].Get(id); ok {
 			r.value = connectionRecord{
 				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, ConnectedAt: toMillis(c.ConnectedAt),
-				LastSeen: toMillis(c.LastSeen), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy), Closing: c.Closing, TTL: toMillis(c.TTL),
+				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
+				Closing: c.Closing, TTL: toMillis(c.TTL),
 			}
 		}
 		return r
@@ -254,7 +257,8 @@ func (a *connections) buckets() []bucket {
 		}
 		a.rows[hub.Partition(id)].Set(id, &hub.Connection{
 			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, ConnectedAt: r.ConnectedAt.time(),
-			LastSeen: r.LastSeen.time(), Expires: r.Expires.time(), Busy: r.Busy.time(), Closing: r.Closing, TTL: r.TTL.time(),
+			LastSeen: r.LastSeen.time(), Entered: r.Entered.time(), Expires: r.Expires.time(), Busy: r.Busy.time(),
+			Closing: r.Closing, TTL: r.TTL.time(),
 		})
 		return nil
 	}}}

@@ -35,6 +35,9 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	row["grants"], row["rooms"] = text(string(grants)), &types.AttributeValueMemberM{Value: rooms}
 	row["opened"], row["seen"], row["expires"] = millis(c.ConnectedAt), millis(c.LastSeen), millis(c.Expires)
 	row["busy"], row["ttl"] = number(c.Busy.UnixMicro()), seconds(c.TTL)
+	if !c.Entered.IsZero() {
+		row["entered"] = millis(c.Entered)
+	}
 	if c.Closing {
 		row["closing"] = yes()
 	}
@@ -50,6 +53,9 @@ func connectionOf(row item) (hub.Connection, error) {
 		ConnectedAt: timeOf(row, "opened"), LastSeen: timeOf(row, "seen"), Expires: timeOf(row, "expires"),
 		Busy: time.UnixMicro(numberOf(row, "busy")), Closing: yesOf(row, "closing"), TTL: ttlOf(row),
 		Rooms: map[string]int{},
+	}
+	if row["entered"] != nil {
+		c.Entered = timeOf(row, "entered")
 	}
 	if err := json.Unmarshal([]byte(textOf(row, "grants")), &c.Grants); err != nil {
 		return c, fmt.Errorf("decode grants of connection %s: %w", c.ID, err)
@@ -80,7 +86,7 @@ func (s *Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connecti
 func (s *Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
 	return s.touch(ctx, change{
 		key:    connectionKey(id),
-		update: "SET #seen = :now, #rooms.#enter = if_not_exists(#rooms.#enter, :shard)",
+		update: "SET #seen = :now, #entered = :now, #rooms.#enter = if_not_exists(#rooms.#enter, :shard)",
 		values: item{":shard": number(shard)},
 		names:  map[string]string{"#enter": room},
 	}, t)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -42,6 +45,9 @@ func (h *Hub) member(c Connection, room string) Member {
 	}
 }
 
+// longest is longer than any function runs.
+const longest = 2 * time.Minute
+
 // Depart takes a connection out of everything, for whatever reason it is gone. It may be repeated, run twice at once,
 // and crash anywhere: the row goes last, and while it is there the sweep finds it.
 func (h *Hub) Depart(ctx context.Context, connection string) error {
@@ -52,13 +58,13 @@ func (h *Hub) Depart(ctx context.Context, connection string) error {
 	if err != nil {
 		return fmt.Errorf("begin close of connection %s: %w", connection, err)
 	}
-	rooms := make([]string, 0, len(c.Rooms))
-	for room := range c.Rooms {
-		rooms = append(rooms, room)
-	}
+	rooms := slices.Sorted(maps.Keys(c.Rooms))
 	err = each(len(rooms), 8, func(i int) error { return h.removeMember(ctx, rooms[i], c.Rooms[rooms[i]], c.User, c.ID) })
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", connection, err)
+	}
+	if h.Now().Sub(c.Entered) < longest {
+		return nil // a join that is still running may add what was removed here: the sweep comes again
 	}
 	if err := h.Store.Forget(ctx, connection); err != nil {
 		return fmt.Errorf("forget connection %s: %w", connection, err)
@@ -98,7 +104,7 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	}
 	old := row.Grants
 	row.Name, row.Grants, row.Expires = who.Name, who.Grants, who.Expires
-	for room := range row.Rooms {
+	for _, room := range slices.Sorted(maps.Keys(row.Rooms)) {
 		if err := h.regrant(ctx, row, room, old); err != nil {
 			return nil, err
 		}

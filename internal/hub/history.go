@@ -34,7 +34,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	}
 	got.Epoch = head.Epoch
 	if since == nil || since.Epoch != head.Epoch || since.Seq < head.Base || since.Seq > head.Seq {
-		got.Seq, err = h.settledHead(ctx, room, k, head)
+		got.Seq, got.More, err = h.settledHead(ctx, room, k, head)
 		return got, err
 	}
 	if since.Seq == head.Seq {
@@ -48,7 +48,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	}
 	anchored := len(entries) > 0 && entries[0].Seq == since.Seq
 	if !anchored && h.Now().Sub(head.Began) >= k.Keep {
-		got.Seq, err = h.settledHead(ctx, room, k, head)
+		got.Seq, got.More, err = h.settledHead(ctx, room, k, head)
 		return got, err
 	}
 	if anchored {
@@ -77,13 +77,14 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 // settle gives the events after a position as far as the log is complete and the reply has space, and the position
 // reached. A seq that is missing may still be written: the events stop there, unless a later one is older than voidAge.
 // Then the hole is filled, so that a writer which wakes up after that cannot put an event where nobody looks any more.
+// more says that there are entries after seq. Nobody else would say so: they may have been pushed before the caller came.
 func (h *Hub) settle(ctx context.Context, room string, k Kind, after int64, entries []Entry) (seq int64, events []protocol.Event, more bool, err error) {
 	seq, events = after, []protocol.Event{}
 	size := 0
 	for _, e := range entries {
 		for seq+1 < e.Seq {
 			if e.TS > h.voidBefore() {
-				return seq, events, false, nil
+				return seq, events, true, nil
 			}
 			void, err := h.Store.Void(ctx, room, seq+1, k.Keep)
 			if err != nil {
@@ -108,14 +109,14 @@ func (h *Hub) settle(ctx context.Context, room string, k Kind, after int64, entr
 // voidBefore is the time, in Unix milliseconds, that an event must be older than for a hole before it to be void.
 func (h *Hub) voidBefore() int64 { return h.Now().Add(-voidAge).UnixMilli() }
 
-// settledHead gives the newest position that nothing can appear before any more. The head itself may be ahead of it: a
-// writer that has counted may not have written yet.
-func (h *Hub) settledHead(ctx context.Context, room string, k Kind, head Head) (int64, error) {
+// settledHead gives the newest position that nothing can appear before any more, and whether there are entries after it.
+// The head itself may be ahead of both: a writer that has counted may not have written yet.
+func (h *Hub) settledHead(ctx context.Context, room string, k Kind, head Head) (int64, bool, error) {
 	var tail []Entry // newest first
 	for before := head.Seq + 1; ; {
 		page, err := h.Store.Before(ctx, room, before, tailPage)
 		if err != nil {
-			return 0, fmt.Errorf("read tail of %s: %w", room, err)
+			return 0, false, fmt.Errorf("read tail of %s: %w", room, err)
 		}
 		tail = append(tail, page...)
 		if len(page) == 0 || page[len(page)-1].TS <= h.voidBefore() || page[len(page)-1].Seq <= head.Base {
@@ -130,11 +131,11 @@ func (h *Hub) settledHead(ctx context.Context, room string, k Kind, head Head) (
 		seq = tail[0].Seq
 		tail = tail[1:]
 	}
-	seq, _, _, err := h.settle(ctx, room, k, seq, tail)
+	seq, _, more, err := h.settle(ctx, room, k, seq, tail)
 	if err != nil {
-		return 0, fmt.Errorf("settle tail of %s: %w", room, err)
+		return 0, false, fmt.Errorf("settle tail of %s: %w", room, err)
 	}
-	return seq, nil
+	return seq, more, nil
 }
 
 // history gives a member a page of a room's log, backwards from a position.

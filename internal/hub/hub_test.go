@@ -305,6 +305,27 @@ func TestPresence(t *testing.T) {
 			t.Errorf("bob saw %d departures, want 1", n)
 		}
 	})
+	t.Run("a status that comes after its room was left brings nobody back", func(t *testing.T) {
+		w := newWorld(t)
+		ana := w.open("ana")
+		w.must(ana, `{"action":"join","room":"community:1"}`)
+		row, err := w.Store.Connection(t.Context(), ana.Connection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Store.Depart(t.Context(), "community:1", "ana", row.ID, w.Now()); err != nil { // as far as a leave has got
+			t.Fatal(err)
+		}
+		if got := w.ask(ana, `{"action":"presence","room":"community:1","status":"away"}`); got.OK || got.Error.Code != protocol.CodeNotInRoom {
+			t.Errorf("got %+v", got)
+		}
+		if got := string(w.must(ana, `{"action":"presence","status":"away"}`)); got != `{"rooms":[],"status":"away"}` {
+			t.Errorf("got %s", got)
+		}
+		if here, err := w.Store.Here(t.Context(), "community:1", "ana"); err != nil || len(here.Connections) != 0 {
+			t.Errorf("got %+v, %v", here, err)
+		}
+	})
 	t.Run("the status one has already is no change", func(t *testing.T) {
 		w := newWorld(t)
 		ana := w.open("ana")
@@ -395,7 +416,7 @@ func TestDelivery(t *testing.T) {
 		for _, c := range []hub.Caller{ana, bob} {
 			w.must(c, `{"action":"join","room":"channel:1"}`)
 		}
-		w.pass(time.Minute)
+		w.pass(2 * time.Minute)
 		w.net.failing(func(c string) error {
 			if c == bob.Connection {
 				return hub.ErrGone
@@ -686,6 +707,48 @@ func TestJoinRacesDepart(t *testing.T) {
 	}
 }
 
+// arriving is a store in which something happens just before a connection arrives in a presence, and the function is cut
+// off right after.
+type arriving struct {
+	hub.Store
+	first func()
+}
+
+func (a arriving) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
+	a.first()
+	if _, err := a.Store.Arrive(ctx, room, user, name, connection, now, ttl); err != nil {
+		return hub.Here{}, err
+	}
+	return hub.Here{}, errors.New("cut off")
+}
+
+// TestCutOffJoinOfTheDeparted: a join that adds a presence after its connection was departed, and cannot see to it.
+func TestCutOffJoinOfTheDeparted(t *testing.T) {
+	var w *world
+	var ana hub.Caller
+	w = newWorld(t, func(c *hub.Config) {
+		c.Store = arriving{c.Store, func() {
+			if err := w.Depart(t.Context(), ana.Connection); err != nil {
+				t.Error(err)
+			}
+		}}
+	})
+	ana = w.open("ana")
+	w.Receive(t.Context(), ana, []byte(`{"action":"join","id":"1","room":"community:1"}`))
+	w.pass(5 * time.Minute)
+	if _, err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(time.Minute)
+	w.work()
+	if here, err := w.Store.Present(t.Context(), "community:1", "", 10); err != nil || len(here) != 0 {
+		t.Errorf("present %+v, %v", here, err)
+	}
+	if _, err := w.Store.Connection(t.Context(), ana.Connection); !errors.Is(err, hub.ErrNotFound) {
+		t.Errorf("the row: %v", err)
+	}
+}
+
 func TestResume(t *testing.T) {
 	since := func(w *world, c hub.Caller, p protocol.Position) protocol.JoinResult {
 		w.tb.Helper()
@@ -791,15 +854,15 @@ func TestResume(t *testing.T) {
 		for i := range 4 {
 			w.publish(ana, fmt.Sprint("n", i))
 		}
-		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 1 {
+		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 1 || !got.More {
 			t.Errorf("young: got %+v", got)
 		}
 		var fresh protocol.JoinResult
-		if err := json.Unmarshal(w.must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 {
+		if err := json.Unmarshal(w.must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 || !fresh.More {
 			t.Errorf("young, without a position: got %+v %v", fresh, err)
 		}
 		w.pass(6 * time.Second)
-		if got := since(w, ana, at); !got.Recovered || got.Seq != 5 || len(got.Events) != 3 {
+		if got := since(w, ana, at); !got.Recovered || got.Seq != 5 || len(got.Events) != 3 || got.More {
 			t.Errorf("old: got %+v", got)
 		}
 	})

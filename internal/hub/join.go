@@ -45,8 +45,8 @@ func mayJoin(c Connection, room string, k Kind) error {
 	return nil
 }
 
-// enter makes a connection a member, or makes sure that it is. A connection that is departed meanwhile is not: either
-// the departure sees the room in the row, or the last look here sees that the row is closing.
+// enter makes a connection a member, or makes sure that it is. A connection that is departed meanwhile is not: the last
+// look here sees that the row is closing. If this is cut off before, the sweep finds the row, which Depart has kept.
 func (h *Hub) enter(ctx context.Context, c Connection, room string, t Touch) (Connection, error) {
 	shard, in := c.Rooms[room]
 	if !in {
@@ -100,7 +100,7 @@ func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.
 	for _, e := range got.Events {
 		size += sizeOf(e)
 	}
-	if !k.Presence || got.More {
+	if !k.Presence || got.More && len(got.Events) > 0 { // it comes with the last page, or with one that has to wait
 		return got, nil
 	}
 	if size > replyEvents {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -137,29 +139,41 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 	if err != nil {
 		return nil, err
 	}
-	rooms := []string{}
-	for room := range row.Rooms {
-		if (a.Room == "" || a.Room == room) && h.Kinds[protocol.RoomKind(room)].Presence {
-			rooms = append(rooms, room)
+	rooms := slices.DeleteFunc(slices.Sorted(maps.Keys(row.Rooms)), func(room string) bool {
+		return a.Room != "" && a.Room != room || !h.Kinds[protocol.RoomKind(room)].Presence
+	})
+	set := make([]bool, len(rooms))
+	err = each(len(rooms), 8, func(i int) error {
+		var err error
+		set[i], err = h.setStatus(ctx, row, rooms[i], a)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	got := protocol.PresenceResult{Rooms: []string{}, Status: a.Status}
+	for i, room := range rooms {
+		if set[i] {
+			got.Rooms = append(got.Rooms, room)
 		}
 	}
-	err = each(len(rooms), 8, func(i int) error { return h.setStatus(ctx, row, rooms[i], a) })
-	return protocol.PresenceResult{Rooms: rooms, Status: a.Status}, err
+	if a.Room != "" && len(got.Rooms) == 0 {
+		return nil, protocol.Errorf(protocol.CodeNotInRoom, "join %s first", a.Room)
+	}
+	return got, nil
 }
 
-func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protocol.Action) error {
+// setStatus gives false for a user who has no presence: the join has not got that far, or the room was left meanwhile.
+// It must not begin one then, since nobody would end it.
+func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protocol.Action) (bool, error) {
 	here, err := h.Store.SetStatus(ctx, room, c.User, a.Status, a.Data)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrEnding) {
-		// A member without a presence: its join was cut short.
-		if err := h.arrive(ctx, c, room); err != nil {
-			return err
-		}
-		here, err = h.Store.SetStatus(ctx, room, c.User, a.Status, a.Data)
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("set status in %s: %w", room, err)
+		return false, fmt.Errorf("set status in %s: %w", room, err)
 	}
-	return h.announce(ctx, room, here)
+	return true, h.announce(ctx, room, here)
 }
 
 // present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present.

@@ -41,6 +41,7 @@ type Connection struct {
 	Rooms       map[string]int // every room it is in, with the shard of its membership
 	ConnectedAt time.Time
 	LastSeen    time.Time // its last action
+	Entered     time.Time // its last Enter; zero: none
 	Expires     time.Time // when its token does
 	Busy        time.Time // the rate limit's state: when all that it sent so far is paid for
 	Closing     bool      // it is being departed; it may do nothing more
@@ -102,7 +103,8 @@ type Connections interface {
 	// Touch charges one action and sets LastSeen, in one conditional write that does nothing unless Touch.Check allows
 	// it; the error is Check's, or ErrNotFound. It gives the row as written.
 	Touch(ctx context.Context, id string, t Touch) (Connection, error)
-	// Enter is Touch that also puts room with its shard in Rooms; a room that is there keeps the shard it has.
+	// Enter is Touch that also puts room with its shard in Rooms and sets Entered; a room that is there keeps the shard it
+	// has.
 	Enter(ctx context.Context, id, room string, shard int, t Touch) (Connection, error)
 	// Exit takes room out of Rooms and sets LastSeen. A missing row or room is no error.
 	Exit(ctx context.Context, id, room string, now time.Time) error

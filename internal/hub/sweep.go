@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -73,7 +75,7 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 
 // sweepPresence announces arrivals that were written but never told.
 func (h *Hub) sweepPresence(ctx context.Context, c Connection, found *sweeping) error {
-	for room := range c.Rooms {
+	for _, room := range slices.Sorted(maps.Keys(c.Rooms)) {
 		if !h.Kinds[protocol.RoomKind(room)].Presence {
 			continue
 		}

@@ -42,9 +42,10 @@
 // A logged event has a place in its room: seq counts up by one, and epoch names the log that seq counts in. A client
 // keeps the position of the last event it has seen and hands it over when it joins again: the reply then holds what it
 // missed. "recovered":true proves that nothing is missing; "recovered":false means that the log has changed or no longer
-// reaches back, so the client reloads from its own database. "more":true says that the reply ends early for its size,
-// at its own seq: join again with that position for the rest. A seq that was never used (a writer crashed between
-// counting and writing) is a hole; it is passed over once it is 5 s old, and the reply's seq stops before a younger one.
+// reaches back, so the client reloads from its own database. "more":true says that the log goes on after the reply's seq:
+// join again with that position for the rest, at once if the reply had events, and otherwise in a second. A seq that was
+// counted but not written yet, or never since its writer crashed, is a hole; it is passed over once it is 5 s old, and the
+// reply's seq stops before a younger one.
 //
 // # Limits
 //
@@ -144,7 +145,7 @@ type JoinResult struct {
 	Epoch     string     `json:"epoch"`
 	Seq       int64      `json:"seq"`            // the client's new position once it has seen Events
 	Recovered bool       `json:"recovered"`      // nothing is missing since the client's position
-	More      bool       `json:"more,omitempty"` // Events ends early: join again from this position
+	More      bool       `json:"more,omitempty"` // the log goes on after Seq: join again from there; without Events, in a second
 	Events    []Event    `json:"events"`
 	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
 }

@@ -84,7 +84,7 @@ func (f *fixture) sameRow(what string, got, want hub.Connection) {
 
 // utcRow gives a row in one form: no rooms are nil, times are in UTC and whole milliseconds.
 func utcRow(c hub.Connection) hub.Connection {
-	for _, t := range []*time.Time{&c.ConnectedAt, &c.LastSeen, &c.Expires, &c.Busy, &c.TTL} {
+	for _, t := range []*time.Time{&c.ConnectedAt, &c.LastSeen, &c.Entered, &c.Expires, &c.Busy, &c.TTL} {
 		*t = utc(*t)
 	}
 	if len(c.Rooms) == 0 {
@@ -109,7 +109,7 @@ func rowComesBack(f *fixture) {
 	c.Rooms = map[string]int{"user:ana": 0, "channel:42": 63}
 	c.Codec, c.Name = "socket.io", `Ana "ü" O'Hara`
 	c.ConnectedAt, c.LastSeen = c.ConnectedAt.Add(-123*time.Millisecond), c.LastSeen.Add(456*time.Millisecond)
-	c.Busy = c.LastSeen.Add(time.Second)
+	c.Busy, c.Entered = c.LastSeen.Add(time.Second), c.LastSeen.Add(-time.Millisecond)
 	f.ok("open", f.Open(f.Context(), c))
 	f.sameRow("the row", f.row(c.ID), c)
 
@@ -289,7 +289,7 @@ func touchCharges(f *fixture) {
 
 	entered, err := f.Enter(f.Context(), c.ID, "channel:2", 7, f.touch("channel:1"))
 	f.ok("enter", err)
-	c.Busy, c.Rooms["channel:2"] = c.Busy.Add(cost), 7
+	c.Busy, c.Rooms["channel:2"], c.Entered = c.Busy.Add(cost), 7, f.now()
 	f.sameRow("the row that Enter gives", entered, c)
 }
 
@@ -373,10 +373,13 @@ func enterAddsARoom(f *fixture) {
 		f.equal("rooms given", got.Rooms, want)
 		f.equal("rooms kept", f.row(c.ID).Rooms, want)
 	}
+	f.advance(time.Second)
 	got, err := f.Enter(ctx, c.ID, "channel:2", 40, f.touch(""))
 	f.ok("enter again", err)
+	f.sameTime("Entered", got.Entered, f.now())
+	f.sameTime("Entered, as kept", f.row(c.ID).Entered, f.now())
 	f.equal("rooms after entering again", got.Rooms, map[string]int{"channel:1": 0, "channel:2": 1, "channel:3": 2})
-	f.sameTime("Busy: each was charged", got.Busy, f.now().Add(4*cost))
+	f.sameTime("Busy: three were charged, a second is over, and one more", got.Busy, f.now().Add(cost))
 	if _, err := f.Touch(ctx, c.ID, f.touch("channel:3")); err != nil {
 		f.Errorf("touch in the room: %v", err)
 	}

@@ -1,0 +1,26 @@
+// Package simulation tries to break the promises of package hub. Its tests run the hub on the embedded store in a world
+// of their own: clients that follow the rules of package protocol, API Gateway, Lambda, SQS, and a clock. All of them
+// fail in the ways that the real ones do. When the faults are over and everything had its time to heal, what the clients
+// saw, what the log holds and what the store is left with must agree.
+//
+// # One seed, one run
+//
+// A run is decided by its seed alone. Nothing happens at the same time: every Lambda invocation is a coroutine that stops
+// at each call of the store, of the management API and of the queue. The world waits until all have stopped (package
+// testing/synctest knows when), gives each call the moment when it takes effect and the fault that befalls it, and goes
+// on with whatever comes first. So a seed that fails can be run again, and read:
+//
+//	go test ./internal/simulation -run TestSimulation -from 4711 -seeds 1 -v -full
+//
+// # What may go wrong
+//
+//   - A call fails before or after it took effect, takes long, or never returns, since its invocation is cut off there.
+//   - An invocation is frozen for seconds between two calls, runs into its timeout, or is made twice.
+//   - Frames are late and overtake each other; a post is throttled, or times out with or without having arrived.
+//   - A connection ends without its client or API Gateway knowing; $disconnect comes late or never.
+//   - A message of a queue is late, comes twice, or again after its visibility timeout.
+//   - DynamoDB counts a position up and writes there later, or never.
+//
+// What may not: a job that fails as often as its queue allows. The last try of each is without faults, since a dead letter
+// is for an operator to replay.
+package simulation

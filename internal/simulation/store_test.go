@@ -1,0 +1,270 @@
+package simulation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// store is a real store whose every call is parked by the world. The log is another where the world says so.
+type store struct {
+	w    *world
+	real hub.Store
+	log  *twoStepLog // nil: that of the real store
+	plant
+}
+
+var _ hub.Store = (*store)(nil)
+
+// plain is the context for the real store: what the invocation's deadline does is decided by the world.
+var plain = context.Background()
+
+func (s *store) Open(ctx context.Context, c hub.Connection) error {
+	return s.w.call(ctx, "Open", c.ID, 0, func() error { return s.real.Open(plain, c) })
+}
+
+func (s *store) Connection(ctx context.Context, id string) (row hub.Connection, err error) {
+	err = s.w.call(ctx, "Connection", id, 0, func() error {
+		row, err = s.real.Connection(plain, id)
+		if s.departsYoung {
+			row.ConnectedAt = row.ConnectedAt.Add(-time.Hour)
+		}
+		return err
+	})
+	return row, err
+}
+
+func (s *store) Touch(ctx context.Context, id string, t hub.Touch) (row hub.Connection, err error) {
+	err = s.w.call(ctx, "Touch", id, 0, func() error {
+		row, err = s.real.Touch(plain, id, t)
+		return err
+	})
+	return row, err
+}
+
+func (s *store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (row hub.Connection, err error) {
+	err = s.w.call(ctx, "Enter", id+" "+room, 0, func() error {
+		row, err = s.real.Enter(plain, id, room, shard, t)
+		return err
+	})
+	return row, err
+}
+
+func (s *store) Exit(ctx context.Context, id, room string, now time.Time) error {
+	return s.w.call(ctx, "Exit", id+" "+room, 0, func() error { return s.real.Exit(plain, id, room, now) })
+}
+
+func (s *store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
+	return s.w.call(ctx, "Renew", id, 0, func() error { return s.real.Renew(plain, id, name, g, expires) })
+}
+
+func (s *store) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
+	err = s.w.call(ctx, "BeginClose", id, 0, func() error {
+		s.w.gateway.checkMayDepart(id)
+		row, err = s.real.BeginClose(plain, id)
+		return err
+	})
+	return row, err
+}
+
+func (s *store) Forget(ctx context.Context, id string) error {
+	return s.w.call(ctx, "Forget", id, 0, func() error { return s.real.Forget(plain, id) })
+}
+
+func (s *store) Walk(ctx context.Context, partition int, after string, limit int) (rows []hub.Connection, err error) {
+	if rows, err := s.real.Walk(plain, partition, after, limit); err == nil && len(rows) == 0 {
+		return nil, nil // most partitions are empty, and worth no step
+	}
+	err = s.w.call(ctx, "Walk", fmt.Sprintf("%02d %s", partition, after), 0, func() error {
+		rows, err = s.real.Walk(plain, partition, after, limit)
+		return err
+	})
+	return rows, err
+}
+
+func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error {
+	return s.w.call(ctx, "AddMember", room+" "+m.Connection, 0, func() error {
+		add := func() error {
+			s.w.ledger.member(room, m.Connection, true)
+			return s.real.AddMember(plain, room, m)
+		}
+		if s.joinsLate {
+			inv := ctx.Value(invocationKey{}).(*invocation)
+			inv.flush = append(inv.flush, func() { s.w.after(s.w.between(s.w.quick, 2*s.w.usual), func() { _ = add() }) })
+			return nil
+		}
+		return add()
+	})
+}
+
+func (s *store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+	return s.w.call(ctx, "RemoveMember", room+" "+connection, 0, func() error {
+		s.w.ledger.member(room, connection, false)
+		return s.real.RemoveMember(plain, room, shard, connection)
+	})
+}
+
+func (s *store) Members(ctx context.Context, room string, shard int, after string, limit int) (page hub.MemberPage, err error) {
+	err = s.w.call(ctx, "Members", fmt.Sprintf("%s %d %s", room, shard, after), 0, func() error {
+		page, err = s.real.Members(plain, room, shard, after, limit)
+		return err
+	})
+	return page, err
+}
+
+func (s *store) Shards(ctx context.Context, room string) (n int, err error) {
+	err = s.w.call(ctx, "Shards", room, 0, func() error {
+		n, err = s.real.Shards(plain, room)
+		return err
+	})
+	return n, err
+}
+
+func (s *store) Grow(ctx context.Context, room string, from int) error {
+	return s.w.call(ctx, "Grow", room, 0, func() error { return s.real.Grow(plain, room, from) })
+}
+
+func (s *store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, appended bool, err error) {
+	if s.log != nil {
+		return s.log.Append(ctx, room, e, keep)
+	}
+	err = s.w.call(ctx, "Append", room+" "+e.ID, 0, func() error {
+		entry, appended, err = s.real.Append(plain, room, e, keep)
+		if err == nil && appended {
+			s.w.ledger.logged(entry)
+		}
+		return err
+	})
+	return entry, appended, err
+}
+
+func (s *store) Find(ctx context.Context, room, id string) (entry hub.Entry, err error) {
+	err = s.w.call(ctx, "Find", room+" "+id, 0, func() error {
+		entry, err = s.logOf().Find(plain, room, id)
+		return err
+	})
+	return entry, err
+}
+
+// logOf is the log without parking.
+func (s *store) logOf() hub.Log {
+	if s.log != nil {
+		return s.log
+	}
+	return s.real
+}
+
+func (s *store) From(ctx context.Context, room string, first int64, limit int) (list []hub.Entry, err error) {
+	err = s.w.call(ctx, "From", fmt.Sprintf("%s %d", room, first), 0, func() error {
+		list, err = s.logOf().From(plain, room, first, limit)
+		return err
+	})
+	return list, err
+}
+
+func (s *store) Before(ctx context.Context, room string, before int64, limit int) (list []hub.Entry, err error) {
+	err = s.w.call(ctx, "Before", fmt.Sprintf("%s %d", room, before), 0, func() error {
+		list, err = s.logOf().Before(plain, room, before, limit)
+		return err
+	})
+	return list, err
+}
+
+func (s *store) Void(ctx context.Context, room string, seq int64, keep time.Duration) (void bool, err error) {
+	err = s.w.call(ctx, "Void", fmt.Sprintf("%s %d", room, seq), 0, func() error {
+		void, err = s.logOf().Void(plain, room, seq, keep)
+		return err
+	})
+	return void, err
+}
+
+func (s *store) Head(ctx context.Context, room string) (head hub.Head, err error) {
+	err = s.w.call(ctx, "Head", room, 0, func() error {
+		head, err = s.logOf().Head(plain, room)
+		s.w.ledger.epoch(head.Epoch)
+		return err
+	})
+	return head, err
+}
+
+func (s *store) Redact(ctx context.Context, room string, seq int64) error {
+	return s.w.call(ctx, "Redact", fmt.Sprintf("%s %d", room, seq), 0, func() error {
+		s.w.ledger.redacted(room, seq)
+		return s.logOf().Redact(plain, room, seq)
+	})
+}
+
+func (s *store) Reset(ctx context.Context, room string) error {
+	return s.w.call(ctx, "Reset", room, 0, func() error { return s.logOf().Reset(plain, room) })
+}
+
+func (s *store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (here hub.Here, err error) {
+	err = s.w.call(ctx, "Arrive", room+" "+connection, 0, func() error {
+		if s.counts {
+			s.arrivals++
+			connection = fmt.Sprint("arrival ", s.arrivals)
+		}
+		here, err = s.real.Arrive(plain, room, user, name, connection, now, ttl)
+		return err
+	})
+	return here, err
+}
+
+func (s *store) Depart(ctx context.Context, room, user, connection string, now time.Time) (here hub.Here, err error) {
+	err = s.w.call(ctx, "Depart", room+" "+connection, 0, func() error {
+		if s.counts {
+			if row, err := s.real.Here(plain, room, user); err == nil && len(row.Connections) > 0 {
+				connection = row.Connections[0]
+			}
+		}
+		here, err = s.real.Depart(plain, room, user, connection, now)
+		return err
+	})
+	return here, err
+}
+
+func (s *store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (here hub.Here, err error) {
+	err = s.w.call(ctx, "SetStatus", room+" "+user+" "+status, 0, func() error {
+		here, err = s.real.SetStatus(plain, room, user, status, data)
+		return err
+	})
+	return here, err
+}
+
+func (s *store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
+	return s.w.call(ctx, "Announced", fmt.Sprint(room, " ", user, " ", version), 0, func() error {
+		return s.real.Announced(plain, room, user, since, version)
+	})
+}
+
+func (s *store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (here hub.Here, err error) {
+	err = s.w.call(ctx, "BeginEnd", room+" "+user, 0, func() error {
+		here, err = s.real.BeginEnd(plain, room, user, since, left)
+		return err
+	})
+	return here, err
+}
+
+func (s *store) End(ctx context.Context, room, user string, since time.Time) error {
+	return s.w.call(ctx, "End", room+" "+user, 0, func() error { return s.real.End(plain, room, user, since) })
+}
+
+func (s *store) Here(ctx context.Context, room, user string) (here hub.Here, err error) {
+	err = s.w.call(ctx, "Here", room+" "+user, 0, func() error {
+		here, err = s.real.Here(plain, room, user)
+		return err
+	})
+	return here, err
+}
+
+func (s *store) Present(ctx context.Context, room, after string, limit int) (rows []hub.Here, err error) {
+	err = s.w.call(ctx, "Present", room+" "+after, 0, func() error {
+		rows, err = s.real.Present(plain, room, after, limit)
+		return err
+	})
+	return rows, err
+}
