@@ -35,10 +35,10 @@ export function lambda({ functionName, client, async: unanswered = false, ...opt
       InvocationType: unanswered ? ("Event" as const) : ("RequestResponse" as const),
       Payload: new TextEncoder().encode(payload),
     };
-    const got: { FunctionError?: string; Payload?: Uint8Array } = await attempt(most, () =>
+    const got: { FunctionError?: string; Payload?: Uint8Array | null } = await attempt(most, () =>
       sent(`invoke ${functionName}`, most.timeout, (abortSignal) => client.send(new InvokeCommand(command), { abortSignal })),
     );
-    const text = new TextDecoder().decode(got.Payload);
+    const text = got.Payload ? new TextDecoder().decode(got.Payload) : ""; // the SDK gives null for an empty body
     if (got.FunctionError) throw functionError(functionName, got.FunctionError, text);
     return unanswered ? undefined : parse(functionName, text);
   };

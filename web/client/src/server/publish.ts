@@ -2,7 +2,7 @@ import type { DataOf, From } from "../types.js";
 import { EmitError, badRequest } from "./errors.js";
 import { bytes } from "./transport.js";
 
-const MAX_DATA = 128 * 1024; // bytes: the largest frame that a connection takes
+const MAX_DATA = 126 * 1024; // bytes: what the server takes, so that the frame fits into the 128 KB of a connection
 const MAX_COMMAND = 200 * 1024; // bytes: leaves room in a message of SQS or an asynchronous invocation, 256 KB
 const MAX_TARGETS = 500; // of one command, so that one invocation gets through them
 
