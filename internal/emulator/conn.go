@@ -316,11 +316,23 @@ func (c *conn) message(body []byte) {
 	case !e.route.allow(now):
 		s.counters.throttled.Add(1)
 		e.fail(frameThrottled, nil)
+	case e.route.broken != "":
+		e.fail(frameInternal, errors.New(e.route.broken))
+	case e.route.models != nil && !e.fits(body): // has been answered
 	case e.route.mock != nil:
 		e.answerMock(body)
 	default:
 		e.invoke(body)
 	}
+}
+
+// fits checks the message against the route's models, and answers one that does not fit.
+func (e exchange) fits(body []byte) bool {
+	err := e.route.models.check(body)
+	if err != nil {
+		e.refuse(err)
+	}
+	return err == nil
 }
 
 // invoke runs the route's function. It waits while the connection has too many messages in flight.
@@ -334,7 +346,12 @@ func (e exchange) invoke(body []byte) {
 	case <-c.ended: // the server closes it: a message not yet started is dropped
 		return
 	}
-	payload := c.appendMessage(nil, e.route.key, e.requestID, e.at, body)
+	var payload []byte
+	if e.route.http != nil {
+		payload = e.route.http.event(scope{e: e, message: body}, nil)
+	} else {
+		payload = c.appendMessage(nil, e.route.key, e.requestID, e.at, body)
+	}
 	call := call{
 		fn: e.route.fn, payload: payload, limit: e.route.timeout,
 		done:  e.complete,

@@ -149,7 +149,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Faults.check(); err != nil {
 		return nil, err
 	}
-	m, err := readModel(cfg)
+	m, warnings, err := readModel(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func New(cfg Config) (*Server, error) {
 		s.cancel()
 		return nil, err
 	}
-	for _, w := range m.warnings {
+	for _, w := range warnings {
 		s.log.WarnContext(s.base, "template", "warning", w)
 	}
 	return s, nil
@@ -232,7 +232,9 @@ func (s *Server) bind() error {
 		}
 		switch spec.key {
 		case "$connect":
-			s.connect = r
+			if spec.integration.kind != "" { // without an integration everybody is accepted
+				s.connect = r
+			}
 		case "$disconnect":
 			s.disconnect = r
 		case "$default":

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -12,6 +13,7 @@ const (
 	frameInternal  = "Internal server error"
 	frameTimeout   = "Endpoint request timed out"
 	frameThrottled = "Too Many Requests"
+	frameMediaType = "Unsupported Media Type" // UNCONFIRMED
 )
 
 // exchange is one message on its way through a route.
@@ -51,7 +53,11 @@ func (e exchange) complete(out []byte, err error) {
 
 func (e exchange) answerMock(body []byte) {
 	status, out, err := e.route.mock.answer(e, body)
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnsupportedMedia):
+		e.fail(frameMediaType, err)
+		return
+	case err != nil:
 		e.fail(frameInternal, err)
 		return
 	}
@@ -86,12 +92,23 @@ func (e exchange) fail(message string, err error) {
 	b = append(b, `", "requestId":"`...)
 	b = append(b, e.requestID...)
 	b = append(b, `"}`...)
-	_ = c.push(NewFrame(b))
-	c.srv.counters.errors.Add(1)
-	if err == nil {
-		err = errors.New(message)
-	}
-	e.observe(statusFor(message), err)
+	e.failWith(b, statusFor(message), cmp.Or(err, errors.New(message)))
+}
+
+// refuse sends the frame of a message that does not fit the route's model. Its members are documented with "Request validation for
+// WebSocket APIs"; its spaces are UNCONFIRMED.
+func (e exchange) refuse(err error) {
+	b := append([]byte(`{"message" : "Bad request body", "connectionId":"`), e.conn.id...)
+	b = append(b, `", "messageId":"`...)
+	b = append(b, newID()...)
+	b = append(b, `"}`...)
+	e.failWith(b, http.StatusBadRequest, err)
+}
+
+func (e exchange) failWith(frame []byte, status int, err error) {
+	_ = e.conn.push(NewFrame(frame))
+	e.conn.srv.counters.errors.Add(1)
+	e.observe(status, err)
 }
 
 func statusFor(message string) int {
@@ -102,6 +119,8 @@ func statusFor(message string) int {
 		return http.StatusTooManyRequests
 	case frameTimeout:
 		return http.StatusGatewayTimeout
+	case frameMediaType:
+		return http.StatusUnsupportedMediaType
 	}
 	return http.StatusInternalServerError
 }

@@ -50,7 +50,7 @@ func (s *Server) bindFunctions() error {
 		}
 	}
 	for _, spec := range s.model.functions {
-		name, code := spec.id, s.cfg.Functions[spec.id]
+		name, code := spec.ID, s.cfg.Functions[spec.ID]
 		if code == nil && spec.folder != "" {
 			name, code = spec.folder, s.cfg.Functions[spec.folder]
 		}
@@ -58,8 +58,8 @@ func (s *Server) bindFunctions() error {
 			continue // an error only if something leads to it
 		}
 		used[name] = true
-		f := &function{id: spec.id, arn: spec.arn, timeout: spec.timeout, code: code}
-		for _, name := range []string{spec.id, spec.name} {
+		f := &function{id: spec.ID, arn: spec.ARN, timeout: spec.Timeout, code: code}
+		for _, name := range []string{spec.ID, spec.Name} {
 			if name != "" {
 				s.functions[name] = f
 			}

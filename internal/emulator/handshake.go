@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; it protects nothing
 	"encoding/base64"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -133,10 +134,24 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 	if r == nil { // the integration for $connect is optional
 		return 0, nil
 	}
-	if r.mock != nil {
-		return passOn(r.mock.status), nil
+	if r.broken != "" {
+		return http.StatusInternalServerError, errors.New(r.broken)
 	}
-	out, err := s.await(ctx, r.fn, h.appendConnect(make([]byte, 0, 2048), s.cfg.Now()), r.timeout)
+	e := exchange{conn: h.conn, route: r, requestID: h.requestID, at: s.cfg.Now()}
+	if r.mock != nil {
+		status, _, err := r.mock.backend(scope{e: e})
+		if status == 0 {
+			status = http.StatusInternalServerError
+		}
+		return passOn(status), err
+	}
+	var payload []byte
+	if r.http != nil {
+		payload = r.http.event(scope{e: e}, h)
+	} else {
+		payload = h.appendConnect(make([]byte, 0, 2048), e.at)
+	}
+	out, err := s.await(ctx, r.fn, payload, r.timeout)
 	if err != nil {
 		return http.StatusBadGateway, err // 502 for a timeout is UNCONFIRMED
 	}
@@ -225,7 +240,14 @@ func (s *Server) runDisconnect(c *conn) {
 		ev.Err = errDropped
 	} else if r := s.disconnect; r != nil && r.fn != nil {
 		ev.Function = r.fn.id
-		_, ev.Err = s.await(s.base, r.fn, c.appendDisconnect(make([]byte, 0, 1024), newID(), begin), r.timeout)
+		e := exchange{conn: c, route: r, requestID: newID(), at: begin}
+		var payload []byte
+		if r.http != nil {
+			payload = r.http.event(scope{e: e}, nil)
+		} else {
+			payload = c.appendDisconnect(make([]byte, 0, 1024), e.requestID, begin)
+		}
+		_, ev.Err = s.await(s.base, r.fn, payload, r.timeout)
 	}
 	s.observe(ev)
 }

@@ -1,176 +1,114 @@
 package emulator
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 )
 
-// mock is a MOCK integration: an answer without a function. Its request template says which status the "backend" had, the integration
-// response that matches the status says what the client gets. Of the template language only $context and $input are understood.
+// mock is a MOCK integration: an answer without a function. What its request template renders to is the answer of the "backend" and has
+// the status in it; the integration response of that status makes what the client gets of it. So $input is the message in the one and the
+// rendered request in the other (UNCONFIRMED for WebSocket APIs; REST APIs behave so).
 type mock struct {
-	status   int
-	template []mockPart // of the matching integration response; nil if none matches
-	matched  bool
+	requests    templates
+	passthrough string // PassthroughBehavior
+	responses   []mockResponse
 }
 
-// mockPart is literal text, a $context variable, or a part of $input.
-type mockPart struct {
-	literal string
-	context string
-	input   string // body, path or json
-	path    []step
+// mockResponse is an integration response.
+type mockResponse struct {
+	match     *regexp.Regexp // nil: $default
+	templates templates
+}
+
+var errUnsupportedMedia = errors.New("no request template for the message, and PassthroughBehavior lets none pass")
+
+func newMock(p rawIntegration) (*mock, error) {
+	for _, key := range sortedKeys(p.RequestTemplates) {
+		if !strings.Contains(p.RequestTemplates[key], "statusCode") {
+			return &mock{}, errors.New("a request template of a MOCK integration must be JSON with a statusCode")
+		}
+	}
+	requests, err := newTemplates(p.RequestTemplates, p.Selection)
+	return &mock{requests: requests, passthrough: p.Passthrough}, err
+}
+
+// backend is what the request comes to. Without any template it is the message itself, and the status is 200: AWS documents that for the
+// default response no template is needed.
+func (m *mock) backend(s scope) (status int, out []byte, err error) {
+	if r, ok := m.requests.pick(s); ok {
+		out = r.render(s)
+		status, err = statusIn(out)
+		return status, out, err
+	}
+	if m.passthrough == "NEVER" || m.passthrough == "WHEN_NO_TEMPLATES" && len(m.requests.byKey) > 0 {
+		return http.StatusUnsupportedMediaType, nil, errUnsupportedMedia
+	}
+	return http.StatusOK, s.message, nil
+}
+
+// statusIn finds the status in what a request template rendered to, which need not be quite JSON.
+func statusIn(text []byte) (int, error) {
+	m := regexp.MustCompile(`['"]?statusCode['"]?\s*:\s*['"]?(\d+)`).FindSubmatch(text)
+	if m == nil {
+		return 0, errors.New("the request template of the MOCK integration has no statusCode")
+	}
+	status, err := strconv.Atoi(string(m[1]))
+	if err != nil || status < 200 || status > 599 {
+		return 0, fmt.Errorf("statusCode %s in the request template of the MOCK integration", m[1])
+	}
+	return status, nil
 }
 
 // answer renders the response.
 func (m *mock) answer(e exchange, body []byte) (status int, out []byte, err error) {
-	if !m.matched {
-		return m.status, nil, fmt.Errorf("no integration response for status %d", m.status)
+	s := scope{e: e, message: body, input: body}
+	status, backend, err := m.backend(s)
+	if err != nil || !e.route.twoWay { // nobody hears of the response
+		return status, nil, err
 	}
-	for _, p := range m.template {
-		switch {
-		case p.context != "":
-			out = append(out, e.context(p.context)...)
-		case p.input == "body":
-			out = append(out, body...)
-		case p.input != "":
-			raw, _ := lookup(body, p.path)
-			if p.input == "path" {
-				out = appendText(out, raw)
-			} else {
-				out = append(out, raw...)
-			}
-		default:
-			out = append(out, p.literal...)
-		}
+	res := m.response(status)
+	if res == nil {
+		return status, nil, fmt.Errorf("no integration response for status %d", status)
 	}
-	return m.status, out, nil
+	s.input, s.status = backend, status
+	if r, ok := res.templates.pick(s); ok {
+		return status, r.render(s), nil
+	}
+	if len(res.templates.byKey) == 0 { // passed through as it is
+		return status, backend, nil
+	}
+	return status, nil, nil
 }
 
-// context is a $context variable; see "WebSocket API mapping template reference for API Gateway".
-func (e exchange) context(name string) string {
-	c := e.conn
-	switch name {
-	case "connectionId":
-		return c.id
-	case "requestId", "extendedRequestId":
-		return e.requestID
-	case "routeKey":
-		return e.route.key
-	case "stage":
-		return c.srv.model.stage
-	case "apiId":
-		return c.srv.model.apiID
-	case "domainName":
-		return c.domain
-	case "eventType":
-		return "MESSAGE"
-	case "connectedAt":
-		return strconv.FormatInt(c.connectedAt, 10)
-	case "requestTimeEpoch":
-		return strconv.FormatInt(e.at.UnixMilli(), 10)
-	case "requestTime":
-		return e.at.UTC().Format(clf)
-	case "identity.sourceIp":
-		return c.sourceIP
-	case "identity.userAgent":
-		return c.userAgent
+// response is the integration response of a status: a pattern beats $default.
+func (m *mock) response(status int) *mockResponse {
+	var fallback *mockResponse
+	for i := range m.responses {
+		switch r := &m.responses[i]; {
+		case r.match == nil:
+			fallback = r
+		case r.match.MatchString(strconv.Itoa(status)):
+			return r
+		}
 	}
-	if name, ok := strings.CutPrefix(name, "authorizer."); ok {
-		raw, _ := lookup(c.authorizer, []step{{name: name, index: -1}})
-		return string(appendText(nil, raw))
-	}
-	return ""
+	return fallback
 }
 
-// parseMockTemplate reads a response template. Directives (#set, #if, …) and other variables are an error: rendering them wrongly would
-// be worse.
-func parseMockTemplate(text string) ([]mockPart, error) {
-	if strings.Contains(text, "#set") || strings.Contains(text, "#if") || strings.Contains(text, "#foreach") || strings.Contains(text, "#end") {
-		return nil, errors.New("the template uses directives, which are not emulated")
-	}
-	variable := regexp.MustCompile(`^\$!?(?:\{(context\.[\w.]+)\}|(context\.[\w.]*\w)|(input\.body)|input\.(path|json)\('\$([^']*)'\))`)
-	var parts []mockPart
-	for text != "" {
-		i := strings.IndexByte(text, '$')
-		if i < 0 {
-			return append(parts, mockPart{literal: text}), nil
-		}
-		if i > 0 {
-			parts = append(parts, mockPart{literal: text[:i]})
-			text = text[i:]
-		}
-		m := variable.FindStringSubmatch(text)
-		switch {
-		case m == nil:
-			return nil, fmt.Errorf("the template uses %.40q, which is not emulated", text)
-		case m[3] != "":
-			parts = append(parts, mockPart{input: "body"})
-		case m[4] != "":
-			path, err := parsePath(m[5])
-			if err != nil {
-				return nil, err
-			}
-			parts = append(parts, mockPart{input: m[4], path: path})
-		default:
-			parts = append(parts, mockPart{context: strings.TrimPrefix(m[1]+m[2], "context.")})
-		}
-		text = text[len(m[0]):]
-	}
-	return parts, nil
-}
-
-// pickTemplate is the template that a TemplateSelectionExpression selects: the key of that name, else $default, else the only one.
-func pickTemplate(templates map[string]string, expr string, status int) (string, bool) {
-	key := strings.TrimPrefix(expr, `\`)
-	if strings.HasPrefix(expr, "$") { // ${integration.response.statuscode} and its like
-		key = strconv.Itoa(status)
-	}
-	for _, key := range []string{key, "$default"} {
-		if text, ok := templates[key]; ok {
-			return text, true
-		}
-	}
-	if len(templates) == 1 {
-		for _, text := range templates {
-			return text, true
-		}
-	}
-	return "", false
-}
-
-// mockStatus reads the status code out of a request template.
-func mockStatus(templates map[string]string, expr string) (int, error) {
-	text, ok := pickTemplate(templates, expr, 200)
-	if !ok {
-		return 200, nil
-	}
-	var v struct {
-		StatusCode int `json:"statusCode"`
-	}
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return 0, fmt.Errorf("a request template of a MOCK integration must be JSON with a statusCode: %w", err)
-	}
-	if v.StatusCode < 200 || v.StatusCode > 599 {
-		return 0, fmt.Errorf("statusCode %d in a request template", v.StatusCode)
-	}
-	return v.StatusCode, nil
-}
-
-// matchesStatus tests an IntegrationResponseKey: $default or a pattern between slashes.
-func matchesStatus(key string, status int) (match, fallback bool, err error) {
+// parseResponseKey reads an IntegrationResponseKey: $default, which is nil here, or a pattern between slashes.
+func parseResponseKey(key string) (*regexp.Regexp, error) {
 	if key == "$default" {
-		return false, true, nil
+		return nil, nil //nolint:nilnil // said in the comment
 	}
 	if len(key) < 3 || key[0] != '/' || key[len(key)-1] != '/' {
-		return false, false, fmt.Errorf("IntegrationResponseKey %q is neither $default nor /pattern/", key)
+		return nil, fmt.Errorf("IntegrationResponseKey %q is neither $default nor /pattern/", key)
 	}
 	re, err := regexp.Compile("^(?:" + key[1:len(key)-1] + ")$")
 	if err != nil {
-		return false, false, fmt.Errorf("IntegrationResponseKey: %w", err)
+		return nil, fmt.Errorf("IntegrationResponseKey: %w", err)
 	}
-	return re.MatchString(strconv.Itoa(status)), false, nil
+	return re, nil
 }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,11 +39,10 @@ type serverlessAPI struct {
 }
 
 type samRoute struct {
+	routeProps `yaml:",inline"`
+
 	FunctionARN string `yaml:"FunctionArn"`
 	Timeout     int    `yaml:"IntegrationTimeout"`
-	Response    string `yaml:"RouteResponseSelectionExpression"`
-	Models      any    `yaml:"RequestModels"`
-	APIKey      bool   `yaml:"ApiKeyRequired"`
 
 	line int
 }
@@ -54,33 +54,49 @@ func (r *samRoute) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*plain)(r))
 }
 
+// routeProps are what a route has in either way of writing it.
+type routeProps struct {
+	Response       string            `yaml:"RouteResponseSelectionExpression"`
+	Models         map[string]string `yaml:"RequestModels"`
+	ModelSelection string            `yaml:"ModelSelectionExpression"`
+	APIKey         bool              `yaml:"ApiKeyRequired"`
+	Parameters     yaml.Node         `yaml:"RequestParameters"`
+}
+
 type rawAPI struct {
 	Protocol  string `yaml:"ProtocolType"`
 	Selection string `yaml:"RouteSelectionExpression"`
 }
 
-// readAPI finds the one API to serve and reads all that belongs to it.
-func (r *reader) readAPI() error {
-	api, err := r.chooseAPI()
-	if err != nil {
-		return err
-	}
+// readAPI reads all that belongs to an API.
+func (r *reader) readAPI(api *resource) (err error) {
 	m := r.m
 	m.api, m.line, m.apiID, m.stage = api.id, api.line, apiIDOf(api.id), "default"
 	var stage stageProps
-	if api.kind == typeServerlessAPI {
-		if stage, err = r.readServerless(api); err != nil {
-			return err
-		}
+	sam := api.kind == typeServerlessAPI
+	var p serverlessAPI
+	if sam {
+		err = r.readServerless(api, &p)
+		stage, m.selection = p.stageProps, p.Selection
 	} else {
 		var p rawAPI
-		if err := r.t.decode(api, &p); err != nil {
-			return err
-		}
+		err = r.t.decode(api, &p)
 		m.selection = p.Selection
+	}
+	if err != nil {
+		return err
 	}
 	if err := r.readStage(&stage); err != nil {
 		return err
+	}
+	r.useStage(stage)
+	if err := r.readModels(); err != nil {
+		return err
+	}
+	if sam {
+		if err := r.readServerlessRoutes(api, p); err != nil {
+			return err
+		}
 	}
 	if err := r.readRawRoutes(); err != nil {
 		return err
@@ -94,21 +110,32 @@ func (r *reader) readAPI() error {
 	return nil
 }
 
-func (r *reader) chooseAPI() (*resource, error) {
+// findAPIs finds the WebSocket APIs of the template.
+func (r *reader) findAPIs() ([]*resource, error) {
 	var found []*resource
-	for _, res := range r.t.resources {
-		switch res.kind {
-		case typeServerlessAPI:
+	for res := range r.t.of(typeServerlessAPI, typeAPI) {
+		if res.kind == typeServerlessAPI {
 			found = append(found, res)
-		case typeAPI:
-			var p rawAPI
-			if err := r.t.decode(res, &p); err != nil {
-				return nil, err
-			}
-			if p.Protocol == "WEBSOCKET" {
-				found = append(found, res)
-			}
+			continue
 		}
+		var p rawAPI
+		if err := r.t.decode(res, &p); err != nil {
+			return nil, err
+		}
+		if p.Protocol == "WEBSOCKET" {
+			found = append(found, res)
+		} else {
+			r.warnf(res.line, "%s is not served: it is an API for %s", res.id, p.Protocol)
+		}
+	}
+	return found, nil
+}
+
+// chooseAPI finds the one API to serve.
+func (r *reader) chooseAPI() (*resource, error) {
+	found, err := r.findAPIs()
+	if err != nil {
+		return nil, err
 	}
 	if r.cfg.API != "" {
 		i := slices.IndexFunc(found, func(res *resource) bool { return res.id == r.cfg.API })
@@ -126,58 +153,69 @@ func (r *reader) chooseAPI() (*resource, error) {
 	return nil, found[1].errorf("a second WebSocket API besides %s (line %d); say which one to serve", found[0].id, found[0].line)
 }
 
-func (r *reader) readServerless(api *resource) (stageProps, error) {
-	var p serverlessAPI
-	if err := r.t.decodeGlobals("WebSocketApi", &p); err != nil {
-		return p.stageProps, err
+// readServerless reads SAM's API but for its routes, which need the stage.
+func (r *reader) readServerless(api *resource, p *serverlessAPI) error {
+	if err := r.t.decodeGlobals("WebSocketApi", p); err != nil {
+		return err
 	}
-	if err := r.t.decode(api, &p); err != nil {
-		return p.stageProps, err
+	if err := r.t.decode(api, p); err != nil {
+		return err
 	}
-	r.m.selection = p.Selection
-	for _, key := range sortedKeys(p.RouteMap) {
-		route := p.RouteMap[key]
-		if route == nil {
-			return p.stageProps, api.errorf("route %s is empty", key)
-		}
-		fn, ok := r.functionOf(route.FunctionARN)
-		if !ok {
-			return p.stageProps, fmt.Errorf("template line %d: route %s: FunctionArn %q is no function of this template", route.line, key, route.FunctionARN)
-		}
-		timeout, err := integrationTimeout(route.Timeout)
-		if err != nil {
-			return p.stageProps, fmt.Errorf("template line %d: route %s: %w", route.line, key, err)
-		}
-		r.warnRoute(route.line, key, route.APIKey, route.Models != nil)
-		if err := r.addRoute(&routeSpec{
-			key: key, line: route.line, twoWay: route.Response != "",
-			integration: &integrationSpec{line: route.line, function: fn, timeout: timeout},
-		}); err != nil {
-			return p.stageProps, err
-		}
-	}
+	r.warnOf(api)
 	if p.Auth == nil {
-		return p.stageProps, nil
+		return nil
 	}
 	switch p.Auth.Type {
 	case "", "NONE":
 	case "AWS_IAM":
 		r.warnf(api.line, "%s: AWS_IAM signatures are not checked", api.id)
 	case "CUSTOM":
-		return p.stageProps, r.setAuthorizer(api, p.Auth.ARN, p.Auth.Sources)
+		return r.setAuthorizer(api, p.Auth.ARN, p.Auth.Sources)
 	default:
-		return p.stageProps, api.errorf("AuthType %s", p.Auth.Type)
+		return api.errorf("AuthType %s", p.Auth.Type)
 	}
-	return p.stageProps, nil
+	return nil
 }
 
-func (r *reader) warnRoute(line int, key string, apiKey, models bool) {
-	if apiKey {
-		r.warnf(line, "route %s: API keys are not checked", key)
+func (r *reader) readServerlessRoutes(api *resource, p serverlessAPI) error {
+	for _, key := range sortedKeys(p.RouteMap) {
+		route := p.RouteMap[key]
+		if route == nil {
+			return api.errorf("route %s is empty", key)
+		}
+		timeout, err := integrationTimeout(route.Timeout)
+		if err != nil {
+			return fmt.Errorf("template line %d: route %s: %w", route.line, key, err)
+		}
+		integration := &integrationSpec{line: route.line, id: api.id + key, kind: "AWS_PROXY", timeout: timeout}
+		if err := r.leadTo(integration, route.FunctionARN); err != nil {
+			return fmt.Errorf("template line %d: route %s: FunctionArn %w", route.line, key, err)
+		}
+		if err := r.addRoute(&routeSpec{key: key, line: route.line, integration: integration}, route.routeProps); err != nil {
+			return err
+		}
 	}
-	if models {
-		r.warnf(line, "route %s: messages are not checked against RequestModels", key)
+	return nil
+}
+
+// leadTo points an integration at a function. One that is not of this template has an ARN like any other, and nobody here to run it.
+func (r *reader) leadTo(spec *integrationSpec, arn string) error {
+	fn, ok := r.functionOf(arn)
+	if ok {
+		spec.function = fn
+		return nil
 	}
+	if !strings.Contains(arn, ":function:") && !strings.HasPrefix(arn, "import:") {
+		return fmt.Errorf("%q is no function of this template", arn)
+	}
+	r.broken(spec, "the function %s is not in this template", arn)
+	return nil
+}
+
+// broken says why nothing can answer for an integration. The rest of the API runs: a message to it gets an error frame.
+func (r *reader) broken(spec *integrationSpec, format string, args ...any) {
+	spec.reason = fmt.Sprintf(format, args...)
+	r.warnf(spec.line, "%s: %s; what leads there is answered with an error", spec.id, spec.reason)
 }
 
 // integrationTimeout is 50 ms to 29 s; the larger limits of REST APIs do not exist here.
@@ -192,7 +230,7 @@ func integrationTimeout(ms int) (time.Duration, error) {
 	return d, nil
 }
 
-func (r *reader) addRoute(spec *routeSpec) error {
+func (r *reader) addRoute(spec *routeSpec, p routeProps) error {
 	if spec.key == "" || spec.key[0] == '$' && spec.key != "$connect" && spec.key != "$disconnect" && spec.key != "$default" {
 		return fmt.Errorf("template line %d: route key %q: %w", spec.line, spec.key, errRouteKey)
 	}
@@ -201,11 +239,22 @@ func (r *reader) addRoute(spec *routeSpec) error {
 			return fmt.Errorf("template line %d: route %s exists already (line %d)", spec.line, spec.key, other.line)
 		}
 	}
+	if p.APIKey {
+		r.warnf(spec.line, "route %s: API keys are not checked", spec.key)
+	}
+	if !p.Parameters.IsZero() {
+		r.warnf(spec.line, "route %s: RequestParameters are not checked", spec.key)
+	}
+	spec.twoWay = p.Response != ""
+	var err error
+	if spec.models, err = r.modelsOf(spec, p); err != nil {
+		return fmt.Errorf("template line %d: route %s: %w", spec.line, spec.key, err)
+	}
 	r.m.routes = append(r.m.routes, spec)
 	return nil
 }
 
-var errRouteKey = fmt.Errorf("the provided route key is not formatted properly")
+var errRouteKey = errors.New("the provided route key is not formatted properly")
 
 func (r *reader) setAuthorizer(res *resource, arn string, sources []string) error {
 	fn, ok := r.functionOf(arn)
@@ -227,39 +276,56 @@ func (r *reader) setAuthorizer(res *resource, arn string, sources []string) erro
 // mine reports whether a resource's ApiId is the API that is served.
 func (r *reader) mine(apiID string) bool { return apiID == r.m.apiID }
 
-// readStage takes the first stage of the API, unless SAM has made one.
+// readStage takes the stage of the API that the configuration names, else its first, unless SAM has made one.
 func (r *reader) readStage(stage *stageProps) error {
-	if stage.StageName != "" {
+	if stage.StageName != "" || r.t.byID[r.m.api].kind == typeServerlessAPI {
 		return nil
 	}
-	for res := range r.t.of("AWS::ApiGatewayV2::Stage") {
+	found := false
+	for res := range r.t.of(typeStage) {
 		var p struct {
 			stageProps `yaml:",inline"`
 
-			API string `yaml:"ApiId"`
+			API        string `yaml:"ApiId"`
+			AutoDeploy bool   `yaml:"AutoDeploy"`
+			Deployment string `yaml:"DeploymentId"`
 		}
 		if err := r.t.decode(res, &p); err != nil {
 			return err
 		}
-		if r.mine(p.API) && stage.StageName == "" {
+		if !r.mine(p.API) {
+			continue
+		}
+		if !found || p.StageName == r.cfg.Stage {
 			*stage = p.stageProps
 		}
+		found = true
+		if !p.AutoDeploy && p.Deployment == "" {
+			r.warnf(res.line, "%s has neither AutoDeploy nor a DeploymentId: on AWS nothing is deployed to it", res.id)
+		}
+	}
+	if !found {
+		r.warnf(r.m.line, "%s has no stage: on AWS nobody could connect; %q is made up", r.m.api, r.m.stage)
 	}
 	return nil
 }
 
-func (r *reader) applyStage(stage stageProps) error {
-	m := r.m
+// useStage makes the stage known to what is read next.
+func (r *reader) useStage(stage stageProps) {
 	if stage.StageName != "" {
-		m.stage = stage.StageName
+		r.m.stage = stage.StageName
 	}
 	if r.cfg.Stage != "" {
-		m.stage = r.cfg.Stage
+		r.m.stage = r.cfg.Stage
 	}
+	r.m.stageVariables = stage.Variables
+}
+
+func (r *reader) applyStage(stage stageProps) error {
+	m := r.m
 	if strings.Trim(m.stage, stageLetters) != "" || len(m.stage) > 128 {
 		return fmt.Errorf("template line %d: stage %q may only have letters, digits, - and _", m.line, m.stage)
 	}
-	m.stageVariables = stage.Variables
 	if d := stage.Default; d != nil && (d.Rate == nil || d.Burst == nil) {
 		r.warnf(m.line, "DefaultRouteSettings without ThrottlingRateLimit and ThrottlingBurstLimit: some tools deploy them as 0, which refuses everything")
 	}
@@ -285,214 +351,4 @@ func (spec *routeSpec) throttle(s routeSettings) {
 	if s.Rate != nil && s.Burst != nil {
 		spec.throttled, spec.rate, spec.burst = true, *s.Rate, *s.Burst
 	}
-}
-
-type rawIntegration struct {
-	API              string            `yaml:"ApiId"`
-	Type             string            `yaml:"IntegrationType"`
-	URI              string            `yaml:"IntegrationUri"`
-	Timeout          int               `yaml:"TimeoutInMillis"`
-	RequestTemplates map[string]string `yaml:"RequestTemplates"`
-	Selection        string            `yaml:"TemplateSelectionExpression"`
-}
-
-type rawIntegrationResponse struct {
-	API         string            `yaml:"ApiId"`
-	Integration string            `yaml:"IntegrationId"`
-	Key         string            `yaml:"IntegrationResponseKey"`
-	Templates   map[string]string `yaml:"ResponseTemplates"`
-	Selection   string            `yaml:"TemplateSelectionExpression"`
-}
-
-type rawRoute struct {
-	API        string `yaml:"ApiId"`
-	Key        string `yaml:"RouteKey"`
-	Target     string `yaml:"Target"`
-	Auth       string `yaml:"AuthorizationType"`
-	Authorizer string `yaml:"AuthorizerId"`
-	Response   string `yaml:"RouteResponseSelectionExpression"`
-	APIKey     bool   `yaml:"ApiKeyRequired"`
-	Models     any    `yaml:"RequestModels"`
-}
-
-// readRawRoutes reads the AWS::ApiGatewayV2 resources of the API, which may also add to a SAM API.
-func (r *reader) readRawRoutes() error {
-	integrations, err := r.readIntegrations()
-	if err != nil {
-		return err
-	}
-	byID := map[string]*routeSpec{}
-	for res := range r.t.of("AWS::ApiGatewayV2::Route") {
-		var p rawRoute
-		if err := r.t.decode(res, &p); err != nil {
-			return err
-		}
-		if !r.mine(p.API) {
-			continue
-		}
-		integration := integrations[strings.TrimPrefix(p.Target, "integrations/")]
-		if integration == nil {
-			return res.errorf("Target %q is no integration of this API", p.Target)
-		}
-		spec := &routeSpec{key: p.Key, line: res.line, integration: integration, twoWay: p.Response != ""}
-		if err := r.addRoute(spec); err != nil {
-			return err
-		}
-		r.warnRoute(res.line, p.Key, p.APIKey, p.Models != nil)
-		if err := r.authorizeRoute(res, p); err != nil {
-			return err
-		}
-		byID[res.id] = spec
-	}
-	return r.readRouteResponses(byID)
-}
-
-func (r *reader) authorizeRoute(res *resource, p rawRoute) error {
-	switch p.Auth {
-	case "", "NONE":
-		return nil
-	case "AWS_IAM":
-		r.warnf(res.line, "route %s: AWS_IAM signatures are not checked", p.Key)
-		return nil
-	case "CUSTOM":
-	default:
-		return res.errorf("AuthorizationType %s", p.Auth)
-	}
-	if p.Key != "$connect" {
-		return res.errorf("only $connect can have an authorizer")
-	}
-	authorizer := r.t.byID[p.Authorizer]
-	if authorizer == nil || authorizer.kind != "AWS::ApiGatewayV2::Authorizer" {
-		return res.errorf("AuthorizerId %q is no authorizer of this template", p.Authorizer)
-	}
-	var a struct {
-		Type    string   `yaml:"AuthorizerType"`
-		URI     string   `yaml:"AuthorizerUri"`
-		Sources []string `yaml:"IdentitySource"`
-	}
-	if err := r.t.decode(authorizer, &a); err != nil {
-		return err
-	}
-	if a.Type != "REQUEST" {
-		return authorizer.errorf("AuthorizerType %s; WebSocket APIs have REQUEST only", a.Type)
-	}
-	return r.setAuthorizer(authorizer, a.URI, a.Sources)
-}
-
-func (r *reader) readIntegrations() (map[string]*integrationSpec, error) {
-	out := map[string]*integrationSpec{}
-	for res := range r.t.of("AWS::ApiGatewayV2::Integration") {
-		var p rawIntegration
-		if err := r.t.decode(res, &p); err != nil {
-			return nil, err
-		}
-		if !r.mine(p.API) {
-			continue
-		}
-		spec, err := r.integration(res, p)
-		if err != nil {
-			return nil, err
-		}
-		out[res.id] = spec
-	}
-	return out, r.readIntegrationResponses(out)
-}
-
-func (r *reader) readIntegrationResponses(integrations map[string]*integrationSpec) error {
-	fallback := map[string]bool{}
-	for res := range r.t.of("AWS::ApiGatewayV2::IntegrationResponse") {
-		var p rawIntegrationResponse
-		if err := r.t.decode(res, &p); err != nil {
-			return err
-		}
-		if !r.mine(p.API) {
-			continue
-		}
-		spec := integrations[p.Integration]
-		if spec == nil {
-			return res.errorf("IntegrationId %q is no integration of this API", p.Integration)
-		}
-		if spec.mock == nil {
-			continue // a proxy integration has no integration responses
-		}
-		if err := spec.mock.addResponse(p, fallback); err != nil {
-			return res.errorf("%v", err)
-		}
-	}
-	return nil
-}
-
-// addResponse takes an integration response if it matches the mock's status; a pattern beats $default.
-func (m *mock) addResponse(p rawIntegrationResponse, fallback map[string]bool) error {
-	match, isDefault, err := matchesStatus(p.Key, m.status)
-	if err != nil {
-		return err
-	}
-	if !match && (!isDefault || m.matched) || match && m.matched && !fallback[p.Integration] {
-		return nil
-	}
-	fallback[p.Integration] = isDefault
-	m.matched = true
-	text, _ := pickTemplate(p.Templates, p.Selection, m.status)
-	if m.template, err = parseMockTemplate(text); err != nil {
-		return err
-	}
-	return nil
-}
-
-func (r *reader) integration(res *resource, p rawIntegration) (*integrationSpec, error) {
-	timeout, err := integrationTimeout(p.Timeout)
-	if err != nil {
-		return nil, res.errorf("%v", err)
-	}
-	spec := &integrationSpec{line: res.line, timeout: timeout}
-	switch p.Type {
-	case "AWS_PROXY":
-		fn, ok := r.functionOf(p.URI)
-		if !ok {
-			return nil, res.errorf("IntegrationUri %q leads to no function of this template", p.URI)
-		}
-		spec.function = fn
-	case "MOCK":
-		status, err := mockStatus(p.RequestTemplates, p.Selection)
-		if err != nil {
-			return nil, res.errorf("%v", err)
-		}
-		spec.mock = &mock{status: status}
-	default:
-		return nil, res.errorf("IntegrationType %s is not emulated; AWS_PROXY and MOCK are", p.Type)
-	}
-	return spec, nil
-}
-
-// readRouteResponses makes routes two-way. AWS documents that a route needs both its RouteResponseSelectionExpression and a RouteResponse;
-// whether one alone is enough is UNCONFIRMED, and either is taken here.
-func (r *reader) readRouteResponses(byID map[string]*routeSpec) error {
-	for res := range r.t.of("AWS::ApiGatewayV2::RouteResponse") {
-		var p struct {
-			API   string `yaml:"ApiId"`
-			Route string `yaml:"RouteId"`
-			Key   string `yaml:"RouteResponseKey"`
-		}
-		if err := r.t.decode(res, &p); err != nil {
-			return err
-		}
-		if !r.mine(p.API) {
-			continue
-		}
-		if p.Key != "$default" {
-			return res.errorf("RouteResponseKey %q; only $default exists", p.Key)
-		}
-		spec := byID[p.Route]
-		for _, route := range r.m.routes { // SAM's generated id
-			if spec == nil && strings.EqualFold(p.Route, r.m.api+strings.TrimPrefix(route.key, "$")+"Route") {
-				spec = route
-			}
-		}
-		if spec == nil {
-			return res.errorf("RouteId %q is no route of this API", p.Route)
-		}
-		spec.twoWay = true
-	}
-	return nil
 }

@@ -14,8 +14,11 @@ import (
 // route is what a route key leads to.
 type route struct {
 	key     string
-	fn      *function // nil for a mock
+	fn      *function // nil for a mock, and for a route that is broken
 	mock    *mock
+	http    *httpProxy // what fn asks, if it is no Lambda function
+	models  *requestModels
+	broken  string // why nothing can answer; empty if something can
 	timeout time.Duration
 	twoWay  bool
 	limiter *rate.Limiter // nil: no limit
@@ -26,14 +29,19 @@ func (r *route) allow(now time.Time) bool {
 }
 
 func (s *Server) bindRoute(spec *routeSpec) (*route, error) {
-	r := &route{key: spec.key, twoWay: spec.twoWay, timeout: spec.integration.timeout, mock: spec.integration.mock}
+	in := spec.integration
+	r := &route{key: spec.key, twoWay: spec.twoWay, timeout: in.timeout, mock: in.mock, http: in.http, models: spec.models, broken: in.reason}
 	if spec.throttled {
 		r.limiter = rate.NewLimiter(rate.Limit(spec.rate), spec.burst)
 	}
-	if r.mock != nil {
+	switch {
+	case r.broken != "", r.mock != nil:
+		return r, nil
+	case r.http != nil:
+		r.fn = &function{id: in.id, timeout: in.timeout, code: r.http}
 		return r, nil
 	}
-	fn, err := s.need(spec.integration.function, spec.integration.line)
+	fn, err := s.need(in.function, in.line)
 	if err != nil {
 		return nil, err
 	}
@@ -66,46 +74,20 @@ const bodyVariable = "request.body"
 
 // parseSelector reads "$request.body.action", "${request.body.a}/${request.body.b}", literal text, or `\$default`.
 func parseSelector(expr string) (selector, error) {
-	if expr == "" {
-		return nil, errors.New("is empty")
-	}
-	if strings.HasPrefix(expr, "$") && !strings.HasPrefix(expr, "${") {
-		part, err := parseVariable(expr[1:])
-		return selector{part}, err
+	parts, err := parseExpression(expr)
+	if err != nil {
+		return nil, err
 	}
 	var out selector
-	var literal strings.Builder
-	flush := func() {
-		if literal.Len() > 0 {
-			out = append(out, selectorPart{literal: literal.String()})
-			literal.Reset()
-		}
-	}
-	for expr != "" {
-		switch {
-		case strings.HasPrefix(expr, `\$`):
-			literal.WriteByte('$')
-			expr = expr[2:]
-		case strings.HasPrefix(expr, "${"):
-			name, rest, ok := strings.Cut(expr[2:], "}")
-			if !ok {
-				return nil, errors.New("has a ${ without }")
-			}
-			part, err := parseVariable(name)
-			if err != nil {
+	for _, p := range parts {
+		part := selectorPart{literal: p.literal}
+		if p.name != "" {
+			if part, err = parseVariable(p.name); err != nil {
 				return nil, err
 			}
-			flush()
-			out = append(out, part)
-			expr = rest
-		case expr[0] == '$':
-			return nil, fmt.Errorf("has a variable without braces among other text: %q", expr)
-		default:
-			literal.WriteByte(expr[0])
-			expr = expr[1:]
 		}
+		out = append(out, part)
 	}
-	flush()
 	return out, nil
 }
 

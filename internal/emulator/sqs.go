@@ -65,7 +65,7 @@ func (s *Server) QueueURL(base, queue string) string {
 	if q == nil {
 		return ""
 	}
-	return strings.TrimSuffix(base, "/") + "/" + s.model.account + "/" + q.spec.physical()
+	return strings.TrimSuffix(base, "/") + "/" + s.model.account + "/" + q.spec.name
 }
 
 func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +191,7 @@ func (h *sqsCall) action(name string) func() (any, error) {
 func (h *sqsCall) list() (any, error) {
 	urls := []string{}
 	for _, spec := range h.srv.model.queues {
-		if strings.HasPrefix(spec.physical(), h.in.QueueNamePrefix) {
+		if strings.HasPrefix(spec.name, h.in.QueueNamePrefix) {
 			urls = append(urls, h.srv.QueueURL(h.base, spec.id))
 		}
 	}

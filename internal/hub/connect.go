@@ -27,12 +27,14 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 			row.Rooms[kind+":"+who.User] = 0
 		}
 	}
-	puts := []func() error{func() error { return h.Store.Open(ctx, row) }}
-	for room := range row.Rooms {
-		puts = append(puts, func() error { return h.Store.AddMember(ctx, room, h.member(row, room)) })
-	}
-	if err := each(len(puts), len(puts), func(i int) error { return puts[i]() }); err != nil {
+	// One after the other: a membership without a row is of a connection that is gone, for whoever finds it.
+	if err := h.Store.Open(ctx, row); err != nil {
 		return fmt.Errorf("open connection %s: %w", connection, err)
+	}
+	for _, room := range slices.Sorted(maps.Keys(row.Rooms)) {
+		if err := h.Store.AddMember(ctx, room, h.member(row, room)); err != nil {
+			return fmt.Errorf("add member to %s: %w", room, err)
+		}
 	}
 	return nil
 }

@@ -141,7 +141,8 @@ func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 		return fmt.Errorf("read members of %s: %w", j.Room, err)
 	}
 	passed := j.Passed + len(page.Members)
-	if passed > h.Limits.Shard && j.Shards > 0 && j.Shards < maxShards {
+	// Nobody moves, so the older half of the shards stays full: only the shards of the last growth count.
+	if passed > h.Limits.Shard && j.Shards > 0 && j.Shards < maxShards && j.Shard >= j.Shards/2 {
 		if err := h.Store.Grow(ctx, j.Room, j.Shards); err != nil {
 			return fmt.Errorf("grow %s: %w", j.Room, err)
 		}
@@ -171,7 +172,7 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 	if len(to) == 0 {
 		return nil
 	}
-	room := events[0].Room
+	room, began := events[0].Room, h.Now()
 	frames, err := h.encode(events, to)
 	if err != nil {
 		return err
@@ -201,7 +202,7 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 	for _, e := range events {
 		err = errors.Join(err, h.tryLater(ctx, e, failed, attempt))
 	}
-	h.departGone(ctx, room, gone)
+	h.departGone(ctx, room, gone, began)
 	return err
 }
 
@@ -279,17 +280,18 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, a
 	return nil
 }
 
-// departGone forgets connections that a push found gone. What fails here is left to the next push and the sweep.
-func (h *Hub) departGone(ctx context.Context, room string, gone []Target) {
+// departGone forgets connections that a push, begun at a time, found gone. What fails here is left to the next push and the
+// sweep.
+func (h *Hub) departGone(ctx context.Context, room string, gone []Target, began time.Time) {
 	_ = each(len(gone), 8, func(i int) error {
-		if err := h.departOne(ctx, room, gone[i]); err != nil {
+		if err := h.departOne(ctx, room, gone[i], began); err != nil {
 			h.Logger.WarnContext(ctx, "depart gone connection", "connectionId", gone[i].Connection, "error", err)
 		}
 		return nil
 	})
 }
 
-func (h *Hub) departOne(ctx context.Context, room string, t Target) error {
+func (h *Hub) departOne(ctx context.Context, room string, t Target, began time.Time) error {
 	c, err := h.Store.Connection(ctx, t.Connection)
 	switch {
 	case errors.Is(err, ErrNotFound): // a membership that outlived its connection
@@ -299,8 +301,8 @@ func (h *Hub) departOne(ctx context.Context, room string, t Target) error {
 		return h.removeMember(ctx, room, t.Shard, t.User, t.Connection)
 	case err != nil:
 		return fmt.Errorf("read connection: %w", err)
-	case h.Now().Sub(c.ConnectedAt) < youngAge && !c.Closing:
-		return nil // it may only just be opening: https://github.com/aws/aws-sdk-js/issues/3773
+	case began.Sub(c.ConnectedAt) < youngAge && !c.Closing:
+		return nil // it may only just have been opening: https://github.com/aws/aws-sdk-js/issues/3773
 	}
 	return h.Depart(ctx, c.ID)
 }

@@ -220,11 +220,12 @@ func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string
 	if err != nil {
 		return r, err
 	}
+	began := h.Now()
 	err = h.pushFrames(ctx, row.ID, frames[row.Codec])
 	switch {
 	case errors.Is(err, ErrGone):
 		r.Gone = true
-		h.departGone(ctx, "", to)
+		h.departGone(ctx, "", to, began)
 		return r, nil
 	case errors.Is(err, ErrTooLarge):
 		return r, protocol.Refuse(protocol.CodeTooLarge)

@@ -48,6 +48,7 @@ type view struct {
 	pos      *protocol.Position
 	early    map[int64]protocol.Event // came before what is between
 	checking bool                     // a look for gaps is on the agenda
+	more     bool                     // the log is known to go on
 	presence map[string]protocol.Occupant
 	span     *span
 }
@@ -487,13 +488,18 @@ func (d *device) drain(v *view) {
 
 // look asks again, after a while, if something is missing then, or in any case.
 func (d *device) look(v *view, wait time.Duration, anyway bool) {
-	if v.checking || !anyway && len(v.early) == 0 {
+	if !anyway && len(v.early) == 0 {
+		return
+	}
+	v.more = v.more || anyway
+	if v.checking {
 		return
 	}
 	v.checking = true
 	s := d.sock
 	d.w.after(wait, func() {
-		v.checking = false
+		anyway := v.more
+		v.checking, v.more = false, false
 		if d.sock != s || !d.isOpen || !v.joined || !v.wanted || !anyway && len(v.early) == 0 {
 			return
 		}

@@ -1,0 +1,434 @@
+package emulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// schema is a JSON schema of draft 4, which is what API Gateway's models are. format is not checked; whether AWS does is UNCONFIRMED.
+type schema struct {
+	types      []string
+	enum       []any
+	ref        *schema // nothing else counts beside it
+	properties map[string]*schema
+	patterns   []patternSchema
+	additional *schema // of properties that nothing else speaks of; nil: anything
+	required   []string
+	items      *schema
+	tuple      []*schema
+	rest       *schema // of items after the tuple; nil: anything
+	unique     bool
+	pattern    *regexp.Regexp
+	min, max   *big.Rat
+	openMin    bool // exclusiveMinimum
+	openMax    bool
+	multiple   *big.Rat
+	counts     map[string]int // minLength and its like
+	all        []*schema
+	anyOf      []*schema
+	one        []*schema
+	not        *schema
+	nothing    bool // additionalProperties: false
+}
+
+type patternSchema struct {
+	name *regexp.Regexp
+	of   *schema
+}
+
+// schemaCompiler resolves $ref.
+type schemaCompiler struct {
+	root   any
+	models map[string]any // by name, for references to other models of the API
+	done   map[string]*schema
+}
+
+func compileSchema(root any, models map[string]any) (*schema, error) {
+	return (&schemaCompiler{root: root, models: models, done: map[string]*schema{}}).compile(root)
+}
+
+func (c *schemaCompiler) compile(v any) (*schema, error) {
+	s := &schema{}
+	return s, c.fill(s, v)
+}
+
+func (c *schemaCompiler) fill(s *schema, v any) (err error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return errors.New("a schema is an object")
+	}
+	if ref, ok := m["$ref"].(string); ok {
+		s.ref, err = c.reference(ref)
+		return err
+	}
+	for _, keyword := range sortedKeys(m) {
+		if err := c.keyword(s, keyword, m[keyword]); err != nil {
+			return fmt.Errorf("%s: %w", keyword, err)
+		}
+	}
+	return nil
+}
+
+// reference follows "#/definitions/x", or the address of another model, whose last element is its name.
+func (c *schemaCompiler) reference(ref string) (*schema, error) {
+	if s := c.done[ref]; s != nil { // also one that is being compiled: schemas may refer to themselves
+		return s, nil
+	}
+	path, local := strings.CutPrefix(ref, "#")
+	target, models := c.root, c.models
+	if !local {
+		target = c.models[ref[strings.LastIndexByte(ref, '/')+1:]]
+		path = ""
+	}
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if name == "" {
+			continue
+		}
+		m, _ := target.(map[string]any)
+		target = m[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
+	}
+	if target == nil {
+		return nil, fmt.Errorf("%s leads to nothing", ref)
+	}
+	s := &schema{}
+	c.done[ref] = s
+	if !local { // its own references are to its own definitions
+		other := &schemaCompiler{root: target, models: models, done: map[string]*schema{}}
+		return s, other.fill(s, target)
+	}
+	return s, c.fill(s, target)
+}
+
+func (c *schemaCompiler) keyword(s *schema, name string, v any) (err error) {
+	switch name {
+	case "type":
+		s.types, err = texts(v)
+	case "enum":
+		s.enum, _ = v.([]any)
+	case "required":
+		s.required, err = texts(v)
+	case "properties":
+		s.properties, err = c.named(v)
+	case "patternProperties":
+		err = c.patternProperties(s, v)
+	case "additionalProperties":
+		s.additional, err = c.additional(v)
+	case "items":
+		if _, ok := v.([]any); ok {
+			s.tuple, err = c.list(v)
+		} else {
+			s.items, err = c.compile(v)
+		}
+	case "additionalItems":
+		s.rest, err = c.additional(v)
+	case "allOf":
+		s.all, err = c.list(v)
+	case "anyOf":
+		s.anyOf, err = c.list(v)
+	case "oneOf":
+		s.one, err = c.list(v)
+	case "not":
+		s.not, err = c.compile(v)
+	case "pattern":
+		s.pattern, err = patternOf(v)
+	case "uniqueItems":
+		s.unique, _ = v.(bool)
+	case "dependencies":
+		err = errors.New("is not understood")
+	default:
+		err = s.number(name, v)
+	}
+	return err
+}
+
+// number reads the keywords that are about numbers; any others say nothing about a value.
+func (s *schema) number(name string, v any) (err error) {
+	switch name {
+	case "minimum":
+		s.min, err = rat(v)
+	case "maximum":
+		s.max, err = rat(v)
+	case "exclusiveMinimum":
+		s.openMin, _ = v.(bool)
+	case "exclusiveMaximum":
+		s.openMax, _ = v.(bool)
+	case "multipleOf":
+		if s.multiple, err = rat(v); err == nil && s.multiple.Sign() <= 0 {
+			err = errors.New("must be more than 0")
+		}
+	case "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties":
+		var r *big.Rat
+		if r, err = rat(v); err != nil {
+			return err
+		}
+		if s.counts == nil {
+			s.counts = map[string]int{}
+		}
+		s.counts[name] = int(r.Num().Int64())
+	}
+	return err
+}
+
+func (c *schemaCompiler) patternProperties(s *schema, v any) error {
+	named, err := c.named(v)
+	for _, name := range sortedKeys(named) {
+		re, bad := regexp.Compile(name)
+		if bad != nil {
+			return bad
+		}
+		s.patterns = append(s.patterns, patternSchema{re, named[name]})
+	}
+	return err
+}
+
+// additional reads true, false or a schema.
+func (c *schemaCompiler) additional(v any) (*schema, error) {
+	if allowed, ok := v.(bool); ok {
+		if allowed {
+			return nil, nil //nolint:nilnil // anything
+		}
+		return &schema{nothing: true}, nil
+	}
+	return c.compile(v)
+}
+
+func (c *schemaCompiler) named(v any) (map[string]*schema, error) {
+	m, _ := v.(map[string]any)
+	out := map[string]*schema{}
+	for name, item := range m {
+		s, err := c.compile(item)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out[name] = s
+	}
+	return out, nil
+}
+
+func (c *schemaCompiler) list(v any) (out []*schema, err error) {
+	items, _ := v.([]any)
+	for _, item := range items {
+		s, err := c.compile(item)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func texts(v any) (out []string, err error) {
+	if s, ok := v.(string); ok {
+		return []string{s}, nil
+	}
+	items, _ := v.([]any)
+	for _, item := range items {
+		s, ok := item.(string)
+		if !ok {
+			return nil, errors.New("is not text")
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func patternOf(v any) (*regexp.Regexp, error) {
+	s, _ := v.(string)
+	return regexp.Compile(s)
+}
+
+func rat(v any) (*big.Rat, error) {
+	n, _ := v.(json.Number)
+	if len(n) > 64 { // 1e999999999 would take all memory
+		return nil, errors.New("is no number that can be checked")
+	}
+	if f, err := n.Float64(); err != nil || f > 1e100 || f < -1e100 || f != 0 && f < 1e-100 && f > -1e-100 {
+		return nil, errors.New("is no number that can be checked")
+	}
+	r, ok := new(big.Rat).SetString(n.String())
+	if !ok {
+		return nil, errors.New("is no number")
+	}
+	return r, nil
+}
+
+// check says what is wrong with a value and where, nil if nothing is.
+func (s *schema) check(v any, at string) error {
+	switch {
+	case s.ref != nil:
+		return s.ref.check(v, at)
+	case s.nothing:
+		return fmt.Errorf("%s is not allowed", at)
+	case len(s.types) > 0 && !slices.ContainsFunc(s.types, func(t string) bool { return isType(v, t) }):
+		return fmt.Errorf("%s is not of type %s", at, strings.Join(s.types, " or "))
+	case len(s.enum) > 0 && !slices.ContainsFunc(s.enum, func(e any) bool { return reflect.DeepEqual(e, v) }):
+		return fmt.Errorf("%s is none of the allowed values", at)
+	}
+	var err error
+	switch v := v.(type) {
+	case map[string]any:
+		err = s.object(v, at)
+	case []any:
+		err = s.array(v, at)
+	case string:
+		err = s.text(v, at)
+	case json.Number:
+		err = s.checkNumber(v, at)
+	}
+	if err != nil {
+		return err
+	}
+	return s.combined(v, at)
+}
+
+func (s *schema) combined(v any, at string) error {
+	for _, sub := range s.all {
+		if err := sub.check(v, at); err != nil {
+			return err
+		}
+	}
+	fits := func(of []*schema) (n int) {
+		for _, sub := range of {
+			if sub.check(v, at) == nil {
+				n++
+			}
+		}
+		return n
+	}
+	switch {
+	case len(s.anyOf) > 0 && fits(s.anyOf) == 0:
+		return fmt.Errorf("%s fits nothing of anyOf", at)
+	case len(s.one) > 0 && fits(s.one) != 1:
+		return fmt.Errorf("%s does not fit exactly one of oneOf", at)
+	case s.not != nil && s.not.check(v, at) == nil:
+		return fmt.Errorf("%s fits what it must not", at)
+	}
+	return nil
+}
+
+func (s *schema) object(v map[string]any, at string) error {
+	for _, name := range s.required {
+		if _, ok := v[name]; !ok {
+			return fmt.Errorf("%s.%s is missing", at, name)
+		}
+	}
+	if err := s.count("Properties", len(v), at); err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(v) {
+		if err := s.property(name, v[name], at+"."+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *schema) property(name string, v any, at string) error {
+	known := false
+	if sub := s.properties[name]; sub != nil {
+		known = true
+		if err := sub.check(v, at); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.patterns {
+		if !p.name.MatchString(name) {
+			continue
+		}
+		known = true
+		if err := p.of.check(v, at); err != nil {
+			return err
+		}
+	}
+	if known || s.additional == nil {
+		return nil
+	}
+	return s.additional.check(v, at)
+}
+
+func (s *schema) array(v []any, at string) error {
+	if err := s.count("Items", len(v), at); err != nil {
+		return err
+	}
+	for i, item := range v {
+		sub := s.items
+		if i < len(s.tuple) {
+			sub = s.tuple[i]
+		} else if len(s.tuple) > 0 {
+			sub = s.rest
+		}
+		if sub == nil {
+			continue
+		}
+		if err := sub.check(item, fmt.Sprintf("%s[%d]", at, i)); err != nil {
+			return err
+		}
+	}
+	for i := range v {
+		if s.unique && slices.ContainsFunc(v[:i], func(other any) bool { return reflect.DeepEqual(other, v[i]) }) {
+			return fmt.Errorf("%s[%d] is there twice", at, i)
+		}
+	}
+	return nil
+}
+
+func (s *schema) text(v, at string) error {
+	if s.pattern != nil && !s.pattern.MatchString(v) {
+		return fmt.Errorf("%s does not match %s", at, s.pattern)
+	}
+	return s.count("Length", utf8.RuneCountInString(v), at)
+}
+
+func (s *schema) count(of string, n int, at string) error {
+	least, hasLeast := s.counts["min"+of]
+	most, hasMost := s.counts["max"+of]
+	if hasLeast && n < least || hasMost && n > most {
+		return fmt.Errorf("%s has %d, against min%s or max%s", at, n, of, of)
+	}
+	return nil
+}
+
+func (s *schema) checkNumber(v json.Number, at string) error {
+	if s.min == nil && s.max == nil && s.multiple == nil {
+		return nil
+	}
+	r, err := rat(v)
+	if err != nil {
+		return fmt.Errorf("%s %w", at, err)
+	}
+	if s.min != nil && (r.Cmp(s.min) < 0 || s.openMin && r.Cmp(s.min) == 0) {
+		return fmt.Errorf("%s is too small", at)
+	}
+	if s.max != nil && (r.Cmp(s.max) > 0 || s.openMax && r.Cmp(s.max) == 0) {
+		return fmt.Errorf("%s is too large", at)
+	}
+	if s.multiple != nil && !new(big.Rat).Quo(r, s.multiple).IsInt() {
+		return fmt.Errorf("%s is no multiple of %s", at, s.multiple.RatString())
+	}
+	return nil
+}
+
+func isType(v any, name string) bool {
+	switch v := v.(type) {
+	case nil:
+		return name == "null"
+	case bool:
+		return name == "boolean"
+	case string:
+		return name == "string"
+	case []any:
+		return name == "array"
+	case map[string]any:
+		return name == "object"
+	case json.Number:
+		return name == "number" || name == "integer" && !strings.ContainsAny(v.String(), ".eE")
+	}
+	return false
+}
