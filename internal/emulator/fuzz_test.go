@@ -73,6 +73,6 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("Resources: &a\n  X: {Type: AWS::ApiGatewayV2::Api, Properties: *a}")
 	f.Add("Conditions: {A: !Condition A}\nResources: {X: {Condition: A}}")
 	f.Fuzz(func(_ *testing.T, text string) {
-		_, _ = readModel(Config{Template: []byte(text)})
+		_, _, _ = readModel(Config{Template: []byte(text)})
 	})
 }
