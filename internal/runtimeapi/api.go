@@ -84,6 +84,7 @@ func (f *Function) ask(p *process) bool {
 	if !p.ready {
 		p.ready = true
 		p.init = time.Since(p.began)
+		f.starting--
 	}
 	inv := p.current
 	if inv != nil && !inv.delivered {
@@ -96,8 +97,7 @@ func (f *Function) ask(p *process) bool {
 	p.current = nil
 	f.free(p)
 	if inv != nil {
-		inv.timer.Stop()
-		close(inv.done)
+		inv.complete()
 	}
 	return true
 }

@@ -93,7 +93,7 @@ def describe(error):
     """An error as Lambda shows it, without the frames of this file."""
     if isinstance(error, Fault):
         return {"errorMessage": str(error), "errorType": error.kind, "stackTrace": error.stack}
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in (__file__, "<frozen importlib._bootstrap>")]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and not f.filename.startswith("<frozen ")]
     return {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": traceback.format_list(frames)}
 
 

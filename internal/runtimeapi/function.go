@@ -237,22 +237,14 @@ type result struct {
 // A request id, ARN and client context are taken from ctx if it has those of lambdacontext.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	inv := newInvocation(ctx, f.cfg.ARN, payload)
-	var r result
-	switch err := ctx.Err(); {
-	case err != nil:
-		r.err = &Error{Type: typeSandbox, Message: "the caller is gone: " + err.Error(), cause: err}
-	case len(payload) > maxPayload:
-		r.err = &Error{Type: "RequestEntityTooLarge", Message: fmt.Sprintf("the event has %d bytes, of %d at most", len(payload), maxPayload)}
-	default:
-		r = f.run(ctx, inv)
-	}
+	r := f.run(ctx, inv)
 	f.report(ctx, inv, r.err)
 	return r.out, r.err
 }
 
 func (f *Function) run(ctx context.Context, inv *invocation) result {
 	began := time.Now()
-	f.acquire(inv)
+	f.acquire(inv, ctx.Err())
 	var r result
 	select {
 	case r = <-inv.result:
@@ -291,13 +283,19 @@ func newInvocation(ctx context.Context, arn string, payload []byte) *invocation 
 	return inv
 }
 
-// acquire gives a call to an idle process or makes it wait for one.
-func (f *Function) acquire(inv *invocation) {
+// acquire gives a call to an idle process or makes it wait for one. gone is set if nobody waits for it any more.
+func (f *Function) acquire(inv *invocation, gone error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch n := len(f.idle); {
+	case gone != nil:
+		f.settle(inv, nil, callerGone(gone))
 	case f.closed:
 		f.settle(inv, nil, f.closedError())
+	case len(inv.payload) > maxPayload:
+		f.settle(inv, nil, &Error{
+			Type: "RequestEntityTooLarge", Message: fmt.Sprintf("the event has %d bytes, of %d at most", len(inv.payload), maxPayload),
+		})
 	case n > 0:
 		p := f.idle[n-1]
 		f.idle = f.idle[:n-1]
@@ -311,7 +309,7 @@ func (f *Function) acquire(inv *invocation) {
 // grow starts as many processes as calls wait for, within Concurrency.
 func (f *Function) grow() {
 	for !f.closed && f.starting < len(f.waiting) && len(f.processes) < f.cfg.Concurrency {
-		p := newProcess()
+		p := f.newProcess()
 		f.processes[p] = struct{}{}
 		f.starting++
 		f.stats.Starts++
@@ -346,7 +344,6 @@ func (f *Function) assign(p *process, inv *invocation) {
 func (f *Function) free(p *process) {
 	switch {
 	case p.state == starting:
-		f.starting--
 		f.failures, f.notBefore = 0, time.Time{}
 	case p.state != busy:
 		return
@@ -381,13 +378,10 @@ func (f *Function) settle(inv *invocation, out []byte, err *Error) {
 	inv.result <- result{out, nil}
 }
 
-// complete ends a call for its process.
-func (p *process) complete() {
-	if inv := p.current; inv != nil {
-		p.current = nil
-		inv.timer.Stop()
-		close(inv.done)
-	}
+// complete says that a call has no process any more.
+func (inv *invocation) complete() {
+	inv.timer.Stop()
+	close(inv.done)
 }
 
 // expire fails a call that is over its time, and kills the process that still has it.
@@ -405,7 +399,7 @@ func (f *Function) abandon(inv *invocation, cause error, after time.Duration) {
 	err := timedOut(after, cause)
 	switch {
 	case errors.Is(cause, context.Canceled):
-		err = &Error{Type: typeSandbox, Message: "the caller is gone: " + cause.Error(), cause: cause}
+		err = callerGone(cause)
 	case inv.process == nil && f.starting == 0:
 		err = &Error{
 			Type:    "TooManyRequestsException",
@@ -432,7 +426,8 @@ func (f *Function) ended(p *process, reason *Error) {
 	}
 	if inv := p.current; inv != nil {
 		f.settle(inv, nil, reason)
-		p.complete()
+		p.current = nil
+		inv.complete()
 	}
 	if !p.ready {
 		f.starting--
@@ -440,16 +435,16 @@ func (f *Function) ended(p *process, reason *Error) {
 	if !p.ready && !f.closed && !p.stale {
 		f.failures++
 		f.notBefore = time.Now().Add(min(minBackoff<<min(f.failures-1, 10), maxBackoff))
-		// One call for one start that failed. When no other process is left that could take the rest, they would only wait for the
-		// same failure.
-		failed := f.waiting[:min(1, len(f.waiting))]
-		if len(f.processes) == 0 {
-			failed = f.waiting
+		// One call for one start that failed. When there is no process that works, only as many calls wait on as others start: the
+		// rest would wait for the same failure.
+		failed := min(1, len(f.waiting))
+		if len(f.processes) == f.starting {
+			failed = max(0, len(f.waiting)-f.starting)
 		}
-		for _, inv := range failed {
+		for _, inv := range f.waiting[:failed] {
 			f.settle(inv, nil, reason)
 		}
-		f.waiting = slices.Delete(f.waiting, 0, len(failed))
+		f.waiting = slices.Delete(f.waiting, 0, failed)
 	}
 	f.grow()
 }
@@ -528,6 +523,7 @@ func (f *Function) report(ctx context.Context, inv *invocation, err error) {
 		return
 	}
 	r := Report{RequestID: inv.id, Err: err}
+	pid := 0
 	f.mu.Lock()
 	if p := inv.process; p != nil {
 		r.Cold = inv.cold
@@ -536,10 +532,13 @@ func (f *Function) report(ctx context.Context, inv *invocation, err error) {
 		}
 		r.Duration = inv.ended.Sub(inv.began)
 		if !p.gone {
-			r.MaxMemory = peakMemory(p.pid)
+			pid = p.pid
 		}
 	}
 	f.mu.Unlock()
+	if pid != 0 {
+		r.MaxMemory = peakMemory(pid)
+	}
 	if f.cfg.Observe != nil {
 		f.cfg.Observe(r)
 	}
@@ -552,6 +551,10 @@ func (f *Function) report(ctx context.Context, inv *invocation, err error) {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 const typeSandbox = "Sandbox.Failure"
+
+func callerGone(cause error) *Error {
+	return &Error{Type: typeSandbox, Message: "the caller is gone: " + cause.Error(), cause: cause}
+}
 
 func timedOut(after time.Duration, cause error) *Error {
 	return &Error{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", after.Seconds()), cause: cause}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,9 +54,16 @@ type process struct {
 	idleTimer *time.Timer
 }
 
-func newProcess() *process {
+func (f *Function) newProcess() *process {
 	p := &process{work: make(chan *invocation, 1), quit: make(chan struct{})}
-	p.idleTimer = time.AfterFunc(time.Hour, func() {})
+	p.idleTimer = time.AfterFunc(f.cfg.IdleTimeout, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if i := slices.Index(f.idle, p); i >= 0 {
+			f.idle = slices.Delete(f.idle, i, i+1)
+			f.stop(p)
+		}
+	})
 	p.idleTimer.Stop()
 	return p
 }
@@ -128,7 +136,7 @@ func (f *Function) live(p *process, delay time.Duration) *Error {
 	defer f.mu.Unlock()
 	p.gone = true
 	reason := f.exitError(p, err)
-	if p.state != ending || !p.ready {
+	if p.state != ending || p.initError != nil {
 		f.log.WarnContext(ctx, "the function's process ended", "error", reason.Message, "errorType", reason.Type, "calls", p.calls)
 	}
 	return reason
