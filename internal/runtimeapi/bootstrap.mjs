@@ -200,15 +200,16 @@ function redirect(rules) {
   };
   const prefix = (base) => base.pathname.replace(/\/$/, "");
 
-  // withoutHost lets node:http write the header Host, for the server that gets the request.
-  const withoutHost = (headers) => {
-    if (Array.isArray(headers)) {
-      if (Array.isArray(headers[0])) {
-        return headers.filter(([name]) => String(name).toLowerCase() !== "host");
-      }
-      return headers.filter((_, i) => String(headers[i - (i % 2)]).toLowerCase() !== "host");
+  // withHost makes the header Host that of the server that gets the request. Headers are an object, a list of pairs or a flat list.
+  const withHost = (headers, host) => {
+    const other = (name) => String(name).toLowerCase() !== "host";
+    if (!Array.isArray(headers)) {
+      return { ...Object.fromEntries(Object.entries(headers ?? {}).filter(([name]) => other(name))), Host: host };
     }
-    return Object.fromEntries(Object.entries(headers ?? {}).filter(([name]) => name.toLowerCase() !== "host"));
+    if (Array.isArray(headers[0])) {
+      return [...headers.filter(([name]) => other(name)), ["Host", host]];
+    }
+    return [...headers.filter((_, i) => other(headers[i - (i % 2)])), "Host", host];
   };
 
   const wrap = (module, port) => {
@@ -222,9 +223,8 @@ function redirect(rules) {
         options = urlToHttpOptions(typeof url === "string" ? new URL(url) : url);
       }
       options = { ...options, ...rest[0] };
-      // host may be given with a port; hostname goes before it.
-      const [, host, hostPort] = /^(\[.*\]|[^:]*)(?::(\d+))?$/.exec(String(options.hostname ?? options.host ?? "localhost")) ?? [, options.hostname ?? options.host];
-      const base = options.socketPath ? undefined : find(host, options.port || hostPort || port);
+      const host = options.hostname || options.host || "localhost";
+      const base = options.socketPath ? undefined : find(host, options.port || options.defaultPort || port);
       if (base === undefined) {
         return original.apply(module, args);
       }
@@ -239,7 +239,7 @@ function redirect(rules) {
           host: undefined,
           port: base.port || 80,
           path: prefix(base) + (options.path ?? "/"),
-          headers: options.headers && withoutHost(options.headers),
+          headers: withHost(options.headers, base.host),
           agent: local,
         },
         callback,

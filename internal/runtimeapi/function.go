@@ -244,7 +244,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 func (f *Function) run(ctx context.Context, inv *invocation) result {
 	began := time.Now()
-	f.acquire(inv, ctx.Err())
+	f.acquire(inv, ctx.Err()) //nolint:contextcheck // a process outlives the call that it was started for
 	var r result
 	select {
 	case r = <-inv.result:

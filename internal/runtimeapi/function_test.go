@@ -3,11 +3,10 @@
 package runtimeapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,13 +21,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
-
-func newServer(tb testing.TB, h http.Handler) string {
-	tb.Helper()
-	srv := httptest.NewServer(h)
-	tb.Cleanup(srv.Close)
-	return strings.TrimPrefix(srv.URL, "http://")
-}
 
 // alive reports whether a process is there; one that only waits to be reaped is not.
 func alive(pid int) bool {
@@ -376,11 +368,10 @@ func TestClose(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	var log bytes.Buffer
-	var mu sync.Mutex
+	log := &lines{}
 	var reports []Report
 	cfg := golang("handle")
-	cfg.Logger = slog.New(slog.NewTextHandler(&locked{mu: &mu, b: &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.Logger = log.logger()
 	cfg.Observe = func(r Report) { reports = append(reports, r) }
 	f := open(t, cfg)
 	call[reply](t, f, order{Do: "say"})
@@ -402,23 +393,10 @@ func TestReport(t *testing.T) {
 		t.Errorf("got %+v", reports[0])
 	}
 	eventually(t, "lines are missing", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
 		all := log.String()
 		return strings.Contains(all, `stream=stdout requestId=`+reports[0].RequestID+` line="to stdout"`) && strings.Contains(all, `line="to stderr"`) &&
 			strings.Contains(all, "msg=invocation")
 	})
-}
-
-type locked struct {
-	mu *sync.Mutex
-	b  *bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
 }
 
 // TestProtocol speaks as a process might: badly.
@@ -433,9 +411,7 @@ func TestProtocol(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		r := httptest.NewRequestWithContext(ctx, method, "http://"+addr+"/2018-06-01/runtime/"+path, strings.NewReader(body))
-		for name, values := range header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, header)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
@@ -471,7 +447,8 @@ func TestProtocol(t *testing.T) {
 	f.acquire(inv, nil)
 	want(do("GET", "invocation/next", "", nil), http.StatusOK, "")
 	want(do("POST", "invocation/"+inv.id+"/error", "no JSON", http.Header{"Lambda-Runtime-Function-Error-Type": {"My.Type"}}), http.StatusAccepted, "OK")
-	if r := <-inv.result; r.err == nil || r.err.Error() != "no JSON" || fmt.Sprint(r.err.(*Error).Type) != "My.Type" {
+	r := <-inv.result
+	if e, ok := errors.AsType[*Error](r.err); !ok || e.Message != "no JSON" || e.Type != "My.Type" {
 		t.Errorf("got %+v", r)
 	}
 	want(do("GET", "invocation/next", "", nil), http.StatusOK, "")

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,7 +97,7 @@ func handle(ctx context.Context, o order) (reply, error) {
 	case "hang":
 		<-make(chan struct{})
 	case "spawn": // a grandchild that outlives its parent if nobody stops it
-		cmd := exec.Command("sleep", "100")
+		cmd := exec.CommandContext(context.WithoutCancel(ctx), "sleep", "100")
 		if err := cmd.Start(); err != nil {
 			return r, err
 		}
@@ -117,7 +119,7 @@ func handle(ctx context.Context, o order) (reply, error) {
 	case "big":
 		r.Text = strings.Repeat("x", o.Size)
 	case "say":
-		fmt.Println("to stdout")
+		fmt.Fprintln(os.Stdout, "to stdout")
 		fmt.Fprintln(os.Stderr, "to stderr")
 	}
 	return r, nil
@@ -228,16 +230,39 @@ func local(tb testing.TB) (addr string, requests func() []seen) {
 	tb.Helper()
 	var mu sync.Mutex
 	var all []seen
-	srv := newServer(tb, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		all = append(all, seen{r.Method, r.Host, r.URL.RequestURI(), string(body), r.Header})
 		mu.Unlock()
 		w.WriteHeader(http.StatusTeapot)
 	}))
-	return srv, func() []seen {
+	tb.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://"), func() []seen {
 		mu.Lock()
 		defer mu.Unlock()
 		return append([]seen(nil), all...)
 	}
+}
+
+// lines collects a log.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

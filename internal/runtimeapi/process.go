@@ -190,7 +190,7 @@ func (f *Function) start(p *process) (*exec.Cmd, *output, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		args = append(args[:len(args):len(args)], dir+string(os.PathSeparator)+f.script())
+		args = append(slices.Clip(args), dir+string(os.PathSeparator)+f.script())
 	}
 	out, err := f.newOutput(p)
 	if err != nil {
@@ -198,7 +198,7 @@ func (f *Function) start(p *process) (*exec.Cmd, *output, error) {
 	}
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // the function's own program; it is killed with its group
 	cmd.Dir = f.cfg.Dir
-	cmd.Env = append(f.env[:len(f.env):len(f.env)], "AWS_LAMBDA_RUNTIME_API="+p.addr, "AWS_LAMBDA_LOG_STREAM_NAME="+logStream())
+	cmd.Env = append(slices.Clip(f.env), "AWS_LAMBDA_RUNTIME_API="+p.addr, "AWS_LAMBDA_LOG_STREAM_NAME="+logStream())
 	if f.scriptDir != "" {
 		cmd.Env = append(cmd.Env, "LAMBDA_RUNTIME_DIR="+f.scriptDir)
 	}
