@@ -208,12 +208,12 @@ func (r *reader) leadTo(spec *integrationSpec, arn string) error {
 	if !strings.Contains(arn, ":function:") && !strings.HasPrefix(arn, "import:") {
 		return fmt.Errorf("%q is no function of this template", arn)
 	}
-	r.broken(spec, "the function %s is not in this template", arn)
+	r.brokenf(spec, "the function %s is not in this template", arn)
 	return nil
 }
 
-// broken says why nothing can answer for an integration. The rest of the API runs: a message to it gets an error frame.
-func (r *reader) broken(spec *integrationSpec, format string, args ...any) {
+// brokenf says why nothing can answer for an integration. The rest of the API runs: a message to it gets an error frame.
+func (r *reader) brokenf(spec *integrationSpec, format string, args ...any) {
 	spec.reason = fmt.Sprintf(format, args...)
 	r.warnf(spec.line, "%s: %s; what leads there is answered with an error", spec.id, spec.reason)
 }

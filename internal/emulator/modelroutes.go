@@ -138,7 +138,7 @@ func (r *reader) integration(res *resource, p rawIntegration) (*integrationSpec,
 		}
 	case "MOCK":
 		if spec.mock, err = newMock(p); err != nil {
-			r.broken(spec, "%v", err)
+			r.brokenf(spec, "%v", err)
 		}
 	case "HTTP_PROXY":
 		if spec.http, err = newHTTPProxy(p); err != nil {
@@ -148,7 +148,7 @@ func (r *reader) integration(res *resource, p rawIntegration) (*integrationSpec,
 			r.warnf(res.line, "%s: there is no VPC link; the request goes straight to %s", res.id, p.URI)
 		}
 	case "AWS", "HTTP":
-		r.broken(spec, "the IntegrationType %s is not emulated; AWS_PROXY, HTTP_PROXY and MOCK are", p.Type)
+		r.brokenf(spec, "the IntegrationType %s is not emulated; AWS_PROXY, HTTP_PROXY and MOCK are", p.Type)
 	default:
 		return nil, res.errorf("IntegrationType %q; there are AWS, AWS_PROXY, HTTP, HTTP_PROXY and MOCK", p.Type)
 	}
@@ -178,7 +178,7 @@ func (r *reader) readIntegrationResponses(integrations map[string]*integrationSp
 		}
 		templates, err := newTemplates(p.Templates, p.Selection)
 		if err != nil {
-			r.broken(spec, "%s: %v", res.id, err)
+			r.brokenf(spec, "%s: %v", res.id, err)
 		}
 		spec.mock.responses = append(spec.mock.responses, mockResponse{match: match, templates: templates})
 	}

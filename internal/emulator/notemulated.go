@@ -18,7 +18,7 @@ func notEmulated(kind string) map[string]string {
 	case "AWS::ApiGatewayV2::IntegrationResponse":
 		return map[string]string{"ContentHandlingStrategy": "payloads are not converted", "ResponseParameters": "the parameters of the response are not mapped"}
 	case typeServerlessAPI:
-		return map[string]string{"ApiKeySelectionExpression": "API keys are not checked"}
+		return map[string]string{"ApiKeySelectionExpression": "no keys are checked"}
 	}
 	return nil
 }
