@@ -63,7 +63,7 @@ func (f *Function) api(p *process, addr string) http.Handler {
 // serveNext completes the call that the process had and waits for another one.
 func (f *Function) serveNext(w http.ResponseWriter, r *http.Request, p *process) {
 	if !f.ask(p) {
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has no response yet")
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has no response yet, or the init phase failed")
 		return
 	}
 	select {
@@ -77,10 +77,13 @@ func (f *Function) serveNext(w http.ResponseWriter, r *http.Request, p *process)
 	}
 }
 
-// ask notes that the process has nothing to do; false if it has.
+// ask notes that the process has nothing to do; false if it has, or has failed.
 func (f *Function) ask(p *process) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if p.initError != nil {
+		return false
+	}
 	if !p.ready {
 		p.ready = true
 		p.init = time.Since(p.began)

@@ -87,6 +87,55 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
+func TestStream(t *testing.T) {
+	f := open(t, golang("stream"))
+	if got := call[reply](t, f, order{}); got.Text != "stream" {
+		t.Errorf("got %+v", got)
+	}
+	wantError(t, f, order{Do: "fail"}, "DomainError", "no such room")
+}
+
+// TestMixture has calls of every sort at once: each must get its own answer.
+func TestMixture(t *testing.T) {
+	cfg := golang("handle")
+	cfg.Concurrency = 4
+	cfg.Timeout = 2 * time.Second
+	f := open(t, cfg)
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for n := range 10 {
+				switch (i + n) % 16 {
+				case 3:
+					wantError(t, f, order{Do: "exit"}, "Runtime.ExitError", "exit status 3")
+				case 7:
+					wantError(t, f, order{Do: "fail"}, "DomainError", "")
+				case 11:
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+					if _, err := f.Invoke(ctx, []byte(`{"do":"hang"}`)); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("got %v", err)
+					}
+					cancel()
+				case 15:
+					f.Reload()
+				default:
+					text := fmt.Sprint(i, ".", n)
+					if got := call[reply](t, f, order{Do: "echo", Path: text}); got.Text != text {
+						t.Errorf("got %s, want %s", got.Text, text)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	eventually(t, "a process is lost", func() bool { s := f.Stats(); return s.Idle == s.Processes && s.Waiting == 0 && s.Processes <= 4 })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.starting != 0 {
+		t.Errorf("%d are starting", f.starting)
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Setenv("SECRET_OF_THIS_MACHINE", "1")
 	t.Setenv("AWS_PROFILE", "production")
@@ -460,11 +509,8 @@ func TestProtocol(t *testing.T) {
 // TestParentKilled starts a program that has a function and kills it. Where the system has no death signal the process ends because
 // its connection breaks.
 func TestParentKilled(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip(err)
-	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestParent$", "-test.v")
-	cmd.Env = append(os.Environ(), "RUNTIMEAPI_PARENT=1")
+	cmd.Env = append(os.Environ(), "RUNTIMEAPI_PARENT=1", "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -39,6 +40,8 @@ func TestMain(m *testing.M) {
 // function is what a deployed main does.
 func function(handler string) {
 	switch handler {
+	case "stream":
+		lambda.Start(stream)
 	case "broken":
 		fmt.Fprintln(os.Stderr, "no table")
 		os.Exit(7)
@@ -116,6 +119,8 @@ func handle(ctx context.Context, o order) (reply, error) {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
+	case "echo":
+		r.Text = o.Path
 	case "big":
 		r.Text = strings.Repeat("x", o.Size)
 	case "say":
@@ -123,6 +128,14 @@ func handle(ctx context.Context, o order) (reply, error) {
 		fmt.Fprintln(os.Stderr, "to stderr")
 	}
 	return r, nil
+}
+
+// stream answers bit by bit, and fails in the middle if the event says so.
+func stream(_ context.Context, o order) (io.Reader, error) {
+	if o.Do == "fail" {
+		return io.MultiReader(strings.NewReader(`{"text":`), iotest.ErrReader(DomainError{})), nil
+	}
+	return io.MultiReader(strings.NewReader(`{"text":`), strings.NewReader(`"stream"}`)), nil
 }
 
 // open makes a function that is closed with the test.

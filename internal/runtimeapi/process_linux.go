@@ -8,7 +8,7 @@ import (
 )
 
 // attributes gives a process a group of its own, so that what it starts can be killed with it, and ends it when this program ends,
-// however that comes about.
+// however that comes about. (What it started in turn is not ended then, unless it notices.)
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,6 +4,7 @@ package runtimeapi
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,14 +192,15 @@ exports.handler = (event, context, callback) => {
 }
 
 const pythonSource = `
-import json, logging, os, sys, threading, time
+import itertools, json, logging, os, sys, threading, time
 logging.getLogger().setLevel(logging.INFO)
-calls = 0
+numbers = itertools.count(1)
+
 class RoomError(Exception):
     pass
+
 def handler(event, context):
-    global calls
-    calls += 1
+    calls = next(numbers)
     do = event["do"]
     if do == "fail":
         raise RoomError("no such room")
@@ -238,7 +240,7 @@ func TestPython(t *testing.T) {
 	})
 	t.Run("errors", func(t *testing.T) {
 		e := wantError(t, f, order{Do: "fail"}, "RoomError", "no such room")
-		if !strings.Contains(string(e.Payload), `index.py\", line 12`) || strings.Contains(string(e.Payload), pythonScript) {
+		if !strings.Contains(string(e.Payload), `index.py\", line 13`) || strings.Contains(string(e.Payload), pythonScript) {
 			t.Errorf("got %s", e.Payload)
 		}
 		wantError(t, f, order{Do: "set"}, "Runtime.MarshalError", "not JSON serializable")
@@ -353,7 +355,7 @@ func redirected(t *testing.T, cfg Config, ways []string) {
 				continue
 			}
 			got := all[before]
-			if got.Method != "POST" || got.Path != want || got.Host != addr || got.Body != "hello" || got.Header.Get("X-Test") != "1" {
+			if got.Method != http.MethodPost || got.Path != want || got.Host != addr || got.Body != "hello" || got.Header.Get("X-Test") != "1" {
 				t.Errorf("%s %s: got %+v", by, base, got)
 			}
 		}
