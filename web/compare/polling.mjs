@@ -27,7 +27,8 @@
 import { execFile, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -65,7 +66,11 @@ if (values.help) {
 const duration = minutes * 60_000;
 const people = Array.from({ length: users }, (_, i) => ({ id: `u${i + 1}`, name: `User ${i + 1}` }));
 const started = []; // child processes
-process.on("exit", () => started.forEach((child) => child.kill("SIGKILL")));
+const dirs = [];
+process.on("exit", () => {
+  for (const child of started) child.kill("SIGKILL");
+  for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
+});
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 setTimeout(() => {
   console.error("polling.mjs: this took too long, and was ended");
@@ -94,7 +99,7 @@ row("per user and minute", "requests or frames", "bytes up", "bytes down", "byte
 row("polling", (polling.count / per).toFixed(1), ...moved(polling, per), ...latency(polling.delays));
 row("bellhop, once connected", frames(open, per), ...moved(open, per), ...latency(open.delays));
 row("bellhop, with connecting", frames(all, per), ...moved(all, per));
-row("bellhop, connecting, in all", frames(connecting, users), ...moved(connecting, users));
+row("(connecting, a user, once)", frames(connecting, users), ...moved(connecting, users));
 const ratio = (side) => ((polling.up + polling.down) / (side.up + side.down)).toFixed(1);
 console.log(`\npolling moves ${ratio(open)} times the bytes of open connections, ${ratio(all)} times with connecting; ` +
   `clients send ${((100 * open.sent) / polling.count).toFixed(1)} % as often`);
@@ -306,6 +311,7 @@ async function measureBellhop() {
 
 async function startBellhop() {
   const dir = await mkdtemp(join(tmpdir(), "bellhop-compare-"));
+  dirs.push(dir);
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const binary = values.bellhop || join(dir, "bellhop");
   if (!values.bellhop) await promisify(execFile)("go", ["build", "-o", binary, "./cmd/bellhop"], { cwd: root });
@@ -328,7 +334,6 @@ async function startBellhop() {
     async stop() {
       child.kill("SIGTERM");
       await Promise.race([once(child, "exit"), pause(10_000, undefined, { ref: false })]);
-      await rm(dir, { recursive: true, force: true });
     },
   };
 }
