@@ -83,6 +83,7 @@ const plan = people.flatMap((user) => [
   ...times(changes).map((at, i) => ({ at, user, status: i % 2 ? "online" : "away" })),
 ]);
 const messages = plan.filter(({ content }) => content).length;
+if (messages === 0) fail("nobody sends anything in so short a time: more --minutes, or more --users");
 
 const bellhop = await startBellhop();
 const tokens = new Map();
