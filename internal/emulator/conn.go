@@ -26,7 +26,8 @@ type conn struct {
 	ordinal     int64 // of all connections opened; 0 if it never was
 	connectedAt int64 // milliseconds
 	lastActive  atomic.Int64
-	sourceIP    string
+	remote      string
+	sourceIP    string // part of remote
 	userAgent   string
 	domain      string
 	identity    []byte // JSON

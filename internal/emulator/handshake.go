@@ -90,19 +90,19 @@ func hasToken(h http.Header, name, token string) bool {
 
 func (s *Server) newHandshake(r *http.Request) *handshake {
 	now := s.cfg.Now()
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	remote := strings.Clone(r.RemoteAddr) // cloned: the strings of a request share one buffer, which would stay alive with the connection
+	ip, _, err := net.SplitHostPort(remote)
 	if err != nil {
-		ip = r.RemoteAddr
+		ip = remote
 	}
 	c := &conn{
-		srv: s, id: newID(), connectedAt: now.UnixMilli(), sourceIP: ip, userAgent: r.UserAgent(), domain: s.cfg.DomainName,
+		srv: s, id: newID(), connectedAt: now.UnixMilli(), remote: remote, sourceIP: ip, userAgent: r.UserAgent(), domain: s.cfg.DomainName,
 		ended: make(chan struct{}),
 	}
 	if c.domain == "" {
 		c.domain = r.Host
 	}
-	// Cloned: the strings of a request share one buffer, which would stay alive with the connection.
-	c.userAgent, c.domain, c.sourceIP = strings.Clone(c.userAgent), strings.Clone(c.domain), strings.Clone(c.sourceIP)
+	c.userAgent, c.domain = strings.Clone(c.userAgent), strings.Clone(c.domain)
 	c.identity = appendIdentity(make([]byte, 0, 48+len(c.userAgent)), r, ip)
 	h := &handshake{conn: c, r: r, requestID: newID(), trace: newTrace(now.Unix()), scheme: "http"}
 	if r.URL.RawQuery != "" {
@@ -186,7 +186,7 @@ func (h *handshake) refuse(w http.ResponseWriter, status int) {
 	b = append(b, `"}`...)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) //nolint:gosec // JSON, of our own ids
+	_, _ = w.Write(b)
 }
 
 // upgrade takes the socket from net/http, with nothing of net/http's left behind, and starts the connection. The 101 is the first thing

@@ -167,7 +167,7 @@ func writeAPIError(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(api.Status)
 	b := appendString([]byte(`{"message":`), api.Message)
-	_, _ = w.Write(append(b, '}')) //nolint:gosec // JSON
+	_, _ = w.Write(append(b, '}'))
 }
 
 // Post sends data to a connection, like POST @connections/{id} without the HTTP. Nil means the emulator has taken it, not that the
@@ -263,6 +263,7 @@ type ConnectionInfo struct {
 	ConnectedAt  time.Time `json:"connectedAt"`
 	LastActiveAt time.Time `json:"lastActiveAt"`
 	Identity     Identity  `json:"identity"`
+	RemoteAddr   string    `json:"-"` // the client's address with its port
 	MessagesIn   int64     `json:"messagesIn"`
 	BytesIn      int64     `json:"bytesIn"`
 	MessagesOut  int64     `json:"messagesOut"`
@@ -295,6 +296,7 @@ func (c *conn) info() ConnectionInfo {
 		ConnectedAt:  time.UnixMilli(c.connectedAt),
 		LastActiveAt: time.UnixMilli(c.lastActive.Load()),
 		Identity:     Identity{SourceIP: c.sourceIP, UserAgent: c.userAgent},
+		RemoteAddr:   c.remote,
 		MessagesIn:   c.received.Load(),
 		BytesIn:      c.receivedBytes.Load(),
 	}

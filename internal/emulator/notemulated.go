@@ -17,8 +17,6 @@ func notEmulated(kind string) map[string]string {
 		return map[string]string{"ContentHandlingStrategy": "payloads are not converted", "ResponseParameters": "the parameters of the response are not mapped"}
 	case "AWS::ApiGatewayV2::IntegrationResponse":
 		return map[string]string{"ContentHandlingStrategy": "payloads are not converted", "ResponseParameters": "the parameters of the response are not mapped"}
-	case typeServerlessAPI:
-		return map[string]string{"ApiKeySelectionExpression": "no keys are checked"}
 	}
 	return nil
 }
