@@ -9,7 +9,7 @@
 //  2. Each process has an HTTP server of its own on a loopback port, so the port says which process is speaking. The process asks for
 //     /invocation/next, which is held until there is a call, and posts to /invocation/{id}/response or /error.
 //  3. The caller has its answer when the process asks for the next invocation: only then the process is free again, and the next
-//     call of the same caller finds it. A process that is slow to ask delays its caller by 20 ms at most.
+//     call of the same caller finds it. A process that is slow to ask delays its caller by 100 ms at most.
 //  4. A process that exits fails the call it had and is replaced by the next call. One that is over its time is killed, with all that
 //     it started.
 //
@@ -43,7 +43,7 @@ const (
 const (
 	defaultConcurrency = 10
 	defaultIdle        = 10 * time.Minute
-	linger             = 20 * time.Millisecond  // for the process to ask for its next invocation
+	linger             = 100 * time.Millisecond // for the process to ask for its next invocation
 	stopGrace          = 2 * time.Second        // between SIGTERM and SIGKILL
 	minBackoff         = 100 * time.Millisecond // after a process that did not start
 	maxBackoff         = 2 * time.Second        // short: somebody is mending it and tries again
@@ -214,6 +214,7 @@ func (c *Config) defaults() error {
 type invocation struct {
 	id, arn, trace, client string
 	payload                []byte
+	called                 time.Time
 	limit                  time.Time // the caller's, zero if it has none
 	result                 chan result
 	done                   chan struct{} // closed when its process is free or gone
@@ -243,13 +244,12 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 func (f *Function) run(ctx context.Context, inv *invocation) result {
-	began := time.Now()
 	f.acquire(inv, ctx.Err()) //nolint:contextcheck // a process outlives the call that it was started for
 	var r result
 	select {
 	case r = <-inv.result:
 	case <-ctx.Done():
-		f.abandon(inv, ctx.Err(), time.Since(began))
+		f.abandon(inv, ctx.Err())
 		r = <-inv.result
 	}
 	f.mu.Lock()
@@ -268,7 +268,8 @@ func (f *Function) run(ctx context.Context, inv *invocation) result {
 
 func newInvocation(ctx context.Context, arn string, payload []byte) *invocation {
 	inv := &invocation{
-		id: newID(), arn: arn, trace: newTrace(), payload: payload, result: make(chan result, 1), done: make(chan struct{}),
+		id: newID(), arn: arn, trace: newTrace(), payload: payload, called: time.Now(),
+		result: make(chan result, 1), done: make(chan struct{}),
 	}
 	inv.limit, _ = ctx.Deadline()
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
@@ -328,14 +329,15 @@ func (f *Function) assign(p *process, inv *invocation) {
 	p.calls++
 	inv.began = time.Now()
 	inv.deadline = inv.began.Add(f.cfg.Timeout)
+	after, cause := f.cfg.Timeout, error(nil)
 	if !inv.limit.IsZero() && inv.limit.Before(inv.deadline) {
 		inv.deadline = inv.limit
+		after, cause = inv.limit.Sub(inv.called), context.DeadlineExceeded
 	}
-	limit := time.Until(inv.deadline)
-	inv.timer = time.AfterFunc(limit, func() {
+	inv.timer = time.AfterFunc(time.Until(inv.deadline), func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.expire(inv, timedOut(limit, nil))
+		f.expire(inv, timedOut(after, cause))
 	})
 	p.work <- inv // has room: the process had nothing to do
 }
@@ -393,12 +395,13 @@ func (f *Function) expire(inv *invocation, err *Error) {
 }
 
 // abandon is for a caller who waits no longer.
-func (f *Function) abandon(inv *invocation, cause error, after time.Duration) {
+func (f *Function) abandon(inv *invocation, cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	after := inv.limit.Sub(inv.called)
 	err := timedOut(after, cause)
 	switch {
-	case errors.Is(cause, context.Canceled):
+	case !errors.Is(cause, context.DeadlineExceeded):
 		err = callerGone(cause)
 	case inv.process == nil && f.starting == 0:
 		err = &Error{

@@ -65,17 +65,17 @@ func TestNode(t *testing.T) {
 			}
 		}
 	})
+	t.Run("all this was one process", func(t *testing.T) {
+		if s := f.Stats(); s.Starts != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
 	t.Run("payloads are large, but not too large", func(t *testing.T) {
 		const size = 3 << 20
 		if got := call[reply](t, f, order{Do: "big", Size: size, Path: strings.Repeat("ü", size/2)}); len(got.Text) != size {
 			t.Errorf("got %d bytes", len(got.Text))
 		}
 		wantError(t, f, order{Do: "big", Size: maxPayload}, "Function.ResponseSizeTooLarge", "")
-	})
-	t.Run("all this was one process", func(t *testing.T) {
-		if s := f.Stats(); s.Starts != 1 {
-			t.Errorf("got %+v", s)
-		}
 	})
 	t.Run("errors that nobody catches", func(t *testing.T) {
 		wantError(t, f, order{Do: "background"}, "RoomError", "out of nowhere")
@@ -244,16 +244,16 @@ func TestPython(t *testing.T) {
 			t.Errorf("got %s", e.Payload)
 		}
 		wantError(t, f, order{Do: "set"}, "Runtime.MarshalError", "not JSON serializable")
-		wantError(t, f, order{Do: "big", Size: maxPayload}, "Function.ResponseSizeTooLarge", "")
 		if got := call[json.RawMessage](t, f, order{Do: "nothing"}); string(got) != "null" {
 			t.Errorf("got %s", got)
 		}
+		if s := f.Stats(); s.Starts != 1 {
+			t.Errorf("got %+v", s)
+		}
+		wantError(t, f, order{Do: "big", Size: maxPayload}, "Function.ResponseSizeTooLarge", "")
 		const size = 3 << 20
 		if got := call[reply](t, f, order{Do: "big", Size: size, Path: strings.Repeat("ü", size/2)}); len(got.Text) != size {
 			t.Errorf("got %d bytes", len(got.Text))
-		}
-		if s := f.Stats(); s.Starts != 1 {
-			t.Errorf("got %+v", s)
 		}
 		wantError(t, f, order{Do: "exit"}, "Runtime.ExitError", "exit status 3")
 		call[reply](t, f, order{})
