@@ -82,7 +82,7 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	if !res.allows(s.model.connectARN()) {
 		return http.StatusForbidden, nil
 	}
-	h.conn.authorizer = res.appendContext(nil, time.Since(begin))
+	h.conn.authorizer = res.appendContext(nil, time.Since(begin), s.cfg.Choices.TypedAuthorizerContext)
 	return 0, nil
 }
 
@@ -175,9 +175,8 @@ func (a authorization) allows(arn string) bool {
 	return allowed
 }
 
-// appendContext appends the authorizer object of later events. Numbers and booleans become strings, as REST APIs do it; for WebSocket
-// APIs that is UNCONFIRMED.
-func (a authorization) appendContext(b []byte, latency time.Duration) []byte {
+// appendContext appends the authorizer object of later events. See Choices.TypedAuthorizerContext.
+func (a authorization) appendContext(b []byte, latency time.Duration, typed bool) []byte {
 	b = append(b, '{')
 	for _, name := range sortedKeys(a.Context) {
 		if name == "principalId" || name == "integrationLatency" {
@@ -196,7 +195,11 @@ func (a authorization) appendContext(b []byte, latency time.Duration) []byte {
 		}
 		b = appendString(b, name)
 		b = append(b, ':')
-		b = appendString(b, text)
+		if _, isText := a.Context[name].(string); typed && !isText {
+			b = append(b, text...)
+		} else {
+			b = appendString(b, text)
+		}
 		b = append(b, ',')
 	}
 	b = append(b, `"principalId":`...)

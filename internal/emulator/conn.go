@@ -80,7 +80,7 @@ func (in *input) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// touch is called for every message in either direction: that is what AWS counts as activity. Pings do not count (UNCONFIRMED).
+// touch is called for every message in either direction: that is what AWS counts as activity. For pings see Choices.PingsKeepAlive.
 func (c *conn) touch(now time.Time) { c.lastActive.Store(now.UnixMilli()) }
 
 // begin records why the connection ends, if nothing did before, and takes its id out of service.
@@ -239,6 +239,9 @@ func (c *conn) control(h ws.Header) (why closing, done bool) {
 	}
 	switch h.OpCode {
 	case ws.OpPing:
+		if c.srv.cfg.Choices.PingsKeepAlive {
+			c.touch(c.srv.cfg.Now())
+		}
 		_ = c.push(newPong(payload)) // UNCONFIRMED that AWS answers; a full queue drops it
 	case ws.OpClose:
 		return c.closed(payload), true
@@ -340,7 +343,7 @@ func (e exchange) fits(body []byte) bool {
 func (e exchange) invoke(body []byte) {
 	c := e.conn
 	if c.slots == nil {
-		c.slots = make(chan struct{}, maxInFlight)
+		c.slots = make(chan struct{}, c.srv.cfg.Choices.inFlight())
 	}
 	select {
 	case c.slots <- struct{}{}:

@@ -91,6 +91,8 @@ type Config struct {
 	NoSchedules bool
 	// Faults are switched on by tests.
 	Faults Faults
+	// Choices are for what is not known of AWS.
+	Choices Choices
 
 	// Logger is for what an operator should see; default discards.
 	Logger *slog.Logger

@@ -3,6 +3,7 @@ package emulator
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -45,7 +46,12 @@ func (e exchange) complete(out []byte, err error) {
 		e.fail(frameInternal, err)
 		return
 	}
-	if len(res.body) > 0 { // UNCONFIRMED that AWS sends no empty frame
+	choices := &e.conn.srv.cfg.Choices
+	if choices.StrictRouteResponses && passOn(res.status) != 0 {
+		e.fail(frameInternal, fmt.Errorf("the function returned status %d", res.status))
+		return
+	}
+	if len(res.body) > 0 || choices.EmptyFrames {
 		e.send(res.body)
 	}
 	e.observe(res.status, nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; it protects nothing
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -152,8 +153,14 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 		payload = h.appendConnect(make([]byte, 0, 2048), e.at)
 	}
 	out, err := s.await(ctx, r.fn, payload, r.timeout)
+	if errors.Is(err, errIntegrationTimeout) {
+		return s.cfg.Choices.connectTimeout(), err
+	}
 	if err != nil {
-		return http.StatusBadGateway, err // 502 for a timeout is UNCONFIRMED
+		return http.StatusBadGateway, err
+	}
+	if s.cfg.Choices.AdmitWithoutStatus && statusOf(out) == 0 && json.Valid(out) {
+		return 0, nil
 	}
 	res, err := parseProxyResponse(out)
 	if err != nil {

@@ -100,7 +100,7 @@ func (s *Server) manage(w http.ResponseWriter, r *http.Request, p apiPath) {
 		err = s.getHTTP(w, id)
 	case http.MethodDelete:
 		if err = s.Disconnect(r.Context(), id); err == nil {
-			w.WriteHeader(http.StatusNoContent)
+			w.WriteHeader(s.cfg.Choices.deleted())
 		}
 	default:
 		err = errForbidden()
