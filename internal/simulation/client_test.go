@@ -538,7 +538,7 @@ func (d *device) receive(s *socket, in *inbound) {
 // heard takes in a logged event that was pushed.
 func (d *device) heard(e protocol.Event) {
 	v := d.view(e.Room)
-	if !v.wanted {
+	if !v.wanted && !v.joined {
 		return
 	}
 	d.logf("hears %s %d %s", e.Room, e.Seq, e.Event)

@@ -21,6 +21,7 @@
 //   - A message of a queue is late, comes twice, or again after its visibility timeout.
 //   - DynamoDB counts a position up and writes there later, or never.
 //
-// What may not: a job that fails as often as its queue allows. The last try of each is without faults, since a dead letter
-// is for an operator to replay.
+// What may not: a job that fails as often as its queue allows, or a sweep that fails as often as Lambda tries it. The last
+// try of each is without faults, since what is left then is for an operator. And a call that is given up by its deadline
+// takes effect at most 3 s after it.
 package simulation

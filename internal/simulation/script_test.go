@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -125,6 +126,7 @@ func (w *world) drawFaults() faults {
 // connection may be found gone only by the sweep after its silence.
 const (
 	sweepEvery = 5 * time.Minute
+	asyncTries = 3
 	healing    = 50 * time.Minute
 	rest       = 10 * time.Minute // at its end, in which no connection has to end: nobody is on the way when all is checked
 )
@@ -268,4 +270,15 @@ func (w *world) sweep() {
 	if w.fault("sweep twice", w.rates.twice) {
 		w.after(w.between(0, 100*time.Millisecond), w.sweepNow)
 	}
+}
+
+// sweepNow is an asynchronous invocation, which Lambda tries three times in all.
+func (w *world) sweepNow() { w.trySweep(1) }
+
+func (w *world) trySweep(try int) {
+	w.invoke("sweep", sweepTimeout, try == asyncTries, func(ctx context.Context, h *hub.Hub) { _, _ = h.Sweep(ctx) }, func(ok bool) {
+		if !ok && try < asyncTries {
+			w.after(time.Duration(try)*time.Minute, func() { w.trySweep(try + 1) })
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -16,8 +15,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
 var (
@@ -27,10 +24,6 @@ var (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func (w *world) sweepNow() {
-	w.invoke("sweep", sweepTimeout, false, func(ctx context.Context, h *hub.Hub) { _, _ = h.Sweep(ctx) }, nil)
-}
 
 // play runs one seed in a bubble of its own.
 func play(t *testing.T, seed uint64, p plant, traced bool) (w *world) {
