@@ -63,6 +63,8 @@ type Function interface {
 type Config struct {
 	// Template is the SAM or CloudFormation template (YAML or JSON): the only list of routes, functions, queues and schedules.
 	Template []byte
+	// TemplateFile is the template's name in errors and warnings; by default they say "template line 7".
+	TemplateFile string
 	// Parameters override the defaults of the template's parameters. A pseudo parameter ("AWS::Region") may be given as well.
 	Parameters map[string]string
 	// Functions holds the code, by logical id of the template's function or by folder name (the last element of its CodeUri).
@@ -153,7 +155,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	m, warnings, err := readModel(cfg)
 	if err != nil {
-		return nil, err
+		return nil, inFile(err, cfg.TemplateFile)
 	}
 	s := &Server{
 		cfg:      cfg,
@@ -174,7 +176,7 @@ func New(cfg Config) (*Server, error) {
 	for range runtime.GOMAXPROCS(0) {
 		s.flushers = append(s.flushers, newFlusher(s))
 	}
-	err = s.bind()
+	err = inFile(s.bind(), cfg.TemplateFile)
 	if err == nil && cfg.QueueFile != "" {
 		err = s.openQueues(cfg.QueueFile)
 	}
@@ -183,7 +185,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	for _, w := range warnings {
-		s.log.WarnContext(s.base, "template", "warning", w)
+		w.File = cfg.TemplateFile
+		s.log.WarnContext(s.base, "template", "warning", w.Error())
 	}
 	return s, nil
 }
@@ -225,7 +228,7 @@ func (s *Server) bind() error {
 	}
 	var err error
 	if s.selector, err = parseSelector(s.model.selection); err != nil {
-		return fmt.Errorf("template line %d: RouteSelectionExpression: %w", s.model.line, err)
+		return atLine(s.model.line, "RouteSelectionExpression: %v", err)
 	}
 	for _, spec := range s.model.routes {
 		r, err := s.bindRoute(spec)

@@ -81,7 +81,7 @@ func (s *Server) need(id string, line int) (*function, error) {
 	if f := s.functions[id]; f != nil {
 		return f, nil
 	}
-	return nil, fmt.Errorf("template line %d: no code was given for function %s", line, id)
+	return nil, atLine(line, "no code was given for function %s", id)
 }
 
 // call is one invocation to be run in the background.

@@ -184,7 +184,7 @@ func TestRoutesThatNothingAnswers(t *testing.T) {
   EmptyRoute: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Chat, RouteKey: empty}}
 `
 	_, warnings, err := readModel(Config{Template: []byte(text)})
-	all := strings.Join(warnings, "\n")
+	all := said(warnings)
 	if err != nil || !strings.Contains(all, "Direct: the IntegrationType AWS is not emulated") || !strings.Contains(all, "function:other/invocations is not in this template") {
 		t.Errorf("got %s, %v", all, err)
 	}
@@ -257,7 +257,7 @@ func TestRequestModels(t *testing.T) {
 		}
 	}
 	_, warnings, err := readModel(Config{Template: []byte(strings.Replace(text, "ModelSelectionExpression: $request.body.kind, ", "", 2))})
-	if all := strings.Join(warnings, "\n"); err != nil || !strings.Contains(all, "route strict: RequestModels without a ModelSelectionExpression check nothing") {
+	if all := said(warnings); err != nil || !strings.Contains(all, "route strict: RequestModels without a ModelSelectionExpression check nothing") {
 		t.Errorf("got %s, %v", all, err)
 	}
 }

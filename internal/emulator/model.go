@@ -128,7 +128,7 @@ func newReader(cfg Config) (*reader, error) {
 }
 
 // readModel reads what one server needs.
-func readModel(cfg Config) (*model, []string, error) {
+func readModel(cfg Config) (*model, []*TemplateError, error) {
 	r, err := newReader(cfg)
 	if err != nil {
 		return nil, nil, err

@@ -185,11 +185,11 @@ func (r *reader) readServerlessRoutes(api *resource, p serverlessAPI) error {
 		}
 		timeout, err := integrationTimeout(route.Timeout)
 		if err != nil {
-			return fmt.Errorf("template line %d: route %s: %w", route.line, key, err)
+			return atLine(route.line, "route %s: %v", key, err)
 		}
 		integration := &integrationSpec{line: route.line, id: api.id + key, kind: "AWS_PROXY", timeout: timeout}
 		if err := r.leadTo(integration, route.FunctionARN); err != nil {
-			return fmt.Errorf("template line %d: route %s: FunctionArn %w", route.line, key, err)
+			return atLine(route.line, "route %s: FunctionArn %v", key, err)
 		}
 		if err := r.addRoute(&routeSpec{key: key, line: route.line, integration: integration}, route.routeProps); err != nil {
 			return err
@@ -232,11 +232,11 @@ func integrationTimeout(ms int) (time.Duration, error) {
 
 func (r *reader) addRoute(spec *routeSpec, p routeProps) error {
 	if spec.key == "" || spec.key[0] == '$' && spec.key != "$connect" && spec.key != "$disconnect" && spec.key != "$default" {
-		return fmt.Errorf("template line %d: route key %q: %w", spec.line, spec.key, errRouteKey)
+		return atLine(spec.line, "route key %q: %v", spec.key, errRouteKey)
 	}
 	for _, other := range r.m.routes {
 		if other.key == spec.key {
-			return fmt.Errorf("template line %d: route %s exists already (line %d)", spec.line, spec.key, other.line)
+			return atLine(spec.line, "route %s exists already (line %d)", spec.key, other.line)
 		}
 	}
 	if p.APIKey {
@@ -248,7 +248,7 @@ func (r *reader) addRoute(spec *routeSpec, p routeProps) error {
 	spec.twoWay = p.Response != ""
 	var err error
 	if spec.models, err = r.modelsOf(spec, p); err != nil {
-		return fmt.Errorf("template line %d: route %s: %w", spec.line, spec.key, err)
+		return atLine(spec.line, "route %s: %v", spec.key, err)
 	}
 	r.m.routes = append(r.m.routes, spec)
 	return nil
@@ -324,7 +324,7 @@ func (r *reader) useStage(stage stageProps) {
 func (r *reader) applyStage(stage stageProps) error {
 	m := r.m
 	if strings.Trim(m.stage, stageLetters) != "" || len(m.stage) > 128 {
-		return fmt.Errorf("template line %d: stage %q may only have letters, digits, - and _", m.line, m.stage)
+		return atLine(m.line, "stage %q may only have letters, digits, - and _", m.stage)
 	}
 	if d := stage.Default; d != nil && (d.Rate == nil || d.Burst == nil) {
 		r.warnf(m.line, "DefaultRouteSettings without ThrottlingRateLimit and ThrottlingBurstLimit: some tools deploy them as 0, which refuses everything")
@@ -339,7 +339,7 @@ func (r *reader) applyStage(stage stageProps) error {
 	}
 	for key := range stage.Routes {
 		if !slices.ContainsFunc(m.routes, func(spec *routeSpec) bool { return spec.key == key }) {
-			return fmt.Errorf("template line %d: RouteSettings for %s, which is no route", m.line, key)
+			return atLine(m.line, "RouteSettings for %s, which is no route", key)
 		}
 	}
 	return nil

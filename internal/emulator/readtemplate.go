@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -13,10 +15,11 @@ type Template struct {
 	Queues    []QueueResource
 	Schedules []ScheduleResource
 	APIs      []APIResource // WebSocket APIs
-	// Warnings are sentences, each with its line, about what the template asks for and the emulator does not do.
-	Warnings []string
+	// Warnings are about what the template asks for and the emulator does not do.
+	Warnings []*TemplateError
 
-	t *template
+	t    *template
+	file string
 }
 
 // QueueResource is an SQS queue.
@@ -62,8 +65,31 @@ type RouteResource struct {
 	TwoWay   bool   // what the integration answers goes to the client
 }
 
+// ReadTemplateFile is ReadTemplate of a file, whose name is in the errors and warnings.
+func ReadTemplateFile(path string, parameters map[string]string) (*Template, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the path is the caller's
+	if err != nil {
+		return nil, fmt.Errorf("read template: %w", err)
+	}
+	t, err := ReadTemplate(text, parameters)
+	if err != nil {
+		return nil, inFile(err, path)
+	}
+	t.file = path
+	t.Warnings = t.t.named(path)
+	return t, nil
+}
+
+// named says in which file the warnings are.
+func (t *template) named(file string) []*TemplateError {
+	for _, w := range t.warnings {
+		w.File = file
+	}
+	return t.warnings
+}
+
 // ReadTemplate reads a template in YAML or JSON. parameters override the defaults of its parameters and its pseudo parameters, such as
-// "AWS::Region". The error names the line and what is wrong there. A template without a WebSocket API is no error here.
+// "AWS::Region". The error is a *TemplateError where it is about a line. A template without a WebSocket API is no error here.
 func ReadTemplate(text []byte, parameters map[string]string) (*Template, error) {
 	r, err := newReader(Config{Template: text, Parameters: parameters})
 	if err != nil {

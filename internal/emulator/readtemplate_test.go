@@ -1,9 +1,12 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -118,6 +121,47 @@ func readShop(t *testing.T) *Template {
 	return tpl
 }
 
+// said is what warnings say.
+func said(warnings []*TemplateError) string {
+	var b strings.Builder
+	for _, w := range warnings {
+		b.WriteString(w.Error() + "\n")
+	}
+	return b.String()
+}
+
+func TestReadTemplateFileNamesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(shopTemplate)
+	tpl, err := ReadTemplateFile(path, nil)
+	if err != nil || !strings.Contains(said(tpl.Warnings), path+":3: the transform MyMacro is not run") {
+		t.Errorf("got %v, %v", tpl, err)
+	}
+	if _, warnings, err := tpl.Environment("Connect", nil); err != nil || !strings.HasPrefix(said(warnings), path+":") {
+		t.Errorf("got %v, %v", said(warnings), err)
+	}
+	write("Resources:\n  Q: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref None}}")
+	if _, err := ReadTemplateFile(path, nil); err == nil || err.Error() != path+":2: Q: Ref to None, which is neither a parameter nor a resource" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ReadTemplateFile(path+"x", nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	text := strings.Replace(chatTemplate, "!GetAtt ConnectFunction.Arn}", "!GetAtt Nothing.Arn}", 1)
+	if _, err := New(Config{Template: []byte(text), TemplateFile: "chat.yaml"}); err == nil || !strings.HasPrefix(err.Error(), "chat.yaml:16: Chat: GetAtt Nothing.Arn") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New(Config{Template: with(), TemplateFile: "chat.yaml"}); err == nil || !strings.HasPrefix(err.Error(), "chat.yaml:16: no code was given for function") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestReadTemplateFunctions(t *testing.T) {
 	tpl := readShop(t)
 	got := map[string]FunctionResource{}
@@ -178,7 +222,7 @@ func TestReadTemplateEnvironment(t *testing.T) {
 	if !maps.Equal(vars, want) {
 		t.Errorf("got %v\nwant %v", vars, want)
 	}
-	all := strings.Join(warnings, "\n")
+	all := said(warnings)
 	for _, part := range []string{"dynamic reference", "parameter Key names a value of the SSM", "exports as shared-bucket", "GetAtt Mystery.Thing"} {
 		if !strings.Contains(all, part) {
 			t.Errorf("no warning of %s in %s", part, all)
@@ -247,7 +291,7 @@ func TestReadTemplateQueuesSchedulesAndAPIs(t *testing.T) {
 }
 
 func TestReadTemplateSaysWhatIsNotDone(t *testing.T) {
-	all := strings.Join(readShop(t).Warnings, "\n")
+	all := said(readShop(t).Warnings)
 	for _, want := range []string{
 		"template line 3: the transform MyMacro is not run",
 		"Inline: events of the type DynamoDB do not come",
@@ -323,7 +367,7 @@ Resources: {}
 		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.Contains(got, want) {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
-		if err == nil && (len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0], "parameter Odd: the AllowedPattern is not understood")) {
+		if err == nil && (len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0].Error(), "parameter Odd: the AllowedPattern is not understood")) {
 			t.Errorf("got %v", tpl.Warnings)
 		}
 	}
@@ -412,7 +456,7 @@ Resources:
 	if err != nil || tpl.Queues[0].Name != "y" || tpl.Queues[0].Delay != 3*time.Second {
 		t.Errorf("got %+v, %v", tpl, err)
 	}
-	if len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0], "Fn::ForEach::Topics is not run") {
+	if len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0].Error(), "Fn::ForEach::Topics is not run") {
 		t.Errorf("got %v", tpl.Warnings)
 	}
 }

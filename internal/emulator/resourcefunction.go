@@ -182,10 +182,10 @@ func (r *reader) functionOf(text string) (string, bool) {
 
 // Environment is the environment of a function, by logical id: Globals first, then its own variables. What its values refer to is asked of
 // resolve, which may be nil. The warnings name the values that are made up because nobody knows them.
-func (t *Template) Environment(function string, resolve Resolver) (vars map[string]string, warnings []string, err error) {
+func (t *Template) Environment(function string, resolve Resolver) (vars map[string]string, warnings []*TemplateError, err error) {
 	res := t.t.byID[function]
 	if res == nil || res.kind != typeServerlessFunction && res.kind != typeLambdaFunction {
-		return nil, nil, &templateError{line: 1, resource: function, text: "is no function of the template"}
+		return nil, nil, &TemplateError{Line: 1, Resource: function, Text: "is no function of the template"}
 	}
 	own := *t.t // its own counters: this may be called from many goroutines
 	own.resolver, own.steps, own.warnings = resolve, 0, nil
@@ -198,11 +198,11 @@ func (t *Template) Environment(function string, resolve Resolver) (vars map[stri
 	var global, local props
 	if res.kind == typeServerlessFunction {
 		if err := own.decodeGlobals("Function", &global); err != nil {
-			return nil, nil, err
+			return nil, nil, inFile(err, t.file)
 		}
 	}
 	if err := own.decode(res, &local); err != nil {
-		return nil, nil, err
+		return nil, nil, inFile(err, t.file)
 	}
 	for _, p := range []props{global, local} {
 		for name, v := range p.Environment.Variables {
@@ -217,6 +217,6 @@ func (t *Template) Environment(function string, resolve Resolver) (vars map[stri
 			own.warnf(res.line, "%s: %s has a dynamic reference, which is left as it is", function, name)
 		}
 	}
-	slices.Sort(own.warnings)
-	return vars, own.warnings, nil
+	slices.SortFunc(own.warnings, func(a, b *TemplateError) int { return cmp.Or(a.Line-b.Line, strings.Compare(a.Text, b.Text)) })
+	return vars, own.named(t.file), nil
 }

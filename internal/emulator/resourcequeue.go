@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -70,7 +69,7 @@ func (r *reader) linkDeadLetters() error {
 		}
 		target, ok := r.queueOf(q.deadLetters)
 		if !ok {
-			return fmt.Errorf("template line %d: %s: deadLetterTargetArn %s is no queue of this template", q.line, q.id, q.deadLetters)
+			return atLine(q.line, "%s: deadLetterTargetArn %s is no queue of this template", q.id, q.deadLetters)
 		}
 		q.deadLetters = target.id
 	}

@@ -24,7 +24,7 @@ type template struct {
 	byID       map[string]*resource
 
 	resolver Resolver // asked first what a resource's Ref or attribute is; may be nil
-	warnings []string
+	warnings []*TemplateError
 
 	steps  int // nodes resolved: a bound against alias bombs
 	naming int // names being resolved inside each other
@@ -43,28 +43,6 @@ type resource struct {
 	props     *yaml.Node // mapping, nil if there are none
 	metadata  *yaml.Node
 	dependsOn *yaml.Node
-}
-
-// templateError says where in the template something is wrong.
-type templateError struct {
-	line     int
-	resource string // logical id, if known
-	text     string
-}
-
-func (e *templateError) Error() string {
-	if e.resource == "" {
-		return fmt.Sprintf("template line %d: %s", e.line, e.text)
-	}
-	return fmt.Sprintf("template line %d: %s: %s", e.line, e.resource, e.text)
-}
-
-func (r *resource) errorf(format string, args ...any) error {
-	return &templateError{line: r.line, resource: r.id, text: fmt.Sprintf(format, args...)}
-}
-
-func lineError(n *yaml.Node, format string, args ...any) error {
-	return &templateError{line: n.Line, text: fmt.Sprintf(format, args...)}
 }
 
 func parseTemplate(data []byte, overrides map[string]string) (*template, error) {
@@ -97,9 +75,10 @@ func parseTemplate(data []byte, overrides map[string]string) (*template, error) 
 }
 
 func (t *template) warnf(line int, format string, args ...any) {
-	text := fmt.Sprintf("template line %d: ", line) + fmt.Sprintf(format, args...)
-	if !slices.Contains(t.warnings, text) { // what is resolved twice is said once
-		t.warnings = append(t.warnings, text)
+	w := &TemplateError{Line: line, Text: fmt.Sprintf(format, args...)}
+	same := func(old *TemplateError) bool { return *old == *w }
+	if !slices.ContainsFunc(t.warnings, same) { // what is resolved twice is said once
+		t.warnings = append(t.warnings, w)
 	}
 }
 
@@ -168,8 +147,8 @@ func (t *template) of(kinds ...string) iter.Seq[*resource] {
 // decode resolves the properties that into has fields for and decodes them. Properties it has no fields for are not looked at.
 func (t *template) decode(res *resource, into any) error {
 	err := t.decodeNode(res.props, into)
-	if e, ok := errors.AsType[*templateError](err); ok && e.resource == "" {
-		e.resource = res.id
+	if e, ok := errors.AsType[*TemplateError](err); ok && e.Resource == "" {
+		e.Resource = res.id
 	}
 	return err
 }

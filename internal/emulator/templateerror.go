@@ -1,0 +1,48 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TemplateError says where in a template something is wrong, or is asked for that the emulator does not do.
+type TemplateError struct {
+	File     string // empty if only the text is known
+	Line     int
+	Resource string // logical id, if known
+	Text     string
+}
+
+// Error is one line: file:12: Resource: what is wrong.
+func (e *TemplateError) Error() string {
+	at := fmt.Sprintf("template line %d: ", e.Line)
+	if e.File != "" {
+		at = fmt.Sprintf("%s:%d: ", e.File, e.Line)
+	}
+	if e.Resource != "" {
+		at += e.Resource + ": "
+	}
+	return at + e.Text
+}
+
+// inFile names the file in an error that is about a template.
+func inFile(err error, file string) error {
+	if e, ok := errors.AsType[*TemplateError](err); ok && e.File == "" {
+		e.File = file
+	}
+	return err
+}
+
+func (r *resource) errorf(format string, args ...any) error {
+	return &TemplateError{Line: r.line, Resource: r.id, Text: fmt.Sprintf(format, args...)}
+}
+
+func lineError(n *yaml.Node, format string, args ...any) error {
+	return atLine(n.Line, format, args...)
+}
+
+func atLine(line int, format string, args ...any) error {
+	return &TemplateError{Line: line, Text: fmt.Sprintf(format, args...)}
+}
