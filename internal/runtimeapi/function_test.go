@@ -272,6 +272,9 @@ func TestInit(t *testing.T) {
 			t.Errorf("3 starts in %v", got)
 		}
 	})
+	t.Run("its last words may be on stdout", func(t *testing.T) {
+		wantError(t, open(t, golang("silent")), order{}, "Runtime.ExitError", "exit status 7\nno queue")
+	})
 	t.Run("many calls fail with few starts", func(t *testing.T) {
 		cfg := golang("broken")
 		cfg.Concurrency = 2

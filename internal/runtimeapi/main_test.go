@@ -45,6 +45,9 @@ func function(handler string) {
 	case "broken":
 		fmt.Fprintln(os.Stderr, "no table")
 		os.Exit(7)
+	case "silent":
+		fmt.Fprintln(os.Stdout, "no queue")
+		os.Exit(7)
 	case "stuck":
 		select {}
 	case "once": // fails to start until the file is there

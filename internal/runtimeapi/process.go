@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ const (
 type process struct {
 	work chan *invocation // room for one: what a free process is given before it asks
 	quit chan struct{}    // closed when it is to end
-	tail tail
+	tail [2]tail          // of stdout and stderr
 
 	state     state
 	ready     bool // it asked for an invocation
@@ -162,7 +163,8 @@ func (f *Function) exitError(p *process, err error) *Error {
 	if inv := p.current; inv != nil {
 		message = "RequestId: " + inv.id + " Error: " + message
 	}
-	if last := p.tail.String(); last != "" {
+	// A program that logs to stdout, as slog handlers for Lambda do, says there why it gave up.
+	if last := cmp.Or(p.tail[1].String(), p.tail[0].String()); last != "" {
 		message += "\n" + last
 	}
 	return &Error{Type: "Runtime.ExitError", Message: message}
@@ -269,7 +271,7 @@ func (f *Function) newOutput(p *process) (*output, error) {
 			o.drain()
 			return nil, fmt.Errorf("open the output of function %s: %w", f.cfg.Name, err)
 		}
-		o.lines.Go(func() { f.logLines(p, stream, o.read[i]) })
+		o.lines.Go(func() { f.logLines(p, stream, &p.tail[i], o.read[i]) })
 	}
 	return o, nil
 }
@@ -303,14 +305,12 @@ func (o *output) drain() {
 }
 
 // logLines logs what the process writes, with the id of the call that it has at the time.
-func (f *Function) logLines(p *process, stream string, r io.Reader) {
+func (f *Function) logLines(p *process, stream string, last *tail, r io.Reader) {
 	in := bufio.NewReaderSize(r, lineBytes)
 	for {
 		line, err := in.ReadSlice('\n')
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-			if stream == "stderr" {
-				p.tail.add(text)
-			}
+			last.add(text)
 			f.mu.Lock()
 			id := ""
 			if p.current != nil {
@@ -325,7 +325,7 @@ func (f *Function) logLines(p *process, stream string, r io.Reader) {
 	}
 }
 
-// tail keeps the last lines of stderr, for the error of a process that exits.
+// tail keeps the last lines of a stream, for the error of a process that exits.
 type tail struct {
 	mu    sync.Mutex
 	lines []string
