@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +47,55 @@ type schemaCompiler struct {
 	root   any
 	models map[string]any // by name, for references to other models of the API
 	done   map[string]*schema
+	others map[string]*schema // by address of the model
 }
 
 func compileSchema(root any, models map[string]any) (*schema, error) {
-	return (&schemaCompiler{root: root, models: models, done: map[string]*schema{}}).compile(root)
+	s, err := (&schemaCompiler{root: root, models: models, done: map[string]*schema{}, others: map[string]*schema{}}).compile(root)
+	if err != nil {
+		return nil, err
+	}
+	if s.endless(map[*schema]bool{}) {
+		return nil, errors.New("the schema is defined by itself")
+	}
+	return s, nil
+}
+
+// endless finds a schema that would be checked against the same value again and again. To refer to itself for a part of the value is fine:
+// values end.
+func (s *schema) endless(seen map[*schema]bool) bool {
+	if s == nil || seen[s] {
+		return false
+	}
+	seen[s] = true
+	if s.circular(map[*schema]bool{}) {
+		return true
+	}
+	parts := slices.Concat(s.same(), s.tuple, []*schema{s.additional, s.items, s.rest}, slices.Collect(maps.Values(s.properties)))
+	for _, p := range s.patterns {
+		parts = append(parts, p.of)
+	}
+	return slices.ContainsFunc(parts, func(p *schema) bool { return p.endless(seen) })
+}
+
+func (s *schema) circular(above map[*schema]bool) bool {
+	if above[s] {
+		return true
+	}
+	above[s] = true
+	defer delete(above, s)
+	return slices.ContainsFunc(s.same(), func(p *schema) bool { return p.circular(above) })
+}
+
+// same are the schemas that are checked against the same value.
+func (s *schema) same() []*schema {
+	all := slices.Concat(s.all, s.anyOf, s.one)
+	for _, p := range []*schema{s.ref, s.not} {
+		if p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (c *schemaCompiler) compile(v any) (*schema, error) {
@@ -75,14 +122,14 @@ func (c *schemaCompiler) fill(s *schema, v any) (err error) {
 
 // reference follows "#/definitions/x", or the address of another model, whose last element is its name.
 func (c *schemaCompiler) reference(ref string) (*schema, error) {
-	if s := c.done[ref]; s != nil { // also one that is being compiled: schemas may refer to themselves
-		return s, nil
-	}
 	path, local := strings.CutPrefix(ref, "#")
-	target, models := c.root, c.models
+	target, done := c.root, c.done
 	if !local {
 		target = c.models[ref[strings.LastIndexByte(ref, '/')+1:]]
-		path = ""
+		path, done = "", c.others
+	}
+	if s := done[ref]; s != nil { // also one that is being compiled: schemas may refer to themselves
+		return s, nil
 	}
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if name == "" {
@@ -95,9 +142,9 @@ func (c *schemaCompiler) reference(ref string) (*schema, error) {
 		return nil, fmt.Errorf("%s leads to nothing", ref)
 	}
 	s := &schema{}
-	c.done[ref] = s
+	done[ref] = s
 	if !local { // its own references are to its own definitions
-		other := &schemaCompiler{root: target, models: models, done: map[string]*schema{}}
+		other := &schemaCompiler{root: target, models: c.models, done: map[string]*schema{}, others: c.others}
 		return s, other.fill(s, target)
 	}
 	return s, c.fill(s, target)

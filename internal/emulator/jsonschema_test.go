@@ -53,10 +53,28 @@ func TestSchema(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{`1`, `{"pattern":"("}`, `{"$ref":"#/definitions/x"}`, `{"type":[1]}`, `{"minimum":"x"}`, `{"multipleOf":0}`, `{"dependencies":{"a":["b"]}}`, `{"items":[1]}`, `{"properties":{"a":1}}`} {
+	for _, bad := range []string{`1`, `{"pattern":"("}`, `{"$ref":"#/definitions/x"}`, `{"type":[1]}`, `{"minimum":"x"}`, `{"multipleOf":0}`, `{"dependencies":{"a":["b"]}}`, `{"items":[1]}`, `{"properties":{"a":1}}`, `{"$ref":"#"}`, `{"properties":{"a":{"allOf":[{"$ref":"#/definitions/x"}]}},"definitions":{"x":{"not":{"$ref":"#/definitions/x"}}}}`} {
 		root, _ := decodeNumbers([]byte(bad))
 		if _, err := compileSchema(root, nil); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
 	}
+}
+
+// FuzzSchema compiles arbitrary schemas, which may refer to each other, and checks arbitrary values.
+func FuzzSchema(f *testing.F) {
+	f.Add(`{"$ref":"models/Other"}`, `{"properties":{"a":{"$ref":"x/Root"}}}`, `{"a":{"a":1}}`)
+	f.Add(`{"oneOf":[{"$ref":"#/definitions/a"}],"definitions":{"a":{"items":{"$ref":"#"}}}}`, `{"minimum":1e9}`, `[[[1,2]]]`)
+	f.Fuzz(func(_ *testing.T, root, other, value string) {
+		models := map[string]any{}
+		models["Root"], _ = decodeNumbers([]byte(root))
+		models["Other"], _ = decodeNumbers([]byte(other))
+		v, err := decodeNumbers([]byte(value))
+		if err != nil {
+			return
+		}
+		if s, err := compileSchema(models["Root"], models); err == nil {
+			_ = s.check(v, "$")
+		}
+	})
 }

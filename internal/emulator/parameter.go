@@ -52,7 +52,11 @@ func (t *template) readParameters(n *yaml.Node, overrides map[string]string) err
 func (t *template) readParameter(p *parameter, decl *yaml.Node, overrides map[string]string) error {
 	var rules parameterRules
 	if decl != nil && decl.Kind == yaml.MappingNode {
-		if err := decl.Decode(&rules); err != nil {
+		plain, err := t.collection(decl, 0) // without quotes: MinLength: "3" is a number
+		if err == nil {
+			err = plain.Decode(&rules)
+		}
+		if err != nil {
 			return lineError(decl, "parameter %s: %v", p.name, err)
 		}
 	}

@@ -339,7 +339,7 @@ func TestParameterRules(t *testing.T) {
 	const declared = `
 Parameters:
   Env: {Type: String, Default: dev, AllowedValues: [dev, prod], ConstraintDescription: dev or prod}
-  Name: {Type: String, Default: abc, AllowedPattern: "[a-z]+", MinLength: 2, MaxLength: 4}
+  Name: {Type: String, Default: abc, AllowedPattern: "[a-z]+", MinLength: "2", MaxLength: '4'}
   Odd: {Type: String, Default: abc, AllowedPattern: "(?=x)"}
   Count: {Type: Number, Default: 5, MinValue: 1, MaxValue: 9}
   List: {Type: "List<Number>", Default: "1, 2"}

@@ -188,7 +188,7 @@ func (t *Template) Environment(function string, resolve Resolver) (vars map[stri
 		return nil, nil, &TemplateError{Line: 1, Resource: function, Text: "is no function of the template"}
 	}
 	own := *t.t // its own counters: this may be called from many goroutines
-	own.resolver, own.steps, own.warnings = resolve, 0, nil
+	own.resolver, own.steps, own.warnings, own.said = resolve, 0, nil, map[TemplateError]bool{}
 	vars = map[string]string{}
 	type props struct {
 		Environment struct {

@@ -25,6 +25,7 @@ type template struct {
 
 	resolver Resolver // asked first what a resource's Ref or attribute is; may be nil
 	warnings []*TemplateError
+	said     map[TemplateError]bool
 
 	steps  int // nodes resolved: a bound against alias bombs
 	naming int // names being resolved inside each other
@@ -59,6 +60,7 @@ func parseTemplate(data []byte, overrides map[string]string) (*template, error) 
 			"AWS::StackName": "local", "AWS::StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/local/local",
 		},
 		parameters: map[string]*parameter{}, conditions: map[string]*yaml.Node{}, byID: map[string]*resource{},
+		said:     map[TemplateError]bool{},
 		mappings: child(root, "Mappings"), globals: child(root, "Globals"),
 	}
 	if err := t.readParameters(child(root, "Parameters"), overrides); err != nil {
@@ -76,8 +78,8 @@ func parseTemplate(data []byte, overrides map[string]string) (*template, error) 
 
 func (t *template) warnf(line int, format string, args ...any) {
 	w := &TemplateError{Line: line, Text: fmt.Sprintf(format, args...)}
-	same := func(old *TemplateError) bool { return *old == *w }
-	if !slices.ContainsFunc(t.warnings, same) { // what is resolved twice is said once
+	if !t.said[*w] { // what is resolved twice is said once
+		t.said[*w] = true
 		t.warnings = append(t.warnings, w)
 	}
 }
