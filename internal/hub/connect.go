@@ -53,6 +53,11 @@ const longest = 2 * time.Minute
 // Depart takes a connection out of everything, for whatever reason it is gone. It may be repeated, run twice at once,
 // and crash anywhere: the row goes last, and while it is there the sweep finds it.
 func (h *Hub) Depart(ctx context.Context, connection string) error {
+	return h.departAnd(ctx, connection, false)
+}
+
+// departAnd is Depart that may keep the row, for the sweep to come back to.
+func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error {
 	c, err := h.Store.BeginClose(ctx, connection)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -65,8 +70,8 @@ func (h *Hub) Depart(ctx context.Context, connection string) error {
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", connection, err)
 	}
-	if h.Now().Sub(c.Entered) < longest {
-		return nil // a join that is still running may add what was removed here: the sweep comes again
+	if keep || h.Now().Sub(c.Entered) < longest { // a join that is still running may add what was removed here
+		return nil
 	}
 	if err := h.Store.Forget(ctx, connection); err != nil {
 		return fmt.Errorf("forget connection %s: %w", connection, err)
@@ -136,11 +141,14 @@ func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", e.Event, err)
 	}
+	young := h.Now().Sub(c.ConnectedAt) < youngAge
 	if err := h.Pusher.Push(ctx, c.ID, frame); err != nil && !errors.Is(err, ErrGone) {
 		h.Logger.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
 	}
-	if err := h.Pusher.Close(ctx, c.ID); err != nil && !errors.Is(err, ErrGone) {
+	err = h.Pusher.Close(ctx, c.ID)
+	if err != nil && !errors.Is(err, ErrGone) {
 		return fmt.Errorf("close connection %s: %w", c.ID, err)
 	}
-	return h.Depart(ctx, c.ID)
+	// One that is only just opening cannot be closed yet. It may do nothing from now on, and the sweep closes it.
+	return h.departAnd(ctx, c.ID, young && err != nil)
 }

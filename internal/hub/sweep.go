@@ -56,6 +56,9 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 	switch {
 	case c.Closing:
 		found.unfinished.Add(1)
+		if err := h.Pusher.Close(ctx, c.ID); err != nil && !errors.Is(err, ErrGone) {
+			return fmt.Errorf("close connection %s: %w", c.ID, err)
+		}
 		return h.Depart(ctx, c.ID)
 	case !c.Expires.After(now):
 		found.expired.Add(1)

@@ -496,11 +496,10 @@ func (d *device) look(v *view, wait time.Duration, anyway bool) {
 		return
 	}
 	v.checking = true
-	s := d.sock
 	d.w.after(wait, func() {
 		anyway := v.more
 		v.checking, v.more = false, false
-		if d.sock != s || !d.isOpen || !v.joined || !v.wanted || !anyway && len(v.early) == 0 {
+		if !d.isOpen || !v.joined || !v.wanted || !anyway && len(v.early) == 0 {
 			return
 		}
 		if !v.busy {

@@ -93,7 +93,9 @@ func (g *gateway) connect(d *device) *socket {
 		var err error
 		w.invoke("connect "+s.id, connectTimeout, false, func(ctx context.Context, h *hub.Hub) {
 			err = h.Connect(ctx, s.id, d.identity(s.expires), protocol.Name)
-		}, func(ok bool) { g.connected(s, ok && err == nil) })
+		}, func(ok bool) { // until the 101 is on its way, the connection is as good as closed to the management API
+			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() { g.connected(s, ok && err == nil) })
+		})
 	})
 	return s
 }
@@ -258,10 +260,13 @@ func (g *gateway) accept(s *socket, frame []byte) {
 func (g *gateway) Close(ctx context.Context, connection string) error {
 	return g.w.call(ctx, "Close", connection, 0, func() error {
 		s := g.sockets[connection]
-		if s == nil || s.server != open {
+		if s == nil {
 			return hub.ErrGone
 		}
 		s.kicked = true
+		if s.server != open {
+			return hub.ErrGone
+		}
 		g.close(s, "deleted")
 		return nil
 	})
@@ -279,7 +284,7 @@ func (g *gateway) Alive(ctx context.Context, connection string) (alive bool, err
 
 // checkMayDepart holds that no connection is departed that lives: it would be deaf without knowing it.
 func (g *gateway) checkMayDepart(connection string) {
-	if s := g.sockets[connection]; s != nil && (s.server == opening || s.server == open && !s.kicked) {
+	if s := g.sockets[connection]; s != nil && s.server != closed && !s.kicked {
 		g.w.violatef("live connection departed", []string{connection}, "%s is departed while it is open", connection)
 	}
 }
