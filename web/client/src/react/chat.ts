@@ -1,0 +1,239 @@
+import type { Message, PublishResult, RoomEvent } from "../types.js";
+import { LogStore } from "./log.js";
+import { refusal, shown, type SocketError } from "./room.js";
+import type { Session } from "./session.js";
+import { TypingSignal, Typists, type TypingUser } from "./typing.js";
+
+/** One message of a channel. */
+export interface ChatMessage {
+  readonly id: string;
+  /** Its place in the room's log; undefined until it is logged. */
+  readonly seq?: number;
+  readonly content: string;
+  /** Empty if a program has not said whom the message is from. */
+  readonly userId: string;
+  readonly userName?: string;
+  /** Unix time in milliseconds. */
+  readonly ts: number;
+  /** pending: not logged yet. failed: given up; `retry` sends it again. */
+  readonly status: "pending" | "sent" | "failed";
+  /** Why it failed. */
+  readonly error?: SocketError;
+  /** This user has deleted it, and the server has not answered yet. After that it is gone. */
+  readonly deleted?: true;
+  /** All that was published, `content` among it. */
+  readonly data: Message;
+}
+
+/** A channel as of now. */
+export interface ChatState {
+  /** In the order of the log; pending and failed ones at the end. */
+  readonly messages: readonly ChatMessage[];
+  /** Who else is typing. */
+  readonly typingUsers: readonly TypingUser[];
+  /** The channel is joined. */
+  readonly isConnected: boolean;
+  /** The newest messages are not there yet. */
+  readonly isLoading: boolean;
+  /** False after a reconnect that could not bring everything that was missed; the newest messages were loaded again. */
+  readonly recovered: boolean;
+  /** There are older messages for `loadMore`. */
+  readonly hasMore: boolean;
+  /** Why the channel cannot be joined, or what has failed last. Failures to send are in the message. */
+  readonly error: SocketError | null;
+}
+
+const initial: ChatState = {
+  messages: [], typingUsers: [], isConnected: false, isLoading: true, recovered: true, hasMore: false, error: null,
+};
+
+/** The messages of a channel, and who is typing in it. */
+export class ChatStore extends LogStore<ChatMessage, ChatState> {
+  static readonly key = (channelId: string): string => `chat ${channelId}`;
+
+  readonly #sending = new Map<string, Promise<string>>();
+  #line: Promise<unknown> = Promise.resolve();
+  /** Ids, in case the page that has the message was read before it was deleted. */
+  readonly #deleted = new Set<string>();
+  readonly #typing = new TypingSignal((event) => this.room?.signal(event) ?? false);
+  readonly #typists = new Typists(() => this.changed());
+  #userName: string | undefined;
+
+  constructor(session: Session | null, channelId: string) {
+    super(session, `channel:${channelId}`, ChatStore.key(channelId), initial, { page: 50, pages: 5, enough: 1, keep: 1_000 });
+  }
+
+  /**
+   * Publishes a text, or an object with whatever the application needs beside `content`. Messages go out in the order of
+   * the calls. Resolves to the message's id when it is logged; a failure shows in the message too.
+   */
+  readonly sendMessage = (content: string | object): Promise<string> => {
+    if (!this.room) return shown(Promise.reject(refusal("disconnected", "There is no channel to send this to.")));
+    const id = newId();
+    const data: Message = typeof content === "string" ? { content } : { content: "", ...content };
+    this.put(id, {
+      id, content: text(data), userId: this.#userId ?? "", ts: Date.now(), status: "pending", data,
+      ...(this.#userName !== undefined && { userName: this.#userName }),
+    });
+    this.#typing.sent();
+    const sent = this.#send(id);
+    this.flush();
+    return sent;
+  };
+
+  /** Sends a failed message again, under the same id: should it have been logged after all, it is not logged twice. */
+  readonly retry = (id: string): Promise<string> => {
+    const message = this.item(id);
+    if (!message) return shown(Promise.reject(refusal("bad_request", `There is no message ${id}.`)));
+    if (message.status !== "failed") return this.#sending.get(id) ?? Promise.resolve(id);
+    const { error: _, ...rest } = message;
+    this.put(id, { ...rest, status: "pending" });
+    const sent = this.#send(id);
+    this.flush();
+    return sent;
+  };
+
+  /** Deletes a message for everybody, if this user may; one that was never sent is just dropped. */
+  readonly deleteMessage = (id: string): Promise<void> => shown(this.#delete(id));
+
+  /** For each key: tells others that this user is typing, at most every 3 s, until 3 s after the last call. */
+  readonly sendTyping = (..._ignored: unknown[]): void => {
+    if (this.room) this.#typing.touch();
+  };
+
+  readonly stopTyping = (..._ignored: unknown[]): void => this.#typing.stop();
+
+  protected override hear(event: RoomEvent): void {
+    const { from, data } = event;
+    if (event.event === "user:typing" && from && from.userId !== this.#userId) {
+      this.#typists.add(from, (data as { until?: number } | null)?.until ?? 0);
+    }
+    if (from && (event.event === "user:stopped-typing" || event.event === "message:new")) this.#typists.remove(from.userId);
+    super.hear(event);
+  }
+
+  protected override read({ event, seq, id, ts, from, data }: RoomEvent): void {
+    switch (event) {
+      case "message:new": {
+        if (from && from.userId === this.#userId) this.#userName = from.name;
+        if (id === undefined || data === null || data === undefined || this.#deleted.has(id)) return;
+        const message = { ...messageOf(data as Message, from), id, ts: ts ?? Date.now(), status: "sent" as const };
+        this.put(id, { ...message, ...(seq !== undefined && { seq }), ...(this.item(id)?.deleted && { deleted: true }) }, seq ?? Infinity);
+        break;
+      }
+      case "message:deleted":
+        this.#forget((data as { messageId?: string } | null)?.messageId);
+    }
+  }
+
+  protected override wanted({ event, data }: RoomEvent): boolean {
+    return event === "message:new" && data !== null && data !== undefined; // not the shell of a deleted one
+  }
+
+  protected override snapshot(): ChatState {
+    const messages = this.items();
+    return {
+      messages, typingUsers: this.#typists.users, isConnected: this.isConnected, isLoading: this.isLoading && !this.error,
+      recovered: this.recovered, hasMore: this.hasMore, error: this.error,
+    };
+  }
+
+  protected override stop(): void {
+    this.#typing.stop();
+    this.#typists.clear();
+    super.stop();
+  }
+
+  protected override async settled(): Promise<void> {
+    while (this.#sending.size > 0) await Promise.allSettled(this.#sending.values());
+  }
+
+  protected override get precious(): boolean {
+    return this.items().some(({ status }) => status !== "sent");
+  }
+
+  get #userId(): string | null {
+    return this.session?.client?.userId ?? null;
+  }
+
+  /** One at a time, since the server runs the actions of one connection at the same time. */
+  #send(id: string): Promise<string> {
+    const room = this.room;
+    const sent = this.#line.then(async () => {
+      const message = this.item(id);
+      if (message?.status !== "pending") return id; // it was seen in the room
+      try {
+        if (!room) throw refusal("disconnected", "There is no channel to send this to.");
+        this.#confirm(id, await room.publish("message:new", message.data, { id }));
+      } catch (err) {
+        const now = this.item(id);
+        if (now?.status === "sent") return id; // just the answer was lost
+        if (now) this.put(id, { ...now, status: "failed", error: err as SocketError });
+        throw err;
+      } finally {
+        this.#sending.delete(id);
+      }
+      return id;
+    });
+    this.#sending.set(id, sent);
+    this.#line = sent.catch(() => {});
+    return shown(sent);
+  }
+
+  /** The answer and the event itself come in either order. */
+  #confirm(id: string, { seq, ts }: PublishResult): void {
+    const message = this.item(id);
+    if (message && message.status !== "sent") this.put(id, { ...message, seq, ts, status: "sent" }, seq);
+  }
+
+  async #delete(id: string): Promise<void> {
+    const message = this.item(id);
+    if (message?.status === "failed") return this.#discard(id);
+    if (message) this.#mark(id, true);
+    this.flush();
+    try {
+      await this.#sending.get(id);
+    } catch {
+      return this.#discard(id);
+    }
+    try {
+      await this.act((room) => room.publish("message:deleted", { messageId: id }));
+      this.#forget(id);
+    } catch (err) {
+      this.#mark(id, false);
+      throw err;
+    }
+  }
+
+  #mark(id: string, mark: boolean): void {
+    const message = this.item(id);
+    if (!message) return;
+    const { deleted: _, ...rest } = message;
+    this.put(id, mark ? { ...rest, deleted: true } : rest);
+  }
+
+  #discard(id: string): void {
+    this.drop(id);
+    this.flush();
+  }
+
+  #forget(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#deleted.add(id);
+    this.drop(id);
+  }
+}
+
+/** What a program publishes for somebody without saying whom it is from may say so in the data. Clients always have a `from`. */
+function messageOf(data: Message, from: RoomEvent["from"]): Pick<ChatMessage, "content" | "userId" | "userName" | "data"> {
+  const { userId, name } = from ?? { userId: string(data.userId), name: string(data.userName) };
+  return { content: text(data), userId: userId ?? "", ...(name && { userName: name }), data };
+}
+
+const string = (value: unknown) => (typeof value === "string" ? value : undefined);
+const text = (data: unknown) => string(data) ?? string((data as Message).content) ?? "";
+
+/** randomUUID is there on https and on localhost only. */
+function newId(): string {
+  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
+}

@@ -1,0 +1,107 @@
+import { useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import type { ClientEvents, DataOf, RoomEvent } from "../types.js";
+import { BuddyStore, type BuddyState } from "./buddies.js";
+import { ChatStore, type ChatState } from "./chat.js";
+import { NotificationsStore, type NotificationsState } from "./notifications.js";
+import { PresenceStore, type PresenceState } from "./presence.js";
+import { useSession } from "./provider.js";
+import { PlainStore, type RoomState } from "./room.js";
+import type { Session, Socket } from "./session.js";
+import type { Store } from "./store.js";
+
+/** No id, no room: the hook gives its first state, and its actions are refused. */
+type Id = string | null | undefined;
+
+function useStore<S extends object>(store: Store<S>): S {
+  return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getServerSnapshot);
+}
+
+interface Kind<T> {
+  new (session: Session | null, id: string): T;
+  key(id: string): string;
+}
+
+/** One store for all components that watch the same; the idle one of its class for those without an id. */
+function useShared<T>(hook: string, of: Kind<T>, idle: T, id: Id): T {
+  const session = useSession(hook);
+  return id ? session.shared(of.key(id), () => new of(session, id)) : idle;
+}
+
+const idle = {
+  chat: new ChatStore(null, ""),
+  presence: new PresenceStore(null, ""),
+  notifications: new NotificationsStore(null, ""),
+  buddies: new BuddyStore(null, ""),
+  room: new PlainStore(null, ""),
+};
+
+/** Gives the connection and how it is. */
+export function useSocket(): Socket {
+  return useStore(useSession("useSocket"));
+}
+
+/** What the data of an event is: of the connection's own events what the client gives. */
+export type HeardData<E extends string> = E extends "error" | "dropped" ? ClientEvents[E] : DataOf<E>;
+
+/**
+ * Hears an event of every room that a component has joined by a hook, of the user's own room, and of the connection
+ * ("session:ending", "error", "dropped"). The handler may be another function in each render.
+ */
+export function useSocketEvent<E extends string>(event: E, handler: (data: HeardData<E>, event: RoomEvent) => void): void;
+/** The same, for those who know what the data of an event of their own is. */
+export function useSocketEvent<D>(event: string, handler: (data: D, event: RoomEvent) => void): void;
+export function useSocketEvent(event: string, handler: (data: never, event: RoomEvent) => void): void {
+  const session = useSession("useSocketEvent");
+  const latest = useRef(handler);
+  useInsertionEffect(() => {
+    latest.current = handler;
+  });
+  useEffect(() => session.listen(event, (heard) => latest.current(heard.data as never, heard)), [session, event]);
+}
+
+/** What {@link useChatSocket} gives. */
+export interface ChatSocket extends ChatState, Pick<
+  ChatStore,
+  "sendMessage" | "deleteMessage" | "sendTyping" | "stopTyping" | "loadMore" | "retry"
+> {}
+
+/** Joins a channel, shows its messages from the newest, and sends. Components with the same channel share all of it. */
+export function useChatSocket(channelId: Id): ChatSocket {
+  const store = useShared("useChatSocket", ChatStore, idle.chat, channelId);
+  const state = useStore(store);
+  return useMemo(() => {
+    const { sendMessage, deleteMessage, sendTyping, stopTyping, loadMore, retry } = store;
+    return { ...state, sendMessage, deleteMessage, sendTyping, stopTyping, loadMore, retry };
+  }, [state, store]);
+}
+
+/** What {@link usePresenceSocket} gives. */
+export interface PresenceSocket extends PresenceState, Pick<PresenceStore, "setStatus"> {}
+
+/** Joins a community: shows who is there, and shows this user to them. */
+export function usePresenceSocket(communityId: Id): PresenceSocket {
+  const store = useShared("usePresenceSocket", PresenceStore, idle.presence, communityId);
+  const state = useStore(store);
+  return useMemo(() => ({ ...state, setStatus: store.setStatus }), [state, store]);
+}
+
+/** What {@link useNotificationsSocket} gives. */
+export interface NotificationsSocket extends NotificationsState, Pick<NotificationsStore, "markRead" | "markAllRead"> {}
+
+/** Shows the notifications of a user, which is the one who is connected; without an argument it is that one anyway. */
+export function useNotificationsSocket(userId?: string | null): NotificationsSocket {
+  const me = useSocket().userId;
+  const store = useShared("useNotificationsSocket", NotificationsStore, idle.notifications, userId === undefined ? me : userId);
+  const state = useStore(store);
+  return useMemo(() => ({ ...state, markRead: store.markRead, markAllRead: store.markAllRead }), [state, store]);
+}
+
+/** Shows what the buddies of the user who is connected did. */
+export function useBuddySocket(): BuddyState {
+  return useStore(useShared("useBuddySocket", BuddyStore, idle.buddies, useSocket().userId));
+}
+
+/** Joins a room of any kind, by its whole name, such as "channel:42": for events of an application's own. */
+export function useRoom(name: Id): RoomState {
+  return useStore(useShared("useRoom", PlainStore, idle.room, name));
+}
