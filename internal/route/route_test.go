@@ -129,8 +129,8 @@ func TestEvents(t *testing.T) {
 			}
 		})
 	}
-	if _, err := store.Connection(t.Context(), "BvQ9kcT2joECFgQ="); err == nil {
-		t.Error("ana is still connected")
+	if row, err := store.Connection(t.Context(), "BvQ9kcT2joECFgQ="); err == nil && !row.Closing {
+		t.Errorf("ana is still connected: %+v", row)
 	}
 }
 
