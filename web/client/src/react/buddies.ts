@@ -61,7 +61,7 @@ export class BuddyStore extends LogStore<Item, BuddyState> {
       const checkIns = newest.flatMap((item) => (item.kind === "checkIn" ? [item.activity] : [])).slice(0, MOST);
       this.#shown = { goals, checkIns };
     }
-    return { ...this.#shown, isConnected: this.isConnected, isLoading: this.isLoading && !this.error, error: this.error };
+    return { ...this.#shown, isConnected: this.isConnected, isLoading: this.isLoading, error: this.error };
   }
 }
 

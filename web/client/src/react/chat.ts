@@ -133,7 +133,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   protected override snapshot(): ChatState {
     const messages = this.items();
     return {
-      messages, typingUsers: this.#typists.users, isConnected: this.isConnected, isLoading: this.isLoading && !this.error,
+      messages, typingUsers: this.#typists.users, isConnected: this.isConnected, isLoading: this.isLoading,
       recovered: this.recovered, hasMore: this.hasMore, error: this.error,
     };
   }

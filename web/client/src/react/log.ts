@@ -36,7 +36,7 @@ const RETRY_AT_MOST = 20_000;
  * A store of items that are made of the events of a room's log: the newest part of it, loaded at the start, then what
  * comes, and older parts on request. When a reconnect could not bring everything that was missed, it loads anew.
  */
-export abstract class LogStore<T, S extends object> extends RoomStore<S> {
+export abstract class LogStore<T, S extends { isLoading: boolean }> extends RoomStore<S> {
   readonly #extent: Extent;
   #keep: number;
   readonly #entries = new Map<string, Entry<T>>();
@@ -44,18 +44,19 @@ export abstract class LogStore<T, S extends object> extends RoomStore<S> {
   #turn = 0;
   #order = 0;
   #loaded = false;
-  #oldest: { epoch: string; seq: number } | null = null;
+  #epoch = "";
+  /** Where the loaded part begins; undefined while there is nothing in it. */
+  #oldest: number | undefined;
   #older: Promise<void> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The newest part is not there yet. */
-  protected isLoading = true;
+  #loading = true;
   /** The log holds older events than were loaded. */
   protected hasMore = false;
   /** No reconnect so far, or the last one brought everything that was missed. */
   protected recovered = true;
 
   constructor(session: Session | null, name: string, key: string, initial: S, extent: Extent) {
-    super(session, name, key, initial);
+    super(session, name, key, session ? initial : { ...initial, isLoading: false });
     this.#extent = extent;
     this.#keep = extent.keep;
   }
@@ -71,13 +72,18 @@ export abstract class LogStore<T, S extends object> extends RoomStore<S> {
     if (this.#list) return this.#list;
     const sorted = [...this.#entries].sort(([, a], [, b]) => a.turn - b.turn || compare(a.seq, b.seq) || a.order - b.order);
     const excess = sorted.length - this.#keep;
-    for (const [id, { seq }] of excess > 0 ? sorted.splice(0, excess) : []) {
-      this.#entries.delete(id);
-      if (this.#oldest && seq !== Infinity) this.hasMore = true;
+    if (excess > 0) {
+      for (const [id] of sorted.splice(0, excess)) this.#entries.delete(id);
+      this.#oldest = sorted[0]?.[1].seq;
+      this.hasMore = true;
     }
-    const first = sorted[0]?.[1];
-    if (excess > 0 && this.#oldest && first && first.seq !== Infinity) this.#oldest = { ...this.#oldest, seq: first.seq };
     return (this.#list = sorted.map(([, { value }]) => value));
+  }
+
+  /** The newest part is not there yet, and is on its way. */
+  protected get isLoading(): boolean {
+    const nowhere = !this.session || (this.running && !this.room);
+    return this.#loading && !nowhere && !this.error;
   }
 
   protected item(id: string): T | undefined {
@@ -127,15 +133,16 @@ export abstract class LogStore<T, S extends object> extends RoomStore<S> {
     clearTimeout(this.#timer);
     const [room, turn] = [this.room, this.#turn];
     if (!room) return;
-    this.isLoading = true;
+    this.#loading = true;
     try {
       const part = await this.#back(room);
       if (turn !== this.#turn) return;
       for (const [id, entry] of this.#entries) if (entry.turn < turn) this.#entries.delete(id);
       this.#list = null;
       this.#loaded = true;
-      this.isLoading = false;
+      this.#loading = false;
       this.#keep = this.#extent.keep;
+      this.#oldest = undefined;
       this.#reach(part);
       this.succeed();
     } catch (err) {
@@ -143,17 +150,17 @@ export abstract class LogStore<T, S extends object> extends RoomStore<S> {
       this.fail(err);
       const { code, retry } = err as SocketError;
       if (code === "disconnected") return; // the next join loads
-      this.isLoading = retry || code === "timeout";
-      if (this.isLoading) this.#timer = setTimeout(() => void this.#load(tries + 1), Math.min(RETRY_AFTER * 2 ** tries, RETRY_AT_MOST));
+      this.#loading = retry || code === "timeout";
+      if (this.#loading) this.#timer = setTimeout(() => void this.#load(tries + 1), Math.min(RETRY_AFTER * 2 ** tries, RETRY_AT_MOST));
     }
   }
 
   async #loadOlder(): Promise<void> {
     const [turn, oldest] = [this.#turn, this.#oldest];
-    if (!this.hasMore || !oldest) return;
-    const part = await this.act((room) => this.#back(room, oldest.seq));
+    if (!this.hasMore || oldest === undefined) return;
+    const part = await this.act((room) => this.#back(room, oldest));
     if (turn !== this.#turn) return;
-    if (part.epoch !== oldest.epoch) {
+    if (part.epoch !== this.#epoch) {
       this.#turn++;
       return this.#load(0);
     }
@@ -163,8 +170,8 @@ export abstract class LogStore<T, S extends object> extends RoomStore<S> {
 
   #reach({ epoch, events, more }: Part): void {
     for (const event of events) this.read(event);
-    const first = events[0]?.seq;
-    this.#oldest = first === undefined ? this.#oldest : { epoch, seq: first };
+    this.#epoch = epoch;
+    this.#oldest = events[0]?.seq ?? this.#oldest;
     this.hasMore = more;
     this.changed();
   }

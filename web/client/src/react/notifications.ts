@@ -74,7 +74,7 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
       this.#from = items;
       this.#shown = { notifications: [...items].reverse(), unread: items.filter(({ isRead }) => !isRead).length };
     }
-    return { ...this.#shown, isConnected: this.isConnected, isLoading: this.isLoading && !this.error, error: this.error };
+    return { ...this.#shown, isConnected: this.isConnected, isLoading: this.isLoading, error: this.error };
   }
 
   /** One after the other, as the server takes them. */
