@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { readToken, renewIn } from "../../src/token.js";
+import type { ErrorCode, HistoryResult, JoinResult, Occupant, PresenceResult, PublishResult, SystemEvents } from "../../src/types.js";
+
+// The frames that the server's own tests hold its codec to.
+const frames = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../../../../internal/protocol/testdata/${name}.json`, import.meta.url), "utf8")) as { name: string; frame: Record<string, unknown> }[];
+const server = new Map(frames("server").map(({ name, frame }) => [name, frame]));
+
+/** What each type says its values have: the name of a type, or those that it may be one of. "?" ends what may be missing. */
+type Shape = Record<string, string>;
+
+function fits(value: unknown, shape: Shape, what: string): void {
+  const object = value as Record<string, unknown>;
+  for (const key of Object.keys(object)) expect(Object.keys(shape).map((k) => k.replace("?", "")), `${what}: field ${key}`).toContain(key);
+  for (const [key, type] of Object.entries(shape)) {
+    const field = object[key.replace("?", "")];
+    if (field === undefined && key.endsWith("?")) continue;
+    if (type !== "any") expect(Array.isArray(field) ? "array" : typeof field, `${what}: ${key}`).toBe(type);
+  }
+}
+
+// `satisfies` ties each shape to its type: a field that is renamed in one of them does not compile.
+type Fields<T> = { [K in keyof Required<T> as T extends Record<K, T[K]> ? K & string : `${K & string}?`]: string };
+const join = { room: "string", epoch: "string", seq: "number", recovered: "boolean", "more?": "boolean", events: "array", "presence?": "array" } satisfies Fields<JoinResult>;
+const publish = { room: "string", epoch: "string", seq: "number", id: "string", ts: "number" } satisfies Fields<PublishResult>;
+const history = { room: "string", epoch: "string", seq: "number", events: "array", more: "boolean" } satisfies Fields<HistoryResult>;
+const presence = { rooms: "array", status: "string" } satisfies Fields<PresenceResult>;
+const occupant = { userId: "string", "name?": "string", status: "string", "data?": "any", since: "number", "version?": "number" } satisfies Fields<Occupant>;
+const event: Shape = { event: "string", "room?": "string", "seq?": "number", "id?": "string", "ts?": "number", "from?": "object", "data?": "any" };
+
+test("replies are what the types say", () => {
+  for (const [name, shape] of Object.entries({ joined: join, "joined with presence": join, "joined, and there is more": join, published: publish, history, "status set": presence })) {
+    const frame = server.get(name)!;
+    expect(frame.ok, name).toBe(true);
+    fits(frame.data, shape, name);
+  }
+  for (const one of (server.get("joined with presence")!.data as JoinResult).presence!) fits(one, occupant, "occupant");
+  for (const one of (server.get("joined")!.data as JoinResult).events) fits(one, event, "event");
+});
+
+test("refusals have a code that the types know", () => {
+  const codes: Record<ErrorCode, true> = {
+    bad_request: true, unauthenticated: true, forbidden: true, unknown_action: true, unknown_room_kind: true, not_in_room: true,
+    too_many_rooms: true, rate_limited: true, too_large: true, expired: true, conflict: true, unavailable: true, internal: true,
+  };
+  for (const name of ["refused", "refused without an id", "too fast"]) {
+    const { code } = server.get(name)!.error as { code: string };
+    expect(codes).toHaveProperty(code);
+  }
+});
+
+test("every event of the server's is a type's, and every type's event has a frame", () => {
+  const names: Record<keyof SystemEvents, Shape | null> = {
+    "message:new": { content: "string" },
+    "message:deleted": { messageId: "string" },
+    "user:typing": { until: "number" },
+    "user:stopped-typing": null,
+    "user:online": occupant,
+    "user:offline": { userId: "string", "name?": "string" },
+    "presence:changed": occupant,
+    "notification:new": { title: "string" },
+    "notification:read": { notificationId: "string" },
+    "buddy:goal-completed": { goal: "string" },
+    "buddy:check-in": { note: "string" },
+    "room:closed": { reason: "string" },
+    "session:ending": { reason: "string" },
+  };
+  for (const [name, shape] of Object.entries(names)) {
+    const frame = server.get(name)!;
+    fits(frame, event, name);
+    if (shape) fits(frame.data, shape, name);
+    else expect(frame.data, name).toBeUndefined();
+  }
+});
+
+test("tokens are read, also those of other alphabets, and what is none harms nobody", () => {
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  expect(readToken(`x.${encode({ sub: "анна-ü?>", exp: 1_700_000_000 })}.y`)).toEqual({ userId: "анна-ü?>", expires: 1_700_000_000_000 });
+  for (const bad of ["", "a.b.c", `x.${encode({ sub: 1, exp: "soon" })}.y`]) expect(readToken(bad)).toEqual({ userId: null, expires: null });
+});
+
+test("a token is renewed in time, however long it lives", () => {
+  for (const life of [1_000, 30_000, 90_000, 3_600_000]) {
+    const wait = renewIn(1e12 + life, 1e12);
+    expect(wait).toBeGreaterThanOrEqual(life * 0.6);
+    expect(wait).toBeLessThanOrEqual(life > 60_000 ? life - 30_000 : life * 0.8);
+  }
+  expect(renewIn(0, 5)).toBe(0);
+});

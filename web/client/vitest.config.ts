@@ -1,0 +1,27 @@
+import { defineConfig } from "vitest/config";
+
+// React 18 lies beside the React 19 of everything else.
+const react18 = (name: string) => new URL(`../react-18/node_modules/${name}`, import.meta.url).pathname;
+
+const react = {
+  include: ["test/react/**/*.test.{ts,tsx}"],
+  environment: "happy-dom",
+  setupFiles: ["test/react/setup.ts"],
+};
+
+export default defineConfig({
+  test: {
+    globalSetup: ["test/build.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    projects: [
+      { extends: true, test: { name: "node", include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"] } },
+      { extends: true, test: { name: "react 19", ...react } },
+      {
+        extends: true,
+        resolve: { alias: [{ find: /^(react|react-dom)(?=\/|$)/, replacement: react18("$1") }] },
+        test: { name: "react 18", ...react },
+      },
+    ],
+  },
+});
