@@ -1,9 +1,9 @@
 // What a chat costs on the wire when it polls, and what it costs over Bellhop: measured, not estimated.
 //
-//     node web/compare/polling.mjs                              100 users, 1 minute, 1 message per user and minute
-//     node web/compare/polling.mjs --users 50 --minutes 5
-//     node web/compare/polling.mjs --changes 0.5                each user also changes the own status every 2 minutes
-//     node web/compare/polling.mjs --bellhop ./bellhop          with a binary that is built already; BELLHOP works too
+//     node web/measure/polling.mjs                              100 users, 1 minute, 1 message per user and minute
+//     node web/measure/polling.mjs --users 50 --minutes 5
+//     node web/measure/polling.mjs --changes 0.5                each user also changes the own status every 2 minutes
+//     node web/measure/polling.mjs --bellhop ./bellhop          with a binary that is built already; BELLHOP works too
 //
 // It needs Go, to build `bellhop`, and the package ws, which `npm ci` in web/ installs. It takes twice the minutes and
 // some seconds, stops by itself, and stops what it has started.
