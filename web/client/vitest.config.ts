@@ -16,11 +16,11 @@ export default defineConfig({
     hookTimeout: 120_000,
     projects: [
       { extends: true, test: { name: "node", include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"] } },
-      { extends: true, test: { name: "react 19", ...react } },
+      { extends: true, test: { name: "react 19", ...react, env: { REACT: "19" } } },
       {
         extends: true,
         resolve: { alias: [{ find: /^(react|react-dom)(?=\/|$)/, replacement: react18("$1") }] },
-        test: { name: "react 18", ...react },
+        test: { name: "react 18", ...react, env: { REACT: "18" } },
       },
     ],
   },

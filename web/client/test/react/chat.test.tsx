@@ -5,7 +5,7 @@ import { World, until } from "./world.js";
 
 let world: World;
 beforeAll(async () => void (world = await World.start("--parameter", "RateLimit=100", "--parameter", "RateBurst=200")));
-afterAll(() => world.stop());
+afterAll(() => world.end());
 
 const contents = ({ messages }: ChatSocket) => messages.map(({ content }) => content);
 
@@ -37,7 +37,7 @@ test("a message is pending at once, then sent, once; the other user sees who it 
   });
   expect(ana.hook.all.some(({ messages }) => messages[0]?.status === "pending")).toBe(true);
   await until(() => ana.now.messages[0]?.status === "sent" && id, "sent message");
-  const [theirs] = await until(() => bob.now.messages.length > 0 && bob.now.messages, "message");
+  const theirs = await until(() => bob.now.messages[0], "message");
   expect(theirs).toEqual({
     id, seq: 1, content: "hello", userId: "ana", userName: "ANA", ts: expect.any(Number), status: "sent", data: { content: "hello" },
   });
@@ -75,12 +75,12 @@ test("what the server refuses is failed, and may be dropped", async () => {
 
 test("what the network swallows is failed, stays at the end, and is sent by a retry", async () => {
   const [ana, bob] = [await open("ana", "lossy"), await open("bob", "lossy")];
-  ana.losses.publish = true;
+  ana.losses.actions = true;
   await expect(ana.now.sendMessage("first")).rejects.toMatchObject({ code: "timeout" });
   await bob.now.sendMessage("second");
   await until(() => ana.now.messages.length === 2, "message");
   expect(ana.now.messages.map(({ content, status }) => [content, status])).toEqual([["second", "sent"], ["first", "failed"]]);
-  ana.losses.publish = false;
+  ana.losses.actions = false;
   const { id } = ana.now.messages[1]!;
   await acting(() => expect(ana.now.retry(id)).resolves.toBe(id));
   await until(() => ana.now.messages.every(({ status }) => status === "sent"), "sent message");
@@ -118,17 +118,17 @@ test("a message that is on its way when its component goes is sent nevertheless;
     channel = to;
     await ana.render();
   };
-  ana.losses.publish = true;
+  ana.losses.actions = true;
   const sent = ana.now.sendMessage("bye");
   await move(null);
   expect(ana.now.messages).toEqual([]);
-  ana.losses.publish = false; // the client tries again
+  ana.losses.actions = false; // the client tries again
   await sent;
   await until(() => contents(bob.now).join() === "bye", "message");
 
   await move("leaving");
   await until(() => contents(ana.now).join() === "bye", "message");
-  ana.losses.publish = true;
+  ana.losses.actions = true;
   const failed = ana.now.sendMessage("farewell");
   await move(null);
   await expect(failed).rejects.toMatchObject({ code: "timeout" });
@@ -158,13 +158,13 @@ test("a deleted message is gone for everybody, also for those who come later", a
 test("a message that is deleted while it is pending is sent first, or never if it fails", async () => {
   const [ana, bob] = [await open("ana", "hasty"), await open("bob", "hasty")];
   void ana.now.sendMessage("sent");
-  const [message] = await until(() => ana.now.messages.length > 0 && ana.now.messages, "message");
-  await ana.now.deleteMessage(message!.id);
+  const message = await until(() => ana.now.messages[0], "message");
+  await ana.now.deleteMessage(message.id);
   await until(() => ana.now.messages.length === 0 && bob.now.messages.length === 0, "deletion");
-  ana.losses.publish = true;
+  ana.losses.actions = true;
   void ana.now.sendMessage("never");
-  const [lost] = await until(() => ana.now.messages.length > 0 && ana.now.messages, "message");
-  await ana.now.deleteMessage(lost!.id);
+  const lost = await until(() => ana.now.messages[0], "message");
+  await ana.now.deleteMessage(lost.id);
   await until(() => ana.now.messages.length === 0, "end of it");
 });
 
@@ -216,17 +216,41 @@ test("pages without messages are passed over", async () => {
   expect(bob.now.hasMore).toBe(false);
 });
 
-test("after a long absence the newest page is loaded again, and pending messages stay", async () => {
-  const ana = await open("ana", "again");
+test("when the log is a new one, the newest page is loaded again, and pending messages stay", async () => {
+  const forgetful = await World.start();
+  try {
+    const ana = await Tab.open(forgetful, "ana", () => useChatSocket("again"));
+    await until(() => ana.now.isConnected && !ana.now.isLoading, "join");
+    await ana.now.sendMessage("old");
+    expect(ana.now.recovered).toBe(true);
+    ana.losses.actions = true;
+    await expect(ana.now.sendMessage("mine")).rejects.toMatchObject({ code: "timeout" });
+    await forgetful.forget();
+    await forgetful.emit({ command: "publish", rooms: ["channel:again"], event: "message:new", data: { content: "new" }, id: "n1" });
+    await until(() => contents(ana.now).join() === "new,mine", "reload", 8_000);
+    expect(ana.now.messages.map(({ status }) => status)).toEqual(["sent", "failed"]);
+    expect(ana.now.recovered).toBe(false);
+    await ana.close();
+  } finally {
+    await forgetful.end();
+  }
+});
+
+test("a channel that is closed says so, and can be entered again", async () => {
+  let channel: string | null = "closing";
+  const ana = await Tab.open(world, "ana", () => useChatSocket(channel));
+  await until(() => ana.now.isConnected && !ana.now.isLoading, "join");
   await ana.now.sendMessage("old");
-  expect(ana.now.recovered).toBe(true);
-  ana.losses.publish = true;
-  await expect(ana.now.sendMessage("mine")).rejects.toMatchObject({ code: "timeout" });
-  await world.emit({ command: "close", room: "channel:again" }); // begins a new log
-  await world.emit({ command: "publish", rooms: ["channel:again"], event: "message:new", data: { content: "new" }, id: "n1" });
-  await ana.cut();
-  await until(() => contents(ana.now).join() === "new,mine", "reload", 8_000);
-  expect(ana.now.messages.map(({ status }) => status)).toEqual(["sent", "failed"]);
+  await world.emit({ command: "close", room: "channel:closing", reason: "spam" });
+  await until(() => ana.now.error?.code === "not_in_room", "error");
+  expect(ana.now.isConnected).toBe(false);
+  expect(contents(ana.now)).toEqual(["old"]);
+  channel = null;
+  await ana.render();
+  channel = "closing";
+  await ana.render();
+  await until(() => ana.now.isConnected && !ana.now.isLoading, "join");
+  expect(ana.now).toMatchObject({ messages: [], error: null });
 });
 
 test("after a short absence what was missed is there, without a reload", async () => {

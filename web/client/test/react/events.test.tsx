@@ -9,7 +9,7 @@ import { World, until } from "./world.js";
 
 let world: World;
 beforeAll(async () => void (world = await World.start()));
-afterAll(() => world.stop());
+afterAll(() => world.end());
 
 const publish = (room: string, event: string, data: unknown, id?: string) => world.emit({ command: "publish", rooms: [room], event, data, id });
 

@@ -81,7 +81,7 @@ export function watch<T>(use: () => T): Watched<T> {
 export class Tab<T> extends Page {
   readonly hook: Watched<T>;
   /** What goes wrong on the way to the server and back, if a test says so. */
-  readonly losses = { publish: false, replies: false };
+  readonly losses = { actions: false, replies: false };
 
   private constructor(
     readonly world: World,
@@ -109,8 +109,8 @@ export class Tab<T> extends Page {
       <StrictMode>
         <BellhopProvider
           url={world.url}
-          token={() => world.token(user, grants)}
-          options={{ WebSocket, publishTimeout: 700, replyTimeout: 500, maxDelay: 200 }}
+          token={() => world.token(user, grants && { grants })}
+          options={{ WebSocket, publishTimeout: 1_200, replyTimeout: 300, maxDelay: 200 }}
         >
           {this.hook.node}
         </BellhopProvider>

@@ -5,7 +5,7 @@ import { World, until } from "./world.js";
 
 let world: World;
 beforeAll(async () => void (world = await World.start("--parameter", "PresenceGrace=1s")));
-afterAll(() => world.stop());
+afterAll(() => world.end());
 
 async function open(user: string, community: string) {
   const tab = await Tab.open(world, user, () => usePresenceSocket(community));

@@ -11,7 +11,7 @@ import { World, until } from "./world.js";
 
 let world: World;
 beforeAll(async () => void (world = await World.start()));
-afterAll(() => world.stop());
+afterAll(() => world.end());
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 150));
 
