@@ -1,6 +1,7 @@
+import { BellhopError } from "../index.js";
 import type { Message, PublishResult, RoomEvent } from "../types.js";
 import { LogStore } from "./log.js";
-import { refusal, shown, type SocketError } from "./room.js";
+import { shown, type SocketError } from "./room.js";
 import type { Session } from "./session.js";
 import { TypingSignal, Typists, type TypingUser } from "./typing.js";
 
@@ -52,7 +53,6 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   static readonly key = (channelId: string): string => `chat ${channelId}`;
 
   readonly #sending = new Map<string, Promise<string>>();
-  #line: Promise<unknown> = Promise.resolve();
   /** Ids, in case the page that has the message was read before it was deleted. */
   readonly #deleted = new Set<string>();
   readonly #typing = new TypingSignal((event) => this.room?.signal(event) ?? false);
@@ -68,7 +68,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
    * the calls. Resolves to the message's id when it is logged; a failure shows in the message too.
    */
   readonly sendMessage = (content: string | object): Promise<string> => {
-    if (!this.room) return shown(Promise.reject(refusal("disconnected", "There is no channel to send this to.")));
+    if (!this.room) return shown(Promise.reject(noChannel()));
     const id = newId();
     const data: Message = typeof content === "string" ? { content } : { content: "", ...content };
     this.put(id, {
@@ -76,7 +76,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
       ...(this.#userName !== undefined && { userName: this.#userName }),
     });
     this.#typing.sent();
-    const sent = this.#send(id);
+    const sent = this.#send(id, data);
     this.flush();
     return sent;
   };
@@ -84,11 +84,11 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   /** Sends a failed message again, under the same id: should it have been logged after all, it is not logged twice. */
   readonly retry = (id: string): Promise<string> => {
     const message = this.item(id);
-    if (!message) return shown(Promise.reject(refusal("bad_request", `There is no message ${id}.`)));
+    if (!message) return shown(Promise.reject(new BellhopError("bad_request", `There is no message ${id}.`)));
     if (message.status !== "failed") return this.#sending.get(id) ?? Promise.resolve(id);
     const { error: _, ...rest } = message;
     this.put(id, { ...rest, status: "pending" });
-    const sent = this.#send(id);
+    const sent = this.#send(id, message.data);
     this.flush();
     return sent;
   };
@@ -156,28 +156,23 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     return this.session?.client?.userId ?? null;
   }
 
-  /** One at a time, since the server runs the actions of one connection at the same time. */
-  #send(id: string): Promise<string> {
-    const room = this.room;
-    const sent = this.#line.then(async () => {
-      const message = this.item(id);
-      if (message?.status !== "pending") return id; // it was seen in the room
-      try {
-        if (!room) throw refusal("disconnected", "There is no channel to send this to.");
-        this.#confirm(id, await room.publish("message:new", message.data, { id }));
-      } catch (err) {
-        const now = this.item(id);
-        if (now?.status === "sent") return id; // just the answer was lost
-        if (now) this.put(id, { ...now, status: "failed", error: err as SocketError });
-        throw err;
-      } finally {
-        this.#sending.delete(id);
-      }
-      return id;
-    });
+  #send(id: string, data: Message): Promise<string> {
+    const sent = this.#publish(id, data).finally(() => this.#sending.delete(id));
     this.#sending.set(id, sent);
-    this.#line = sent.catch(() => {});
     return shown(sent);
+  }
+
+  async #publish(id: string, data: Message): Promise<string> {
+    try {
+      if (!this.room) throw noChannel();
+      this.#confirm(id, await this.room.publish("message:new", data, { id }));
+    } catch (err) {
+      const message = this.item(id);
+      if (message?.status === "sent") return id; // just the answer was lost
+      if (message) this.put(id, { ...message, status: "failed", error: err as SocketError });
+      throw err;
+    }
+    return id;
   }
 
   /** The answer and the event itself come in either order. */
@@ -230,6 +225,7 @@ function messageOf(data: Message, from: RoomEvent["from"]): Pick<ChatMessage, "c
   return { content: text(data), userId: userId ?? "", ...(name && { userName: name }), data };
 }
 
+const noChannel = () => new BellhopError("disconnected", "There is no channel to send this to.");
 const string = (value: unknown) => (typeof value === "string" ? value : undefined);
 const text = (data: unknown) => string(data) ?? string((data as Message).content) ?? "";
 

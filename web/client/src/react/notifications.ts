@@ -31,7 +31,6 @@ export interface NotificationsState {
 
 const initial: NotificationsState = { notifications: [], unread: 0, isConnected: false, isLoading: true, error: null };
 const READS = 1_000;
-const TRIES = 5;
 
 /** The notifications in the log of the user's own room, where their reading is logged too. */
 export class NotificationsStore extends LogStore<NotificationItem, NotificationsState> {
@@ -86,7 +85,7 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
         try {
           for (const id of ids) {
             if (this.#read.has(id)) continue;
-            await this.#log(id);
+            await this.session?.client?.readNotification(id);
             this.#reading(id);
           }
         } catch (err) {
@@ -95,20 +94,6 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
         }
       }),
     );
-  }
-
-  async #log(id: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      const client = this.session?.client;
-      try {
-        await client?.readNotification(id);
-        return;
-      } catch (err) {
-        const { retry, retryAfterMs } = err as SocketError & { retryAfterMs?: number };
-        if (!retry || tries === TRIES || !this.running) throw err;
-        await new Promise((resolve) => setTimeout(resolve, retryAfterMs ?? 250 * 2 ** tries));
-      }
-    }
   }
 
   #reading(id: string): void {

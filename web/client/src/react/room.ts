@@ -1,14 +1,10 @@
+import { BellhopError } from "../index.js";
 import type { ClientEvents, Joined, Room, RoomEvent, Unsubscribe } from "../types.js";
 import type { Entered, Session } from "./session.js";
 import { Store } from "./store.js";
 
 /** An error with one of the protocol's codes, or one of the client's own. */
 export type SocketError = ClientEvents["error"];
-
-/** Makes an error as the client makes them. */
-export function refusal(code: SocketError["code"], message: string): SocketError {
-  return Object.assign(new Error(message), { code, retry: false });
-}
 
 /** Marks a failure as one that is shown in a state already, so that a caller may leave the promise alone. */
 export function shown<T>(promise: Promise<T>): Promise<T> {
@@ -79,7 +75,7 @@ export abstract class RoomStore<S extends object> extends Store<S> {
   /** Runs an action in the room. A failure is shown as `error` until something works. */
   protected act<T>(action: (room: Room) => Promise<T>): Promise<T> {
     const room = this.room;
-    if (!room) return shown(Promise.reject(refusal("disconnected", "There is no connection to do this on.")));
+    if (!room) return shown(Promise.reject(new BellhopError("disconnected", "There is no connection to do this on.")));
     return shown(
       action(room).then(
         (done) => {

@@ -123,6 +123,14 @@ test("a token that cannot be had is an error of the connection, until it can", a
   expect(socket.now).toMatchObject({ status: "open", error: null, userId: "eve" });
 });
 
+test("a server that is not there is an error of the connection", async () => {
+  const socket = watch(useSocket);
+  const page = new Page();
+  await page.show(<BellhopProvider url="ws://127.0.0.1:9/dev" token={() => world.token("gus")} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
+  await until(() => socket.now.error, "error");
+  expect(socket.now).toMatchObject({ isConnected: false, status: "connecting", error: { code: "disconnected" } });
+});
+
 test("the boundary shows what is thrown, reports it, and lets one try again", async () => {
   let broken = true;
   const reported: string[] = [];
