@@ -18,6 +18,11 @@ export default defineConfig({
     // The policy of the server allows neither inline code nor data: URLs for anything but images.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    rolldownOptions: {
+      onwarn(warning, warn) {
+        if (warning.code !== "MODULE_LEVEL_DIRECTIVE") warn(warning); // "use client" says nothing here
+      },
+    },
   },
   // npm run dev: with a `bellhop dev` beside it.
   server: {

@@ -26,17 +26,22 @@ async function freePort() {
 
 // Bellhop is one server, and the command to emit with.
 export class Bellhop {
+  // build makes the page and the binary that has it, unless BELLHOP names one that is built already.
   async build() {
     this.dir = await mkdtemp(join(tmpdir(), "bellhop-e2e-"));
-    this.binary = process.env.BELLHOP || join(this.dir, "bellhop"); // BELLHOP: one that is built already
-    if (!process.env.BELLHOP) await run("go", ["build", "-o", this.binary, "./cmd/bellhop"], { cwd: root });
+    this.binary = process.env.BELLHOP || join(this.dir, "bellhop");
+    if (!process.env.BELLHOP) {
+      await run("npm", ["run", "build", "--workspace", "demo"], { cwd: join(root, "web") });
+      await run("go", ["build", "-o", this.binary, "./cmd/bellhop"], { cwd: root });
+    }
     this.port = await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
     process.on("exit", () => this.process?.kill("SIGKILL"));
   }
 
-  async start() {
-    const args = ["dev", "--listen", `127.0.0.1:${this.port}`, "--data", join(this.dir, "data")];
+  // start takes more arguments for bellhop dev.
+  async start(...more) {
+    const args = ["dev", "--listen", `127.0.0.1:${this.port}`, "--data", join(this.dir, "data"), ...more];
     this.output = "";
     this.process = spawn(this.binary, args, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (chunk) => (this.output += chunk));

@@ -1,0 +1,85 @@
+import { BellhopProvider, SocketErrorBoundary } from "@bellhop/client/react";
+import { useCallback, useMemo, useRef, useState } from "react";
+import { Activity } from "./activity.js";
+import { Channels } from "./channels.js";
+import { Chat } from "./chat.js";
+import { Connection } from "./connection.js";
+import { Header } from "./header.js";
+import { Network } from "./network.js";
+import { People } from "./people.js";
+import { address, type Me, type Place } from "./place.js";
+import { fetchToken } from "./token.js";
+import { TryIt } from "./tryit.js";
+
+const views = { chat: "Chat", people: "People", activity: "Activity", try: "Try it" };
+
+const url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/dev`;
+
+/** The page of a user who is logged in: one connection, and everything that comes over it. */
+export function Window({ me, place: first, token }: { me: Me; place: Place; token: string }) {
+  const network = useMemo(() => new Network(), []);
+  const [attempt, setAttempt] = useState(0); // another one is another connection
+  const next = useRef<string | null>(token);
+
+  async function nextToken(): Promise<string> {
+    await network.back();
+    const given = next.current;
+    next.current = null;
+    return given ?? fetchToken(me);
+  }
+
+  return (
+    <BellhopProvider key={attempt} url={url} token={nextToken} user={me.userId} options={{ WebSocket: network.WebSocket }}>
+      <SocketErrorBoundary fallback={(error, reset) => <Broken error={error} reset={reset} />}>
+        <Rooms me={me} first={first} network={network} reconnect={() => setAttempt(attempt + 1)} />
+      </SocketErrorBoundary>
+    </BellhopProvider>
+  );
+}
+
+function Rooms({ me, first, network, reconnect }: { me: Me; first: Place; network: Network; reconnect: () => void }) {
+  const [view, setView] = useState<keyof typeof views>("chat"); // on a phone, one part at a time
+  const [place, setPlace] = useState(first);
+  const go = useCallback(
+    (to: Partial<Place>) => {
+      setPlace((from) => {
+        const there = { ...from, ...to };
+        history.replaceState(null, "", address(me.name, there));
+        return there;
+      });
+    },
+    [me],
+  );
+  return (
+    <div className="app" data-view={view}>
+      <Header me={me} community={place.community} network={network} reconnect={reconnect} />
+      <nav aria-label="View">
+        {Object.entries(views).map(([name, words]) => (
+          <button key={name} type="button" aria-pressed={view === name} data-show={name} onClick={() => setView(name as keyof typeof views)}>{words}</button>
+        ))}
+      </nav>
+      <main className="card chat" data-part="chat">
+        <Channels current={place.channel} me={me} onEnter={(channel) => go({ channel })} />
+        <Chat key={place.channel} channel={place.channel} me={me} />
+      </main>
+      <aside>
+        <People community={place.community} me={me} onEnter={(community) => go({ community })} />
+        <Activity />
+        <Connection me={me} place={place} />
+        <TryIt me={me} place={place} />
+      </aside>
+    </div>
+  );
+}
+
+function Broken({ error, reset }: { error: Error; reset: () => void }) {
+  return (
+    <main className="login">
+      <div className="card broken" role="alert">
+        <h1>This should not have happened</h1>
+        <p>{error.message}</p>
+        <button className="primary" type="button" onClick={reset}>Try again</button>
+      </div>
+    </main>
+  );
+}
