@@ -5,6 +5,9 @@ GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 FUNCTIONS = $(notdir $(wildcard functions/*))
 FUZZTIME ?= 10s
 SEEDS ?= 10000
+PAGE = web/demo/dist/page/index.html
+PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
+	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
 .PHONY: help run test lint fmt bench fuzz simulate build validate deploy clean
 .DEFAULT_GOAL := help
@@ -13,16 +16,26 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start everything on this machine: the API, the table and the demo page (ARGS=… adds flags)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE) || echo 'The demo page could not be built; all else starts without it.'; \
+	else echo 'npm is not installed, so the demo page is not built; all else starts without it.'; fi
 	$(GO) build -o .bin/bellhop ./cmd/bellhop
 	exec .bin/bellhop dev $(ARGS)
+
+# What is embedded by web/demo. Vite writes it anew whenever a source is newer, npm installs when the lock file is.
+$(PAGE): $(PAGE_SOURCES) web/node_modules/.package-lock.json
+	cd web && npm run build --workspace demo
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
 
 test: validate lint ## install what is needed and run every test
 	scripts/dynamodb-local $(GO) test -race ./...
 	@if [ -f web/package-lock.json ]; then \
 		set -ex; \
+		(cd web; npm ci --no-audit --no-fund; npm run build --workspace demo); \
 		$(GO) build -o .bin/bellhop ./cmd/bellhop; \
-		CHROMIUM=$$(scripts/chromium); export CHROMIUM; \
-		cd web; npm ci --no-audit --no-fund; npm test; \
+		CHROMIUM=$$(scripts/chromium); BELLHOP=$(CURDIR)/.bin/bellhop; export CHROMIUM BELLHOP; \
+		cd web; npm test; \
 	fi
 
 lint: ## find mistakes without running anything
@@ -63,4 +76,4 @@ deploy: ## build and deploy to your AWS account; asks for what it needs
 	scripts/sam-tools sam deploy --guided --capabilities CAPABILITY_IAM
 
 clean: ## remove what was built and fetched
-	rm -rf .bin .aws-sam .tools web/node_modules
+	rm -rf .bin .aws-sam .tools web/node_modules web/demo/dist/page
