@@ -38,6 +38,9 @@ func start(tb testing.TB, store hub.Store, change ...func(*serverConfig)) *runni
 	for _, f := range change {
 		f(&c)
 	}
+	if d, ok := store.(deployed); ok {
+		c.Processes = d.processes(tb, c)
+	}
 	s, err := newServer(tb.Context(), c)
 	if err != nil {
 		tb.Fatal(err)
@@ -46,6 +49,9 @@ func start(tb testing.TB, store hub.Store, change ...func(*serverConfig)) *runni
 		tb.Fatal(err)
 	}
 	web := httptest.NewServer(s.handler())
+	if c.Processes != nil {
+		c.Processes.at(web.URL)
+	}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

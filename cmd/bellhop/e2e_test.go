@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,15 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.Cleanup(func(code int) {
+			if built.Load() {
+				if dir, err := build(); err == nil {
+					_ = os.RemoveAll(dir)
+				}
+			}
+			os.Exit(code)
+		}))
 }
 
 // onEveryStore runs a test on each store that Bellhop has. Rooms and users of a test need names of their own only
@@ -42,8 +52,52 @@ func onEveryStore(t *testing.T, test func(t *testing.T, store hub.Store)) {
 	})
 	t.Run("dynamo", func(t *testing.T) {
 		t.Parallel()
-		test(t, openDynamo(t))
+		store, _ := openDynamo(t)
+		test(t, store)
 	})
+	t.Run("processes", func(t *testing.T) {
+		t.Parallel()
+		store, env := openDynamo(t)
+		test(t, deployed{store, env})
+	})
+}
+
+// deployed is a store in DynamoDB Local that the functions use as they are deployed: built, in processes of their own.
+type deployed struct {
+	hub.Store
+	env map[string]string
+}
+
+// built says that build has been called.
+var built atomic.Bool
+
+// build compiles the functions once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	built.Store(true)
+	dir, err := os.MkdirTemp("", "bellhop-functions-")
+	if err != nil {
+		return "", err
+	}
+	p, err := ownProcesses("../..", nil, nil)
+	if err != nil {
+		return "", err
+	}
+	p.Built, p.Logger = dir, slog.New(slog.DiscardHandler)
+	return dir, p.build(context.Background())
+})
+
+func (d deployed) processes(tb testing.TB, c serverConfig) *processes {
+	tb.Helper()
+	dir, err := build()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p, err := ownProcesses("../..", c.Parameters, c.Origins)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.Built, p.Env, p.Logger = dir, d.env, c.Logger
+	return p
 }
 
 func openBolt(tb testing.TB) hub.Store {
@@ -60,7 +114,8 @@ func openBolt(tb testing.TB) hub.Store {
 	return store
 }
 
-func openDynamo(tb testing.TB) hub.Store {
+// openDynamo gives a store on a table of its own, and what a function's environment says of it.
+func openDynamo(tb testing.TB) (hub.Store, map[string]string) {
 	tb.Helper()
 	endpoint := os.Getenv("DYNAMODB_ENDPOINT") //nolint:forbidigo // where the tests' database is
 	if endpoint == "" {
@@ -84,7 +139,14 @@ func openDynamo(tb testing.TB) hub.Store {
 			tb.Error(err)
 		}
 	})
-	return dynamo.New(client, table, dynamo.Options{})
+	who, err := cfg.Credentials.Retrieve(tb.Context()) // DynamoDB Local has tables of its own for each
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return dynamo.New(client, table, dynamo.Options{}), map[string]string{
+		"TABLE_NAME": table, "AWS_ENDPOINT_URL_DYNAMODB": endpoint, "AWS_REGION": cfg.Region,
+		"AWS_ACCESS_KEY_ID": who.AccessKeyID, "AWS_SECRET_ACCESS_KEY": who.SecretAccessKey,
+	}
 }
 
 // TestEveryEvent drives each event of the protocol over real sockets. It fails when an event of the list is missing

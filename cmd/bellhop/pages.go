@@ -33,8 +33,12 @@ func (s *server) handler() http.Handler {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
-		if s.emulator.Owns(r.URL.EscapedPath()) {
+		if s.emulator.OwnsRequest(r) {
 			aws.ServeHTTP(w, r)
+			return
+		}
+		if s.processes != nil && r.Header.Get("X-Amz-Target") == "secretsmanager.GetSecretValue" {
+			s.serveSecret(w)
 			return
 		}
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'")

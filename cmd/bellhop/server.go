@@ -28,6 +28,8 @@ type serverConfig struct {
 	MaxConnection time.Duration     // zero: API Gateway's
 	QueueFile     string            // where jobs are kept over a restart; empty: nowhere
 	Minting       bool              // anybody who reaches the page may have a token
+	Processes     *processes        // runs the functions elsewhere; nil: in this process
+	Faults        emulator.Faults   // for tests of clients
 	Logger        *slog.Logger      // of the functions
 	Observe       func(emulator.Event)
 }
@@ -39,6 +41,8 @@ type server struct {
 	emulator *emulator.Server
 	secret   []byte
 	minting  bool
+
+	processes *processes // nil: the functions are in this process
 
 	forgetful bool // the queue's jobs are lost with the process
 }
@@ -60,25 +64,34 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
 	rules.Limits.Lifetime = c.MaxConnection
 	h := hub.New(rules)
+	functions := map[string]emulator.Function{
+		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
+		"connect":    route.Connect(h, c.Logger),
+		"disconnect": route.Disconnect(h, c.Logger),
+		"message":    route.Message(h),
+		"emit":       route.Emit(h, c.Logger),
+		"deliver":    route.Deliver(h, c.Logger),
+		"sweep":      route.Sweep(h, c.Logger),
+	}
+	if c.Processes != nil {
+		if functions, err = c.Processes.functions(); err != nil {
+			return nil, err
+		}
+	}
 	aws.emulator, err = emulator.New(emulator.Config{
-		Template:   bellhop.Template,
-		Parameters: parameters,
-		Functions: map[string]emulator.Function{
-			"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
-			"connect":    route.Connect(h, c.Logger),
-			"disconnect": route.Disconnect(h, c.Logger),
-			"message":    route.Message(h),
-			"emit":       route.Emit(h, c.Logger),
-			"deliver":    route.Deliver(h, c.Logger),
-			"sweep":      route.Sweep(h, c.Logger),
-		},
-		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile,
+		Template: bellhop.Template, Parameters: parameters, Functions: functions,
+		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile, Faults: c.Faults,
 		Logger: c.Logger, Observe: c.Observe,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &server{hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, forgetful: c.QueueFile == ""}, nil
+	if c.Processes != nil {
+		c.Processes.queueURL = aws.emulator.QueueURL
+	}
+	return &server{
+		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, forgetful: c.QueueFile == "",
+	}, nil
 }
 
 // start begins the clocks, after every connection that the store remembers is departed: their sockets ended with the
@@ -110,6 +123,9 @@ func (s *server) start(ctx context.Context) error {
 // everybody's presence mostly, wait for the next start, or are done at once if there is nothing to keep them in.
 func (s *server) stop(ctx context.Context) error {
 	err := s.emulator.Close(ctx)
+	if s.processes != nil {
+		err = errors.Join(err, s.processes.close(ctx))
+	}
 	if !s.forgetful {
 		return err
 	}
