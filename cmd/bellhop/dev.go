@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/bolt"
+	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
 type devCommand struct {
@@ -23,6 +27,15 @@ type devCommand struct {
 	MaxConnection  time.Duration     `default:"2h" help:"Close connections after this time."`
 	AllowedOrigins []string          `placeholder:"ORIGIN" help:"Origins of pages that may connect, such as https://app.example.org. Default: every page of this machine."`
 	Parameter      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Parameter of template.yaml, such as RateLimit=50; may be repeated."`
+	Template       string            `type:"existingfile" placeholder:"FILE" help:"Serve the WebSocket API of another SAM or CloudFormation template, with its functions in processes."`
+	API            string            `name:"api" placeholder:"ID" help:"Logical id of the API, if the template has several."`
+	Stage          string            `placeholder:"NAME" help:"Stage to serve, instead of the template's."`
+	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`
+	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data. The tables of the template are created."`
+	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes; may be repeated."`
+	Fault          []string          `placeholder:"FAULT" help:"What goes wrong, for tests of clients: gone=1%, throttle=5%, drop-disconnect=10%, latency=50ms, shuffle=100ms; may be repeated."`
+	Seed           uint64            `help:"Decides what goes wrong."`
+	ReadyFile      string            `type:"path" placeholder:"FILE" help:"Write where the server is to this file, as JSON, when it serves. With --listen 127.0.0.1:0 it takes a free port."`
 	Quiet          bool              `short:"q" help:"Log problems only."`
 	secretFlag
 }
@@ -43,29 +56,95 @@ func (c devCommand) Run(ctx context.Context) error {
 	}
 	log := newDevLog(os.Stderr, c.Quiet)
 	logger := slog.New(log.handler())
-	store, err := c.open(logger) //nolint:contextcheck // it is open until it is closed, not until a context ends
-	if err != nil {
-		return err
+	config := serverConfig{
+		Secret: c.secret(), Origins: c.origins(), Parameters: c.Parameter, IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
+		Minting: local, Logger: logger, Observe: log.observe(),
 	}
-	s, err := newServer(ctx, serverConfig{
-		Store: store, Secret: c.secret(), Origins: c.origins(), Parameters: c.Parameter,
-		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.file("queues.db"), Minting: local, Logger: logger, Observe: log.observe(),
-	})
-	if err != nil {
-		return errors.Join(err, store.Close())
+	if config.Faults, err = c.faults(); err != nil {
+		return err
 	}
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err), finish(ctx, s.stop), store.Close())
+		return fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err)
+	}
+	s, closeStore, err := c.server(ctx, config)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if s.processes != nil {
+		s.processes.at("http://" + listener.Addr().String())
 	}
 	if err := s.start(ctx); err != nil {
-		return errors.Join(err, listener.Close(), finish(ctx, s.stop), store.Close())
+		return errors.Join(err, listener.Close(), finish(ctx, s.stop), closeStore())
 	}
-	log.welcome(listener.Addr().String(), c.where())
-	err = serve(ctx, listener, s)
+	log.welcome(listener.Addr().String(), s.path(), c.where(), c.Template != "")
+	err = c.serve(ctx, listener, s)
 	log.goodbye(c.where())
-	return errors.Join(err, store.Close())
+	return errors.Join(err, closeStore())
+}
+
+// server is what the flags ask for, with what closes its store.
+func (c devCommand) server(ctx context.Context, config serverConfig) (s *server, closeStore func() error, err error) {
+	nothing := func() error { return nil }
+	if c.Template != "" {
+		s, err = c.foreign(ctx, config)
+		return s, nothing, err
+	}
+	switch {
+	case c.DynamoDB != "":
+		config.Store, err = c.ownTable(ctx)
+		closeStore = nothing
+	case c.Functions != "":
+		return nil, nil, errors.New("functions in other processes need a store that they can reach: give --dynamodb URL")
+	default:
+		config.QueueFile = c.file("queues.db")
+		config.Store, closeStore, err = c.open(config.Logger) //nolint:contextcheck // it is open until it is closed, not until a context ends
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Functions != "" {
+		if config.Processes, err = c.ownProcesses(ctx, config); err != nil {
+			return nil, nil, err
+		}
+	}
+	if s, err = newServer(ctx, config); err != nil {
+		return nil, nil, errors.Join(err, closeStore())
+	}
+	return s, closeStore, nil
+}
+
+func (c devCommand) faults() (emulator.Faults, error) {
+	f, err := emulator.ParseFaults(c.Fault...)
+	if err != nil {
+		return f, fmt.Errorf("--fault: %w", err)
+	}
+	if c.Seed != 0 {
+		f.Seed = c.Seed
+	}
+	return f, nil
+}
+
+// serve answers until it is interrupted, and says where.
+func (c devCommand) serve(ctx context.Context, listener net.Listener, s *server) error {
+	if c.ReadyFile == "" {
+		return serve(ctx, listener, s)
+	}
+	where := "http://" + listener.Addr().String()
+	text, err := json.Marshal(map[string]string{"http": where, "websocket": strings.Replace(where, "http", "ws", 1) + s.path()})
+	if err != nil {
+		return fmt.Errorf("encode --ready-file: %w", err)
+	}
+	// Whoever waits for the file never sees half of it.
+	if err := os.WriteFile(c.ReadyFile+".new", append(text, '\n'), 0o600); err != nil {
+		return errors.Join(fmt.Errorf("--ready-file: %w", err), listener.Close(), finish(ctx, s.stop))
+	}
+	if err := os.Rename(c.ReadyFile+".new", c.ReadyFile); err != nil {
+		return errors.Join(fmt.Errorf("--ready-file: %w", err), listener.Close(), finish(ctx, s.stop))
+	}
+	defer func() { _ = os.Remove(c.ReadyFile) }()
+	return serve(ctx, listener, s)
 }
 
 // check refuses to show the development secret to a network. local: only this machine can reach the server.
@@ -93,24 +172,39 @@ func (c devCommand) origins() []string {
 	return []string{"http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"}
 }
 
+// where says what is kept where; empty: nothing is.
 func (c devCommand) where() string {
-	if c.Memory {
+	switch {
+	case c.DynamoDB != "":
+		return "DynamoDB at " + c.DynamoDB
+	case c.Memory || c.Template != "":
 		return ""
 	}
 	return c.Data
 }
 
-func (c devCommand) open(logger *slog.Logger) (*bolt.Store, error) {
-	if c.Memory {
-		return bolt.Open(c.file(""), bolt.Options{Logger: logger})
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("--data %s is a file; it must be a directory", c.Data)
+func (c devCommand) open(logger *slog.Logger) (hub.Store, func() error, error) {
+	if !c.Memory {
+		if err := c.makeData(); err != nil {
+			return nil, nil, err
 		}
-		return nil, fmt.Errorf("--data: %w", err)
 	}
-	return bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
+	store, err := bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, store.Close, nil
+}
+
+func (c devCommand) makeData() error {
+	err := os.MkdirAll(c.Data, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("--data %s is a file; it must be a directory", c.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	return nil
 }
 
 // file is a file of the data directory; empty: everything is kept in memory.

@@ -60,13 +60,26 @@ func (l *devLog) print(at time.Time, colour, sign, text string) {
 	_, _ = io.WriteString(l.w, line)
 }
 
-func (l *devLog) welcome(address, data string) {
+// welcome says what is where. foreign: it is another application's API.
+func (l *devLog) welcome(address, path, data string, foreign bool) {
 	where := "in memory"
 	if data != "" {
 		where = "in " + data
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if foreign {
+		_, _ = fmt.Fprintf(l.w, `The API is running.
+
+  WebSocket    ws://%[1]s%[2]s
+  management   http://%[1]s%[2]s/@connections/{id}
+  console      http://%[1]s/_bellhop/
+
+Stop:  Ctrl-C
+
+`, address, path)
+		return
+	}
 	_, _ = fmt.Fprintf(l.w, `Bellhop is running. The store is %[2]s.
 
   page       http://%[1]s/

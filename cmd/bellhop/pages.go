@@ -20,7 +20,11 @@ import (
 // developers look at under /_bellhop/.
 func (s *server) handler() http.Handler {
 	pages := http.NewServeMux()
-	pages.Handle("GET /", http.FileServerFS(demo.Files()))
+	if s.hub == nil { // another application's API
+		pages.Handle("GET /{$}", http.RedirectHandler("/_bellhop/", http.StatusFound))
+	} else {
+		pages.Handle("GET /", http.FileServerFS(demo.Files()))
+	}
 	pages.Handle("GET /_bellhop/", http.StripPrefix("/_bellhop", http.FileServerFS(console.Files())))
 	pages.HandleFunc("GET /_bellhop/stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, s.emulator.Stats())
@@ -77,6 +81,10 @@ func (s *server) serveConnections(w http.ResponseWriter, r *http.Request) {
 		info := connectionInfo{
 			ID: c.ID, ConnectedAt: c.ConnectedAt, LastActiveAt: c.LastActiveAt, Rooms: []string{},
 			SourceIP: c.Identity.SourceIP, UserAgent: c.Identity.UserAgent,
+		}
+		if s.hub == nil {
+			list = append(list, info)
+			continue
 		}
 		if row, err := s.hub.Store.Connection(r.Context(), c.ID); err == nil {
 			info.User, info.Name, info.Rooms = row.User, row.Name, slices.Sorted(maps.Keys(row.Rooms))

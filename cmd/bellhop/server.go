@@ -94,10 +94,16 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	}, nil
 }
 
+// path is that of the WebSocket API.
+func (s *server) path() string { return "/" + s.emulator.Stage() }
+
 // start begins the clocks, after every connection that the store remembers is departed: their sockets ended with the
 // process that held them.
 func (s *server) start(ctx context.Context) error {
 	s.emulator.Start()
+	if s.hub == nil {
+		return nil
+	}
 	const page = 1000
 	for partition := range hub.Partitions {
 		for after := ""; ; {
@@ -126,7 +132,7 @@ func (s *server) stop(ctx context.Context) error {
 	if s.processes != nil {
 		err = errors.Join(err, s.processes.close(ctx))
 	}
-	if !s.forgetful {
+	if !s.forgetful || s.hub == nil {
 		return err
 	}
 	for _, m := range s.emulator.Waiting(deliverQueue) {

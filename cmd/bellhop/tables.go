@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/bellhop-rt/bellhop/internal/dynamo"
+	"github.com/bellhop-rt/bellhop/internal/emulator"
+)
+
+// Who asks a DynamoDB on this machine, which keeps tables apart by them. They open nothing anywhere else.
+const (
+	localRegion = "us-east-1"
+	localKey    = "bellhop"
+)
+
+// localTables is a DynamoDB that is not AWS's: DynamoDB Local, or LocalStack.
+func localTables(endpoint string) *dynamodb.Client {
+	return dynamo.NewClient(
+		aws.Config{Region: localRegion, Credentials: credentials.NewStaticCredentialsProvider(localKey, localKey, "")},
+		func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint },
+	)
+}
+
+// localEnvironment is what a function has to know to find the same tables.
+func localEnvironment(endpoint string) map[string]string {
+	env := map[string]string{"AWS_REGION": localRegion, "AWS_ACCESS_KEY_ID": localKey, "AWS_SECRET_ACCESS_KEY": localKey}
+	if endpoint != "" {
+		env["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
+	}
+	return env
+}
+
+// createTables makes the tables of a template, those that are not there.
+func createTables(ctx context.Context, client *dynamodb.Client, tables []emulator.TableResource) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, t := range tables {
+		_, err := client.CreateTable(ctx, tableInput(t))
+		if _, there := errors.AsType[*types.ResourceInUseException](err); there {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("create table %s: %w", t.Name, err)
+		}
+		if t.TTL == "" {
+			continue
+		}
+		on := true
+		_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
+			TableName: &t.Name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &t.TTL, Enabled: &on},
+		})
+		if err != nil {
+			return fmt.Errorf("set TTL of table %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func tableInput(t emulator.TableResource) *dynamodb.CreateTableInput {
+	in := &dynamodb.CreateTableInput{TableName: &t.Name, KeySchema: keys(t.Key), BillingMode: types.BillingModeProvisioned}
+	if t.OnDemand {
+		in.BillingMode = types.BillingModePayPerRequest
+	} else {
+		in.ProvisionedThroughput = throughput(t.Throughput)
+	}
+	for _, a := range t.Attributes {
+		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{
+			AttributeName: &a.Name, AttributeType: types.ScalarAttributeType(a.Type),
+		})
+	}
+	for _, x := range t.Global {
+		index := types.GlobalSecondaryIndex{IndexName: &x.Name, KeySchema: keys(x.Key), Projection: projection(x.Projection)}
+		if !t.OnDemand {
+			index.ProvisionedThroughput = throughput(x.Throughput)
+		}
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, index)
+	}
+	for _, x := range t.Local {
+		in.LocalSecondaryIndexes = append(in.LocalSecondaryIndexes, types.LocalSecondaryIndex{
+			IndexName: &x.Name, KeySchema: keys(x.Key), Projection: projection(x.Projection),
+		})
+	}
+	if t.Stream != "" {
+		on := true
+		in.StreamSpecification = &types.StreamSpecification{StreamEnabled: &on, StreamViewType: types.StreamViewType(t.Stream)}
+	}
+	return in
+}
+
+func keys(list []emulator.TableKey) []types.KeySchemaElement {
+	schema := make([]types.KeySchemaElement, len(list))
+	for i, k := range list {
+		schema[i] = types.KeySchemaElement{AttributeName: &k.Name, KeyType: types.KeyType(k.Type)}
+	}
+	return schema
+}
+
+func throughput(t emulator.TableThroughput) *types.ProvisionedThroughput {
+	read, write := max(t.Read, 1), max(t.Write, 1)
+	return &types.ProvisionedThroughput{ReadCapacityUnits: &read, WriteCapacityUnits: &write}
+}
+
+func projection(p emulator.TableProjection) *types.Projection {
+	kind := types.ProjectionType(p.Type)
+	if kind == "" {
+		kind = types.ProjectionTypeAll
+	}
+	return &types.Projection{ProjectionType: kind, NonKeyAttributes: p.Attributes}
+}
