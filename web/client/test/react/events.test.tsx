@@ -54,7 +54,7 @@ test("the handler of the last render hears, and one that throws keeps nothing fr
   expect(heard).toEqual(["hi of bob in true"]);
 });
 
-test("who listens no longer hears no more, and leaves the user's own room", async () => {
+test("who begins to listen later hears the user's own room, too, and who listens no longer hears no more", async () => {
   const heard: unknown[] = [];
   const Listener = () => {
     useSocketEvent("notification:new", (data) => heard.push(data));
@@ -68,8 +68,9 @@ test("who listens no longer hears no more, and leaves the user's own room", asyn
       {listening && <Listener />}
     </BellhopProvider>
   );
-  await page.show(app(true));
+  await page.show(app(false));
   await until(() => socket.now.isConnected, "connection");
+  await page.show(app(true));
   await until(async () => {
     await world.emit({ command: "publish", users: ["cleo"], event: "notification:new", data: { title: "hi" } });
     return heard.length > 0;

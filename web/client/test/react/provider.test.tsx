@@ -60,7 +60,20 @@ test("in StrictMode one connection is opened, in all rooms, and unmounting leave
 test("nothing is left that runs: no timers of the hooks' or the client's", async () => {
   const chat = watch(() => useChatSocket("timers"));
   const page = new Page();
-  const before = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const timers = new Set<unknown>();
+  const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((done: () => void, ms?: number) => {
+    const timer = set(() => {
+      timers.delete(timer);
+      done();
+    }, ms);
+    timers.add(timer);
+    return timer;
+  }) as typeof setTimeout);
+  vi.spyOn(globalThis, "clearTimeout").mockImplementation((timer) => {
+    timers.delete(timer);
+    clear(timer);
+  });
   await page.show(
     <BellhopProvider url={world.url} token={() => world.token("timers")}>
       {chat.node}
@@ -68,9 +81,11 @@ test("nothing is left that runs: no timers of the hooks' or the client's", async
   );
   await until(() => chat.now.isConnected && !chat.now.isLoading, "join");
   await acting(() => chat.now.sendTyping());
+  expect(timers.size).toBeGreaterThan(1); // that of typing, and the client's own
   await page.close();
+  vi.mocked(setTimeout).mockRestore();
   await connections("timers", 0);
-  await until(() => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length <= before, "end of the timers");
+  await until(() => timers.size === 0, "end of the timers", 1_000);
 });
 
 test("mounting again and again, as Fast Refresh does, ends with one connection", async () => {
