@@ -166,8 +166,7 @@ func (p *processes) start(r emulator.FunctionResource, dir string) (*runtimeapi.
 	fn, err := runtimeapi.New(runtimeapi.Config{
 		Name: r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout,
 		Concurrency: concurrency, ARN: r.ARN, Logger: p.Logger.With("function", r.ID),
-		// Handlers build the management API's address from the API's id, or from the domain name of the event.
-		Redirect: map[string]string{"*.execute-api.*.amazonaws.com": p.base, here.Host: p.base, "localhost:" + here.Port(): p.base},
+		Redirect: redirects(p.base, here, env["AWS_ENDPOINT_URL_DYNAMODB"]),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("function %s: %w", r.ID, err)
@@ -176,6 +175,19 @@ func (p *processes) start(r emulator.FunctionResource, dir string) (*runtimeapi.
 	p.running = append(p.running, fn)
 	p.mu.Unlock()
 	return fn, nil
+}
+
+// redirects are for code that cannot be told where things are: handlers that build the management API's address from the
+// API's id or from the domain name of the event, and SDKs too old for AWS_ENDPOINT_URL.
+func redirects(base string, here *url.URL, tables string) map[string]string {
+	list := map[string]string{
+		"*.execute-api.*.amazonaws.com": base, here.Host: base, "localhost:" + here.Port(): base,
+		"sqs.*.amazonaws.com": base, "lambda.*.amazonaws.com": base,
+	}
+	if tables != "" {
+		list["dynamodb.*.amazonaws.com"] = tables
+	}
+	return list
 }
 
 // gateway is the address that a template gives its API on AWS.
