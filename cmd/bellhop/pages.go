@@ -31,6 +31,7 @@ func (s *server) handler() http.Handler {
 	})
 	pages.HandleFunc("GET /_bellhop/connections", s.serveConnections)
 	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
+	s.consoleRoutes(pages)
 	aws := s.emulator.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" && foreign(r) {
@@ -86,7 +87,7 @@ func (s *server) serveConnections(w http.ResponseWriter, r *http.Request) {
 			list = append(list, info)
 			continue
 		}
-		if row, err := s.hub.Store.Connection(r.Context(), c.ID); err == nil {
+		if row, err := s.look.raw.Connection(r.Context(), c.ID); err == nil {
 			info.User, info.Name, info.Rooms = row.User, row.Name, slices.Sorted(maps.Keys(row.Rooms))
 		}
 		list = append(list, info)

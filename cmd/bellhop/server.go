@@ -43,6 +43,7 @@ type server struct {
 	minting  bool
 
 	processes *processes // nil: the functions are in this process
+	look      *inspector // sees what happens, for the console
 
 	forgetful bool // the queue's jobs are lost with the process
 }
@@ -63,6 +64,11 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	aws := &cloud{}
 	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
 	rules.Limits.Lifetime = c.MaxConnection
+	look, err := newInspector(parameters, c)
+	if err != nil {
+		return nil, err
+	}
+	look.wrap(&rules)
 	h := hub.New(rules)
 	functions := map[string]emulator.Function{
 		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
@@ -79,9 +85,9 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		}
 	}
 	aws.emulator, err = emulator.New(emulator.Config{
-		Template: bellhop.Template, Parameters: parameters, Functions: functions,
+		Template: bellhop.Template, Parameters: parameters, Functions: look.functions(functions),
 		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile, Faults: c.Faults,
-		Logger: c.Logger, Observe: c.Observe,
+		Logger: c.Logger, Observe: look.observe(c.Observe),
 	})
 	if err != nil {
 		return nil, err
@@ -90,7 +96,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		c.Processes.queueURL = aws.emulator.QueueURL
 	}
 	return &server{
-		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, forgetful: c.QueueFile == "",
+		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, look: look, forgetful: c.QueueFile == "",
 	}, nil
 }
 
@@ -102,6 +108,7 @@ func (s *server) path() string { return "/" + s.emulator.Stage() }
 func (s *server) start(ctx context.Context) error {
 	s.emulator.Start()
 	if s.hub == nil {
+		s.look.start(s.emulator.Stats)
 		return nil
 	}
 	const page = 1000
@@ -122,12 +129,14 @@ func (s *server) start(ctx context.Context) error {
 			}
 		}
 	}
+	s.look.start(s.emulator.Stats)
 	return nil
 }
 
 // stop closes every connection and runs what their functions do then. The jobs that wait in the queue, the end of
 // everybody's presence mostly, wait for the next start, or are done at once if there is nothing to keep them in.
 func (s *server) stop(ctx context.Context) error {
+	s.look.stream.close()
 	err := s.emulator.Close(ctx)
 	if s.processes != nil {
 		err = errors.Join(err, s.processes.close(ctx))

@@ -47,16 +47,17 @@ func (c devCommand) foreign(ctx context.Context, config serverConfig) (*server, 
 	if err != nil {
 		return nil, err
 	}
+	look := inspectorOf(t, nil, config)
 	e, err := emulator.New(emulator.Config{
-		Template: text, TemplateFile: c.Template, Parameters: c.Parameter, Functions: functions, API: c.API, Stage: c.Stage,
+		Template: text, TemplateFile: c.Template, Parameters: c.Parameter, Functions: look.functions(functions), API: c.API, Stage: c.Stage,
 		IdleTimeout: config.IdleTimeout, MaxConnection: config.MaxConnection, Faults: config.Faults,
-		Logger: config.Logger, Observe: config.Observe,
+		Logger: config.Logger, Observe: look.observe(config.Observe),
 	})
 	if err != nil {
 		return nil, err
 	}
 	p.queueURL = e.QueueURL
-	return &server{emulator: e, processes: p}, nil
+	return &server{emulator: e, processes: p, look: look}, nil
 }
 
 // prepare reads --functions, and builds what is to be built.

@@ -62,6 +62,12 @@ func add(to *atomic.Int64, n int64) {
 	}
 }
 
+func (t *Tally) zero() {
+	for _, n := range []*atomic.Int64{&t.in, &t.out, &t.bytes, &t.requests, &t.mbms, &t.writes, &t.halves, &t.sqs, &t.bridge, &t.ms} {
+		n.Store(0)
+	}
+}
+
 // Usage is the sum so far.
 func (t *Tally) Usage() Usage {
 	return Usage{
@@ -106,6 +112,12 @@ func (t *table) tally(key string) *Tally {
 	row = &Tally{}
 	t.rows[key] = row
 	return row
+}
+
+func (t *table) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.rows)
 }
 
 // ranked lists the rows, the most expensive first. The lock is held.
@@ -155,7 +167,8 @@ type Shares struct {
 // Meter counts what a running Bellhop uses. Its zero value is ready; it is safe for concurrent use, and its memory is
 // bounded but for what it knows of each open connection.
 type Meter struct {
-	Now func() time.Time // nil: time.Now
+	Now      func() time.Time // nil: time.Now
+	DynamoDB string           // how its units are counted; empty: Estimated
 
 	total Tally
 
@@ -178,11 +191,21 @@ func (m *Meter) now() time.Time {
 	return time.Now()
 }
 
-// Start begins to count from zero. Before it, what happens is counted from the first report on.
+// Start begins to count from zero. What is counted at the same time may be lost.
 func (m *Meter) Start() {
+	m.total.zero()
+	m.rooms.clear()
+	m.users.clear()
+	m.events.clear()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.began = m.now()
+	for id, o := range m.open {
+		if !o.at.IsZero() {
+			o.at = m.began
+			m.open[id] = o
+		}
+	}
 }
 
 // Add counts in the total only.
@@ -197,7 +220,7 @@ func (m *Meter) User(user string) *Tally { return m.users.tally(user) }
 // Event is the tally of an event name, or of an action that is none.
 func (m *Meter) Event(name string) *Tally { return m.events.tally(name) }
 
-// Opened begins the minutes of a connection. user may be empty: Belongs says it.
+// Opened begins the minutes of a connection. Belongs says whose it is.
 func (m *Meter) Opened(connection string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -219,6 +242,13 @@ func (m *Meter) Belongs(connection, user string) {
 	o := m.open[connection]
 	o.user = user
 	m.open[connection] = o
+}
+
+// Owner is whose an open connection is, as far as it is known.
+func (m *Meter) Owner(connection string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.open[connection].user
 }
 
 // Closed ends the minutes of a connection, if it was ever open.
@@ -294,18 +324,28 @@ func (m *Meter) Report() Report {
 	m.mu.Unlock()
 	u := m.total.Usage()
 	r := Report{
-		Began: began.UTC(), Seconds: m.now().Sub(began).Seconds(), Region: Region, DynamoDB: "estimate",
+		Began: began.UTC(), Seconds: m.now().Sub(began).Seconds(), Region: Region, DynamoDB: cmp.Or(m.DynamoDB, Estimated),
 		Usage: u, Bill: u.Bill(), Rooms: m.rooms.shares(u), Users: m.users.shares(u), Events: m.events.shares(u),
-		Notes: Notes(),
 	}
+	r.Notes = notes(r.DynamoDB)
 	r.Month = r.InAMonth(24).BillOfMonth()
 	return r
 }
 
-// Notes say what the numbers of a report are not.
-func Notes() []string {
+// How the units of DynamoDB are counted.
+const (
+	Estimated  = "estimated"
+	NotCounted = "not counted"
+)
+
+// notes say what the numbers of a report are not.
+func notes(dynamoDB string) []string {
+	units := "DynamoDB units are an estimate: they are counted call by call as internal/dynamo makes its requests, from the size of what is written and read, not by DynamoDB."
+	if dynamoDB == NotCounted {
+		units = "DynamoDB units are not counted, nor are the jobs and rooms of functions that run in processes of their own: what those do is not seen from here."
+	}
 	return []string{
-		"DynamoDB units are an estimate: the store here is not DynamoDB. They are counted call by call as internal/dynamo makes its requests, from the size of what is written and read.",
+		units,
 		"Lambda time is what the functions took on this machine, each rounded up to a millisecond. On AWS every request to DynamoDB and every push is a round trip more.",
 		"Not counted: logs, storage, the requests with which Lambda asks an empty queue for work.",
 	}

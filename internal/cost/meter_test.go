@@ -112,9 +112,27 @@ func TestConnectionMinutes(t *testing.T) {
 	if !near(r.Users.Others.ConnectionMinutes, 2) {
 		t.Errorf("got %g minutes of others, want 2", r.Users.Others.ConnectionMinutes)
 	}
+	if m.Owner("a") != "" || m.Owner("refused") != "" {
+		t.Error("closed connections are remembered")
+	}
 	c.pass(time.Minute)
 	if got := m.Report().Usage.ConnectionMinutes; !near(got, 4.5) {
 		t.Errorf("a minute later: got %g minutes, want 4.5", got)
+	}
+}
+
+func TestStartBeginsFromZero(t *testing.T) {
+	c := &clock{at: time.Unix(1000, 0)}
+	m := &cost.Meter{Now: c.now}
+	m.Opened("a")
+	m.Add(cost.Delta{MessagesIn: 5})
+	m.Room("channel:1").Add(cost.Delta{MessagesIn: 5})
+	c.pass(time.Hour)
+	m.Start()
+	c.pass(time.Minute)
+	r := m.Report()
+	if r.Usage != (cost.Usage{ConnectionMinutes: 1}) || len(r.Rooms.Top) != 0 || r.Seconds != 60 {
+		t.Errorf("got %+v, want the minute since", r)
 	}
 }
 
@@ -190,11 +208,14 @@ func TestVisit(t *testing.T) {
 	if v.Client() != "c1" {
 		t.Errorf("got client %s, want c1", v.Client())
 	}
-	v.End(cost.Delta{LambdaRequests: 1})
+	v.End(cost.Delta{LambdaRequests: 1}, cost.Delta{MessagesIn: 2})
 	r := m.Report()
+	if r.Usage != (cost.Usage{LambdaRequests: 1}) {
+		t.Errorf("got %+v in all, want the request: the messages are counted elsewhere", r.Usage)
+	}
 	for what, got := range map[string]cost.Shares{"channel:1": r.Rooms, "ana": r.Users, "user:online": r.Events} {
-		if len(got.Top) != 1 || got.Top[0].Name != what || got.Top[0].Usage.LambdaRequests != 1 {
-			t.Errorf("got %+v, want 1 request of %s", got.Top, what)
+		if len(got.Top) != 1 || got.Top[0].Name != what || got.Top[0].Usage != (cost.Usage{LambdaRequests: 1, MessagesIn: 2}) {
+			t.Errorf("got %+v, want a request and two messages of %s", got.Top, what)
 		}
 	}
 	var none *cost.Visit

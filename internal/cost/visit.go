@@ -93,9 +93,10 @@ func (v *Visit) spend(room string, d Delta) {
 	v.placed = v.placed.plus(d)
 }
 
-// End counts the invocation itself and divides what it used.
-func (v *Visit) End(d Delta) {
+// End counts the invocation itself and divides what it used. counted is for what is in the total already.
+func (v *Visit) End(d, counted Delta) {
 	v.meter.Add(d)
+	d = d.plus(counted)
 	v.mu.Lock()
 	room, user, event := v.room, v.user, v.event
 	own, placed := v.spent.plus(d), v.placed
