@@ -256,7 +256,7 @@ export class Connection implements Client {
       request.reject(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
     }
     for (const room of [...this.#rooms.values()]) room.disconnected();
-    if (reason.code !== "disconnected") this.#listeners.emit("error", reason);
+    if (reason.code !== "disconnected" || this.#status !== "open") this.#listeners.emit("error", reason);
     if (!reason.retry) return this.#end(reason);
     this.#set("connecting");
   }

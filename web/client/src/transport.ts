@@ -44,13 +44,14 @@ export class Transport {
       maxEnqueuedMessages: 0,
     });
     this.#socket = socket;
-    socket.onopen = () => {
+    // Not by the on… properties, which partysocket calls itself: some DOMs call them for dispatched events once more.
+    socket.addEventListener("open", () => {
       this.#openedAt = Date.now();
       events.open();
-    };
-    socket.onmessage = ({ data }) => void (typeof data === "string" && data && events.message(data));
-    socket.onclose = ({ code }) => this.#lost(new BellhopError("disconnected", `The connection was closed (${code}).`, { retry: true }));
-    socket.onerror = () => this.#lost(new BellhopError("disconnected", "The connection was refused or cut.", { retry: true }));
+    });
+    socket.addEventListener("message", ({ data }) => void (typeof data === "string" && data && events.message(data)));
+    socket.addEventListener("close", ({ code }) => this.#lost(new BellhopError("disconnected", `The connection was closed (${code}).`, { retry: true })));
+    socket.addEventListener("error", () => this.#lost(new BellhopError("disconnected", "The connection was refused or cut.", { retry: true })));
   }
 
   get open(): boolean {
