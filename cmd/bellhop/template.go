@@ -21,9 +21,6 @@ func (c devCommand) foreign(ctx context.Context, config serverConfig) (*server, 
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range t.Warnings {
-		config.Logger.WarnContext(ctx, w.Error())
-	}
 	switch {
 	case c.DynamoDB != "":
 		if err := createTables(ctx, localTables(c.DynamoDB), t.Tables); err != nil {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -29,8 +30,12 @@ func (e *TemplateError) Error() string {
 
 // inFile names the file in an error that is about a template.
 func inFile(err error, file string) error {
-	if e, ok := errors.AsType[*TemplateError](err); ok && e.File == "" {
-		e.File = file
+	if e, ok := errors.AsType[*TemplateError](err); ok {
+		e.File = cmp.Or(e.File, file)
+		return err
+	}
+	if err != nil && file != "" { // an error without a line
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	return err
 }
