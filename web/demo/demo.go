@@ -17,12 +17,14 @@ var files embed.FS
 
 // Files gives the page with index.html at the root: as it was built when this program was compiled, or a page that says
 // how to build it.
-func Files() fs.FS {
+func Files() fs.FS { return pick(files) }
+
+func pick(folders fs.FS) fs.FS {
 	folder := "dist/page"
-	if _, err := fs.Stat(files, folder+"/index.html"); err != nil {
+	if _, err := fs.Stat(folders, folder+"/index.html"); err != nil {
 		folder = "unbuilt"
 	}
-	page, err := fs.Sub(files, folder)
+	page, err := fs.Sub(folders, folder)
 	if err != nil {
 		panic(err) // both are valid paths
 	}

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { Bellhop, Windows, connected, launch, message, person, say, screenshot } from "./harness.mjs";
 
-describe("the demo page", { timeout: 240_000 }, () => {
+const resumed = (page, missed) => page.getByTestId("note").filter({ hasText: `Reconnected: ${missed}` });
+const contents = (page) => page.getByTestId("message-content").allTextContents();
+
+describe("the demo page", { timeout: 400_000 }, () => {
   const bellhop = new Bellhop();
   let browser;
   before(async () => {
@@ -69,11 +73,14 @@ describe("the demo page", { timeout: 240_000 }, () => {
 
     await message(ana, "a secret").hover();
     await ana.getByTestId("delete").click();
-    await message(bob, "Message deleted", "deleted").waitFor();
-    await message(ana, "Message deleted", "deleted").waitFor();
+    await bob.getByTestId("message").waitFor({ state: "detached" });
+    await ana.getByTestId("message").waitFor({ state: "detached" });
+    assert.equal(await ana.evaluate(() => document.activeElement.dataset.testid), "content", "the focus is not lost with it");
+    await say(ana, "not a secret");
+    await message(bob, "not a secret").waitFor();
     await bob.reload();
-    await message(bob, "Message deleted", "deleted").waitFor();
-    assert.ok(!(await bob.content()).includes("a secret"));
+    await message(bob, "not a secret").waitFor();
+    assert.deepEqual(await contents(bob), ["not a secret"]);
   });
 
   test("presence shows who is there and how, until the grace of who left is over", async (t) => {
@@ -159,22 +166,41 @@ describe("the demo page", { timeout: 240_000 }, () => {
     }
   });
 
-  test("history is there after a reload, and older pages on request", async (t) => {
+  test("history is there after a reload, and older pages as one scrolls back", async (t) => {
     const windows = new Windows(t, browser, bellhop);
     const ana = await windows.login({ user: "ana", channel: "long" });
-    for (let n = 1; n <= 40; n++) {
-      const command = { command: "publish", rooms: ["channel:long"], event: "message:new", data: { content: `message ${n}` } };
-      await fetch(`${bellhop.url}/2015-03-31/functions/emit/invocations`, { method: "POST", body: JSON.stringify(command) });
-    }
-    await message(ana, "message 40").waitFor();
+    const all = Array.from({ length: 120 }, (_, n) => `message ${n + 1}`);
+    for (const content of all) await bellhop.publish("channel:long", { content });
+    await message(ana, "message 120").waitFor();
     await ana.reload();
-    await message(ana, "message 40").waitFor();
-    assert.equal(await ana.getByTestId("message").count(), 30);
-    await ana.getByTestId("older").click();
+    await message(ana, "message 120").waitFor();
+    await ana.waitForTimeout(500);
+    assert.deepEqual(await contents(ana), all.slice(70), "no more than a page, without being asked");
+    assert.ok(await inView(ana, "message 120"), "the newest is in view");
+
+    await ana.getByTestId("scroll").hover();
+    for (let turns = 0; !(await inView(ana, "message 71")); turns++) {
+      assert.ok(turns < 40, "the beginning of the page comes into view");
+      await ana.mouse.wheel(0, -200);
+      await ana.waitForTimeout(30);
+    }
+    await ana.getByTestId("scroll").evaluate((scroll) => (scroll.scrollTop = 0));
+    await message(ana, "message 21").waitFor();
+    assert.ok(await inView(ana, "message 71"), "what was read stays where it was");
+    await say(await windows.login({ user: "bob", channel: "long" }), "a new one");
+    await message(ana, "a new one").waitFor();
+    assert.ok(await inView(ana, "message 71"));
+    await ana.getByTestId("newest").waitFor();
+
+    await ana.getByTestId("older").focus();
+    await ana.keyboard.press("Enter");
     await message(ana, "message 1").waitFor();
-    await ana.getByTestId("older").waitFor({ state: "hidden" });
-    const all = Array.from({ length: 40 }, (_, n) => `message ${n + 1}`);
-    assert.deepEqual(await ana.getByTestId("message-content").allTextContents(), all);
+    await ana.getByTestId("older").waitFor({ state: "detached" });
+    await screenshot(ana, "scrolled-back");
+    await ana.getByTestId("newest").click();
+    await ana.getByTestId("newest").waitFor({ state: "detached" });
+    assert.ok(await inView(ana, "a new one"));
+    assert.deepEqual(await contents(ana), [...all, "a new one"]);
   });
 
   test("what cannot be sent says why, and can be sent again or discarded", async (t) => {
@@ -188,6 +214,30 @@ describe("the demo page", { timeout: 240_000 }, () => {
     assert.equal(await ana.getByTestId("message").count(), 0);
     await say(ana, "short");
     await message(ana, "short").waitFor();
+  });
+
+  test("a message that has failed is sent when one tries again, once", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    let refused = 0;
+    const refuse = (ws) => {
+      const server = ws.connectToServer();
+      ws.onMessage((frame) => {
+        const { action, id, data } = JSON.parse(frame);
+        if (action !== "publish" || data?.content !== "second time lucky" || refused++) return server.send(frame);
+        ws.send(JSON.stringify({ reply: id, ok: false, error: { code: "internal", message: "Something went wrong.", retry: false } }));
+      });
+    };
+    const ana = await windows.login({ user: "ana", channel: "retries", prepare: (page) => page.routeWebSocket(/\/dev$/, refuse) });
+    const bob = await windows.login({ user: "bob", channel: "retries" });
+    await say(ana, "second time lucky");
+    await message(ana, "second time lucky", "failed").filter({ hasText: "Something went wrong. (internal)" }).waitFor();
+    await say(ana, "meanwhile");
+    await message(bob, "meanwhile").waitFor();
+    await ana.getByTestId("retry").click();
+    for (const page of [ana, bob]) {
+      await message(page, "second time lucky").waitFor();
+      assert.deepEqual(await contents(page), ["meanwhile", "second time lucky"]);
+    }
   });
 
   test("a name that the server refuses is explained in the form", async (t) => {
@@ -218,11 +268,66 @@ describe("the demo page", { timeout: 240_000 }, () => {
     await message(bob, "written offline", "pending").waitFor();
     away = false;
     await connected(bob);
-    await bob.getByTestId("note").filter({ hasText: "1 event recovered" }).waitFor();
+    await resumed(bob, "1 missed event came back, nothing lost.").waitFor();
     await message(bob, "are you there?").waitFor();
     await message(ana, "written offline").waitFor();
     await message(bob, "written offline").waitFor();
     assert.equal(await person(ana, "bill").count(), 1, "nobody saw it go");
+  });
+
+  test("the button really cuts the connection, and then nothing is lost and nothing doubled", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const ana = await windows.login({ user: "cut-ana", channel: "cut" });
+    const bob = await windows.login({ user: "bob", channel: "cut" });
+    await say(ana, "before");
+    await message(bob, "before").waitFor();
+    await ana.getByTestId("cut").click();
+    const since = Date.now();
+    await ana.locator('[data-testid="connection"][data-state="connecting"]').filter({ hasText: /Cut, back in \d+ s/ }).waitFor();
+    while ((await bellhop.connections()).some(({ user }) => user === "cut-ana")) assert.ok(Date.now() < since + 5_000, "the server knows");
+    for (let n = 1; n <= 5; n++) {
+      await say(bob, `missed ${n}`);
+      await message(bob, `missed ${n}`).waitFor();
+    }
+    await bellhop.emit("cut-ana", "notification:new", { title: "Missed you" });
+    await say(ana, "from the dark");
+    await message(ana, "from the dark", "pending").filter({ hasText: "Waits for the connection" }).waitFor();
+    assert.equal(await message(ana, "missed 1").count(), 0, "nothing comes through");
+    await screenshot(ana, "cut");
+    await ana.locator('[data-testid="connection"][data-state="open"]').waitFor({ timeout: 15_000 });
+    assert.ok(Date.now() - since > 9_000, `it was cut for ${Date.now() - since} ms only`);
+    await resumed(ana, "5 missed events came back, nothing lost.").waitFor();
+    await ana.getByTestId("resume").filter({ hasText: /missed events came back, nothing lost/ }).filter({ hasText: "5 in #cut" }).filter({ hasText: "1 in your own" }).waitFor();
+    await ana.getByTestId("unread").filter({ hasText: /^1 unread$/ }).waitFor();
+    for (const page of [ana, bob]) {
+      await message(page, "from the dark").waitFor();
+      assert.deepEqual(await contents(page), ["before", "missed 1", "missed 2", "missed 3", "missed 4", "missed 5", "from the dark"]);
+    }
+    await screenshot(ana, "resumed");
+  });
+
+  test("a limit on how long a connection may last, as API Gateway's two hours, is not noticed", async (t) => {
+    const short = new Bellhop();
+    const windows = new Windows(t, browser, short);
+    t.after(() => short.remove()); // after its windows
+    await short.build({ binary: bellhop.binary });
+    await short.start("--max-connection", "3s");
+    const ana = await windows.login({ user: "ana", channel: "limited" });
+    const bob = await windows.login({ user: "bob", channel: "limited" });
+    const sent = [];
+    const times = async (page) => Number((await page.getByTestId("resume").getAttribute("data-times").catch(() => 0)) ?? 0);
+    await say(ana, "begin");
+    await message(bob, "begin").waitFor();
+    for (const end = Date.now() + 10_000; Date.now() < end; await pause(100)) {
+      sent.push(`tick ${sent.length + 1}`);
+      await short.publish("channel:limited", { content: sent.at(-1) });
+    }
+    for (const page of [ana, bob]) {
+      await message(page, sent.at(-1)).waitFor();
+      assert.deepEqual(await contents(page), ["begin", ...sent]);
+      assert.ok((await times(page)) >= 2, "it was cut several times");
+    }
+    assert.equal(await person(ana, "bob").count(), 1, "nobody saw anybody go");
   });
 
   test("a server that restarts finds its clients again, and they their history", async (t) => {
@@ -253,7 +358,7 @@ describe("the demo page", { timeout: 240_000 }, () => {
     await tess.waitForFunction((at) => Date.now() > at + 1_000, expires);
     await say(tess, "not too late");
     await message(tess, "not too late").waitFor();
-    await tess.getByTestId("note").filter({ hasText: "Reconnected" }).waitFor();
+    assert.equal(await tess.getByTestId("toast").count(), 0);
   });
 
   test("frames that are lost, doubled, late or in batches change nothing", async (t) => {
@@ -308,6 +413,154 @@ describe("the demo page", { timeout: 240_000 }, () => {
     assert.equal(await message(ana, "in red").count(), 0);
   });
 
+  test("channels count what is said in them while one looks elsewhere", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const ana = await windows.login({ user: "ana", channel: "kitchen" });
+    const bob = await windows.login({ user: "bob", channel: "kitchen" });
+    const tab = (page, name) => page.locator(`[data-testid="channel-tab"][data-channel="${name}"]`);
+    await tab(ana, "random").click();
+    await tab(ana, "random").and(ana.locator("[aria-current]")).waitFor();
+    await say(bob, "dinner");
+    await say(bob, "is ready");
+    await tab(ana, "kitchen").filter({ hasText: "2 new messages" }).waitFor();
+    assert.equal(await ana.getByTestId("message").count(), 0);
+    await tab(ana, "kitchen").click();
+    await message(ana, "is ready").waitFor();
+    assert.equal(await ana.getByTestId("channel-unread").count(), 0);
+    assert.equal(new URL(ana.url()).searchParams.get("channel"), "kitchen");
+  });
+
+  test("two users side by side in one window", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const page = await windows.page({ viewport: { width: 1400, height: 800 } });
+    await page.goto(bellhop.url);
+    await page.getByTestId("side").click();
+    const [ana, bob] = ["ana", "bob"].map((name) => page.frameLocator(`[data-testid="side-${name}"]`));
+    await connected(ana);
+    await connected(bob);
+    await ana.getByTestId("content").pressSequentially("hello ");
+    await bob.getByTestId("typing").filter({ hasText: "Ana is typing…" }).waitFor();
+    await screenshot(page, "side-by-side");
+    await say(ana, "hello neighbour");
+    await message(bob, "hello neighbour").waitFor();
+    await ana.getByTestId("cut").click();
+    await ana.locator('[data-testid="connection"][data-state="connecting"]').waitFor();
+    await bob.locator('[data-testid="connection"][data-state="open"]').waitFor();
+    await say(bob, "still there?");
+    await message(bob, "still there?").waitFor();
+    await resumed(ana, "1 missed event").waitFor({ timeout: 15_000 });
+    await message(ana, "still there?").waitFor();
+    await screenshot(page, "side-by-side-resumed");
+  });
+
+  test("all of it can be done with the keyboard", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const ana = await windows.page();
+    await ana.goto(`${bellhop.url}/?channel=keys`);
+    await ana.locator('[data-testid="login-name"]:focus').waitFor();
+    await ana.keyboard.type("Kim");
+    await ana.keyboard.press("Enter");
+    await connected(ana);
+    const focused = () => ana.evaluate(() => document.activeElement?.closest("[data-testid]")?.dataset.testid);
+    const ring = () => ana.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    const walk = async (key, testid) => {
+      for (let steps = 0; (await focused()) !== testid; steps++) {
+        assert.ok(steps < 40, `${key} leads to ${testid}`);
+        await ana.keyboard.press(key);
+        assert.equal(await ring(), "solid", `the focus on ${await focused()} is to be seen`);
+      }
+    };
+    assert.equal(await focused(), "content");
+    await ana.keyboard.type("one line");
+    await ana.keyboard.press("Shift+Enter");
+    await ana.keyboard.type("and another");
+    await ana.keyboard.press("Enter");
+    await ana.locator('[data-testid="message"][data-state="sent"]').filter({ hasText: "one line\nand another" }).waitFor();
+    await walk("Shift+Tab", "delete");
+    await ana.keyboard.press("Enter");
+    await ana.getByTestId("message").waitFor({ state: "detached" });
+    assert.equal(await focused(), "content");
+
+    await bellhop.emit("kim", "notification:new", { title: "Press a key" });
+    await ana.getByTestId("unread").waitFor();
+    await walk("Shift+Tab", "bell");
+    await ana.keyboard.press("Enter");
+    await ana.locator('[data-testid="notification"][data-read="false"]').waitFor();
+    await walk("Tab", "mark-read");
+    await ana.keyboard.press("Enter");
+    await ana.locator('[data-testid="notification"][data-read="true"]').waitFor();
+    await ana.keyboard.press("Escape");
+    await ana.getByTestId("notifications").waitFor({ state: "hidden" });
+
+    await walk("Shift+Tab", "status");
+    await ana.keyboard.press("ArrowDown");
+    await person(ana, "kim", "away").waitFor();
+    await walk("Tab", "channel");
+    await ana.keyboard.type("Other keys");
+    await ana.keyboard.press("Enter");
+    await ana.locator('[data-testid="channel-tab"][data-channel="other-keys"][aria-current]').waitFor();
+  });
+
+  test("a phone shows one part at a time, and nothing sticks out", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    for (const width of [390, 320]) {
+      const page = await windows.login({ user: "ana", channel: `phone-${width}`, viewport: { width, height: 700 }, hasTouch: true, isMobile: true });
+      await say(page, `${"long ".repeat(30)} https://example.org/${"x".repeat(120)}`);
+      await page.locator('[data-testid="message"][data-state="sent"]').waitFor();
+      for (const view of ["people", "activity", "try", "chat"]) {
+        await page.locator(`[data-show="${view}"]`).tap();
+        await page.locator(`[data-part="${view}"]`).first().waitFor();
+        assert.equal(await page.locator("[data-part]:visible").evaluateAll((parts, view) => parts.filter((part) => part.dataset.part !== view).length, view), 0);
+        const out = await page.evaluate(() =>
+          [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility() && !each.closest(".sr, h1, .me, .channels ul") && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML.slice(0, 100)));
+        assert.deepEqual(out, [], `in ${view} at ${width} pixels`);
+      }
+    }
+  });
+
+  for (const colorScheme of ["light", "dark"]) {
+    test(`words stand out from what is behind them, ${colorScheme}`, async (t) => {
+      const windows = new Windows(t, browser, bellhop);
+      windows.tolerated = /^$/;
+      const where = { channel: `contrast-${colorScheme}`, community: "contrast" };
+      const bob = await windows.login({ user: "bob", ...where });
+      const ana = await windows.login({ user: "ana", ...where, colorScheme, reducedMotion: "reduce" });
+      await bellhop.emit("ana", "notification:new", { title: "Read me", body: "please" });
+      await bellhop.emit("ana", "buddy:check-in", { note: "Day 3" });
+      await bellhop.emit(`channel:${where.channel}`, "poll:opened", { on: "colours" });
+      await say(bob, "hello");
+      await say(ana, "hi");
+      await message(ana, "hi").hover();
+      await say(ana, "z".repeat(33_000));
+      await ana.getByTestId("retry").waitFor();
+      await ana.locator('[data-testid="channel-tab"][data-channel="random"]').hover();
+      await bob.getByTestId("content").pressSequentially("I");
+      await ana.getByTestId("typing").filter({ hasText: "typing" }).waitFor();
+      assert.equal(await ana.locator(".dots i").first().evaluate((dot) => getComputedStyle(dot).animationName), "none", "nothing moves for who wants no motion");
+      await ana.getByTestId("bell").click();
+      assert.deepEqual(await ana.evaluate(faint), []);
+      await ana.goto(bellhop.url);
+      await ana.getByTestId("login").waitFor();
+      assert.deepEqual(await ana.evaluate(faint), []);
+    });
+  }
+
+  test("commands are copied as they are shown, and do what they say", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const ana = await windows.login({ user: "copy", permissions: ["clipboard-read", "clipboard-write"] });
+    const commands = await ana.getByTestId("commands").locator("code").allTextContents();
+    assert.ok(commands.length >= 4);
+    for (const [i, command] of commands.entries()) {
+      await ana.getByTestId("copy").nth(i).click();
+      await ana.getByTestId("copy").nth(i).filter({ hasText: "Copied" }).waitFor();
+      assert.equal(await ana.evaluate(() => navigator.clipboard.readText()), command);
+      await bellhop.shell(command);
+    }
+    await ana.getByTestId("unread").filter({ hasText: "1" }).waitFor();
+    await message(ana, "Good evening").waitFor();
+    await ana.getByTestId("activity-item").nth(1).waitFor();
+  });
+
   test("the console lists connections and numbers", async (t) => {
     const windows = new Windows(t, browser, bellhop);
     await windows.login({ user: "ana", channel: "watched" });
@@ -338,7 +591,7 @@ describe("the demo page", { timeout: 240_000 }, () => {
     }
     await message(ana, "Wrong channel").hover();
     await message(ana, "Wrong channel").getByTestId("delete").click();
-    await message(ana, "Message deleted", "deleted").waitFor();
+    await message(ana, "Wrong channel").waitFor({ state: "detached" });
     await bellhop.emit("ana", "notification:new", { title: "New follower", body: "Dario follows you now." });
     await bellhop.emit("ana", "notification:new", { title: "Rehearsal moved to the large hall" });
     await bellhop.emit("ana", "buddy:goal-completed", { title: "Practise 30 days in a row", name: "Carla" });
@@ -355,13 +608,55 @@ describe("the demo page", { timeout: 240_000 }, () => {
     await screenshot(ana, "desktop-failed");
     await ana.getByTestId("discard").click();
     await screenshot(ana, "desktop");
-    for (const view of ["people", "activity"]) {
+    for (const view of ["people", "activity", "try"]) {
       await small.locator(`[data-show="${view}"]`).click();
       await screenshot(small, `phone-${view}`);
     }
     await dark.getByTestId("bell").click();
     await screenshot(dark, "desktop-dark-bell");
+    await ana.locator("aside").evaluate((aside) => (aside.scrollTop = aside.scrollHeight));
+    await screenshot(ana, "desktop-try");
     await small.getByTestId("bell").click();
     await screenshot(small, "phone-bell");
   });
 });
+
+function inView(page, text) {
+  return message(page, text).evaluate((row) => {
+    const [at, all] = [row.getBoundingClientRect(), row.closest('[data-testid="scroll"]').getBoundingClientRect()];
+    return at.bottom > all.top && at.top < all.bottom;
+  });
+}
+
+// faint runs in the page. It gives the words whose contrast with their background is below 4.5:1, or 3:1 for large ones.
+function faint() {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([r, g, b]) => {
+    const [R, G, B] = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * R + 0.7152 * G + 0.0722 * B;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = texts.nextNode()); ) {
+    const element = node.parentElement;
+    if (!node.data.trim() || !element.checkVisibility({ opacityProperty: true }) || element.closest(".sr, :disabled")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [luminance(rgba(style.color)), luminance(behind(element))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) found.push(`${ratio.toFixed(2)}: ${node.data.slice(0, 40)}`);
+  }
+  return found;
+}

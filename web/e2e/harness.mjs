@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,11 +26,11 @@ async function freePort() {
 
 // Bellhop is one server, and the command to emit with.
 export class Bellhop {
-  // build makes the page and the binary that has it, unless BELLHOP names one that is built already.
-  async build() {
+  // build makes the page and the binary that has it, unless there is one already: BELLHOP may name one.
+  async build({ binary = process.env.BELLHOP } = {}) {
     this.dir = await mkdtemp(join(tmpdir(), "bellhop-e2e-"));
-    this.binary = process.env.BELLHOP || join(this.dir, "bellhop");
-    if (!process.env.BELLHOP) {
+    this.binary = binary || join(this.dir, "bellhop");
+    if (!binary) {
       await run("npm", ["run", "build", "--workspace", "demo"], { cwd: join(root, "web") });
       await run("go", ["build", "-o", this.binary, "./cmd/bellhop"], { cwd: root });
     }
@@ -70,6 +70,22 @@ export class Bellhop {
   async emit(to, event, data) {
     const target = to.includes(":") ? ["--room", to] : ["--user", to];
     await run(this.binary, ["emit", "--endpoint", this.url, ...target, "--event", event, "--data", JSON.stringify(data)]);
+  }
+
+  // publish is a message by the emit function itself, which is quicker than the command.
+  async publish(room, data) {
+    const command = { command: "publish", rooms: [room], event: "message:new", data };
+    const response = await fetch(`${this.url}/2015-03-31/functions/emit/invocations`, { method: "POST", body: JSON.stringify(command) });
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("x-amz-function-error"), null);
+  }
+
+  // shell runs a command line as it stands in the page.
+  async shell(command) {
+    const path = join(this.dir, "path");
+    await mkdir(path, { recursive: true });
+    await symlink(this.binary, join(path, "bellhop")).catch((err) => assert.equal(err.code, "EEXIST"));
+    await run("/bin/sh", ["-c", command], { env: { ...process.env, PATH: `${path}:${process.env.PATH}` } });
   }
 
   async token(user, ttl) {

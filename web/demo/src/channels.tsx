@@ -26,7 +26,7 @@ export function Channels({ current, me, onEnter }: Props) {
           <li key={name}><Tab name={name} current={name === current} me={me} onEnter={onEnter} /></li>
         ))}
       </ul>
-      <NameField label="Channel" shown="#" value={current} testid="channel" onEnter={onEnter} />
+      <NameField label="Go to channel" shown="#" placeholder="another" testid="channel" onEnter={onEnter} />
     </div>
   );
 }

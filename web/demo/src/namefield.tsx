@@ -7,13 +7,15 @@ interface Props {
   label: string;
   /** The word or sign before the field. */
   shown: string;
-  value: string;
+  /** Where one is; without it the field is empty. */
+  value?: string;
+  placeholder?: string;
   testid: string;
   onEnter: (name: string) => void;
 }
 
 /** A field with the name of a room, to go to another one. */
-export function NameField({ label, shown, value, testid, onEnter }: Props) {
+export function NameField({ label, shown, value = "", placeholder, testid, onEnter }: Props) {
   const [draft, setDraft] = useState<string | null>(null); // null: as it is
   const toast = useToast();
   function submit(event: FormEvent) {
@@ -27,7 +29,7 @@ export function NameField({ label, shown, value, testid, onEnter }: Props) {
     <form className="namefield" onSubmit={submit}>
       <label>
         <span aria-hidden="true">{shown}</span><span className="sr">{label}</span>
-        <input value={draft ?? value} maxLength={60} required autoComplete="off" spellCheck={false} data-testid={testid}
+        <input value={draft ?? value} maxLength={60} required placeholder={placeholder} autoComplete="off" spellCheck={false} data-testid={testid}
           onChange={({ target }) => setDraft(target.value)} onFocus={({ target }) => target.select()} />
       </label>
       <button data-testid={`${testid}-join`} disabled={draft === null || draft === value}>Go</button>

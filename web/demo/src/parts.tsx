@@ -29,7 +29,7 @@ export function sameDay(a: Date, b: Date): boolean {
 const shapes = {
   bell: "M18 16v-5a6 6 0 0 0-12 0v5l-2 2h16zM10 20.5a2 2 0 0 0 4 0",
   leave: "M14 4H6v16h8M10 12h10m-4-4 4 4-4 4",
-  cut: "M9 15 4 20m0-5a5 5 0 0 1 0-3l3-3m8 0 5-5m0 5a5 5 0 0 1 0 3l-3 3M9 4l1 3M4 9l3 1m8 10-1-3m6-2-3-1",
+  cut: "M9 6a3 3 0 1 1-6 0 3 3 0 0 1 6 0zM9 18a3 3 0 1 1-6 0 3 3 0 0 1 6 0zM20 4 8.1 15.9M14.5 14.5 20 20M8.1 8.1 12 12",
   sides: "M4 5h16v14H4zM12 5v14",
 };
 

@@ -21,7 +21,7 @@ export function TryIt({ me, place }: { me: Me; place: Place }) {
       <div className="title"><h2 id="try-title">Try it</h2></div>
       <p>
         Be two people: <a href={address(friend, place)} target="_blank" rel="noopener" data-testid="second">open a second window as {capitalised(friend)}</a>,
-        {" "}or <a className="nowrap" href={sides} target="_top" data-testid="side"><Icon of="sides" /> both side by side</a>.
+        {" "}or <span className="nowrap"><Icon of="sides" /> <a href={sides} target="_top" data-testid="side">both side by side</a></span>.
       </p>
       <p>From a terminal:</p>
       <ul className="commands" data-testid="commands">
