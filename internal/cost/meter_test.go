@@ -158,16 +158,18 @@ func TestProjection(t *testing.T) {
 // TestManyRooms: a meter knows a bounded number of rooms, and what it has forgotten is among the others.
 func TestManyRooms(t *testing.T) {
 	m := &cost.Meter{}
+	use := func(g, i int, d cost.Delta) {
+		m.Add(d)
+		m.Room(fmt.Sprintf("channel:%d-%d", g, i)).Add(d)
+	}
 	var wg sync.WaitGroup
 	for g := range 4 {
+		use(g, 0, cost.Delta{MessagesOut: 1000})
+	}
+	for g := range 4 {
 		wg.Go(func() {
-			for i := range 2000 {
-				d := cost.Delta{MessagesOut: 1}
-				if i == 0 {
-					d.MessagesOut = 1000
-				}
-				m.Add(d)
-				m.Room(fmt.Sprintf("channel:%d-%d", g, i)).Add(d)
+			for i := range 1999 {
+				use(g, i+1, cost.Delta{MessagesOut: 1})
 			}
 		})
 	}
