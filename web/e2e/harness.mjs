@@ -176,5 +176,7 @@ export function person(page, user, status = "online") {
 }
 
 export async function screenshot(page, name) {
-  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`) });
+  if (!process.env.SCREENSHOTS) return;
+  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
+  await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`) });
 }

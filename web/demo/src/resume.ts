@@ -1,6 +1,7 @@
 import { useRoom } from "@bellhop/client/react";
 import type { Joined } from "@bellhop/client";
 import { useEffect, useState } from "react";
+import { count } from "./parts.js";
 
 /** How the return of a connection went, in all rooms that are looked at. */
 export interface Resume {
@@ -42,9 +43,9 @@ export function useResume(a: Watched, b: Watched, c: Watched): Resume | null {
   return resume;
 }
 
-/** Says in a sentence what came back. */
-export function resumed(missed: number | null): string {
+/** Says in a sentence what came back, and where. */
+export function resumed(missed: number | null, where = ""): string {
   if (missed === null) return "Reconnected. More was missed than the log holds, so the history was loaded again.";
   if (missed === 0) return "Reconnected: nothing was missed.";
-  return `Reconnected: ${missed === 1 ? "1 missed event" : `${missed} missed events`} came back, nothing lost.`;
+  return `Reconnected: ${count(missed, "missed event")} came back${where && ` (${where})`}, nothing lost.`;
 }

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { Fragment, useState } from "react";
 import { Icon } from "./parts.js";
 import { address, capitalised, other, type Me, type Place } from "./place.js";
 import { useToast } from "./toasts.js";
@@ -47,7 +47,7 @@ function Command({ label, command }: { label: string; command: string }) {
   return (
     <li>
       <p>{label} <button type="button" aria-label={`Copy the command: ${label}`} data-testid="copy" onClick={() => void copy()}>{copied ? "Copied" : "Copy"}</button></p>
-      <code>{command}</code>
+      <code>{command.split(" ").map((word, i) => <Fragment key={i}>{i > 0 && " "}<span>{word}</span></Fragment>)}</code>
     </li>
   );
 }

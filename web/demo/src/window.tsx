@@ -1,5 +1,5 @@
 import { BellhopProvider, SocketErrorBoundary } from "@bellhop/client/react";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { Activity } from "./activity.js";
 import { Channels } from "./channels.js";
 import { Chat } from "./chat.js";
@@ -19,6 +19,7 @@ const url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host
 export function Window({ me, place: first, token }: { me: Me; place: Place; token: string }) {
   const network = useMemo(() => new Network(), []);
   const [attempt, setAttempt] = useState(0); // another one is another connection
+  const [place, setPlace] = useState(first);
   const next = useRef<string | null>(token);
 
   async function nextToken(): Promise<string> {
@@ -28,28 +29,31 @@ export function Window({ me, place: first, token }: { me: Me; place: Place; toke
     return given ?? fetchToken(me);
   }
 
+  function go(to: Partial<Place>) {
+    const there = { ...place, ...to };
+    history.replaceState(null, "", address(me.name, there));
+    setPlace(there);
+  }
+
   return (
     <BellhopProvider key={attempt} url={url} token={nextToken} user={me.userId} options={{ WebSocket: network.WebSocket }}>
       <SocketErrorBoundary fallback={(error, reset) => <Broken error={error} reset={reset} />}>
-        <Rooms me={me} first={first} network={network} reconnect={() => setAttempt(attempt + 1)} />
+        <Rooms me={me} place={place} go={go} network={network} reconnect={() => setAttempt(attempt + 1)} />
       </SocketErrorBoundary>
     </BellhopProvider>
   );
 }
 
-function Rooms({ me, first, network, reconnect }: { me: Me; first: Place; network: Network; reconnect: () => void }) {
+interface RoomsProps {
+  me: Me;
+  place: Place;
+  go: (to: Partial<Place>) => void;
+  network: Network;
+  reconnect: () => void;
+}
+
+function Rooms({ me, place, go, network, reconnect }: RoomsProps) {
   const [view, setView] = useState<keyof typeof views>("chat"); // on a phone, one part at a time
-  const [place, setPlace] = useState(first);
-  const go = useCallback(
-    (to: Partial<Place>) => {
-      setPlace((from) => {
-        const there = { ...from, ...to };
-        history.replaceState(null, "", address(me.name, there));
-        return there;
-      });
-    },
-    [me],
-  );
   return (
     <div className="app" data-view={view}>
       <Header me={me} community={place.community} network={network} reconnect={reconnect} />
