@@ -36,6 +36,7 @@ type devCommand struct {
 	Fault          []string          `placeholder:"FAULT" help:"What goes wrong, for tests of clients: gone=1%, throttle=5%, drop-disconnect=10%, latency=50ms, shuffle=100ms; may be repeated."`
 	Seed           uint64            `help:"Decides what goes wrong."`
 	ReadyFile      string            `type:"path" placeholder:"FILE" help:"Write where the server is to this file, as JSON, when it serves. With --listen 127.0.0.1:0 it takes a free port."`
+	Record         string            `type:"path" placeholder:"FILE" help:"Write what AWS would have billed to this file at the end, for bellhop cost."`
 	Quiet          bool              `short:"q" help:"Log problems only."`
 	secretFlag
 }
@@ -79,7 +80,7 @@ func (c devCommand) Run(ctx context.Context) error {
 		return errors.Join(err, listener.Close(), finish(ctx, s.stop), closeStore())
 	}
 	log.welcome(listener.Addr().String(), s.path(), c.where(), c.Template != "")
-	err = c.serve(ctx, listener, s)
+	err = errors.Join(c.serve(ctx, listener, s), s.look.record(c.Record))
 	log.goodbye(c.where())
 	return errors.Join(err, closeStore())
 }

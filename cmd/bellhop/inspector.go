@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"os"
 	"path"
 	"sync"
 	"time"
@@ -469,4 +470,19 @@ func (l *inspector) message(e emulator.Event) {
 func (l *inspector) start(stats func() emulator.Stats) {
 	l.meter.Start()
 	l.stream.start(stats)
+}
+
+// record writes what was used to a file. No name, no file.
+func (l *inspector) record(name string) error {
+	if name == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(l.meter.Report(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode --record: %w", err)
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	return nil
 }
