@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -214,6 +215,8 @@ func amount(n float64) string {
 	switch {
 	case n >= 1e9:
 		return fmt.Sprintf(">%.2f G", n/1e9)
+	case n == 1e6:
+		return ">1 M"
 	case n >= 1e6:
 		return fmt.Sprintf(">%.2f M", n/1e6)
 	case n >= 1e4:
@@ -226,6 +229,15 @@ func amount(n float64) string {
 	return fmt.Sprintf(">%.2f", n)
 }
 
+// listPrice has all digits of a price, and at least two.
+func listPrice(p cost.Price) string {
+	text := strconv.FormatFloat(p.Dollars, 'f', -1, 64)
+	if whole, cents, _ := strings.Cut(text, "."); len(cents) < 2 {
+		text = whole + "." + (cents + "00")[:2]
+	}
+	return "$" + text
+}
+
 func billRows(b cost.Bill, free bool) [][]string {
 	var rows [][]string
 	for i, l := range b.Lines {
@@ -233,7 +245,7 @@ func billRows(b cost.Bill, free bool) [][]string {
 			continue
 		}
 		p := cost.Prices()[i]
-		per := fmt.Sprintf("$%g for %s", p.Dollars, strings.TrimPrefix(amount(p.Per), ">"))
+		per := fmt.Sprintf("%s for %s", listPrice(p), strings.TrimPrefix(amount(p.Per), ">"))
 		row := []string{l.What, amount(l.Quantity), dollars(l.Dollars), per}
 		if free && l.Free > 0 {
 			row[3] += fmt.Sprintf(", of that %s in AWS's free amount", strings.TrimPrefix(dollars(l.Free), ">"))
@@ -288,7 +300,7 @@ func (p *page) sources() {
 	p.say("\nPrices of %s, and where they were read; AWS may have changed them since:\n\n", cost.Region)
 	var rows [][]string
 	for _, price := range cost.Prices() {
-		rows = append(rows, []string{price.What, fmt.Sprintf(">$%g", price.Dollars), "for " + strings.TrimPrefix(amount(price.Per), ">"), price.Read})
+		rows = append(rows, []string{price.What, ">" + listPrice(price), "for " + strings.TrimPrefix(amount(price.Per), ">"), price.Read})
 	}
 	p.table(rows)
 }
@@ -297,7 +309,7 @@ func printLoad(w io.Writer, l cost.Load) error {
 	p := &page{w: w}
 	p.say("A month of %g users, each %g hours on %g days; %g rooms, %g for each user, %s members in a room;\n",
 		l.Users, l.Hours, l.Days, l.Rooms, l.Joined, strings.TrimPrefix(amount(l.Members()), ">"))
-	p.say("%g messages of %g bytes an hour from each user, %g typing signals with each.\n\n", l.Messages, l.Bytes, l.Typing)
+	p.say("%g messages of %g bytes an hour from each user, with %g typing signals for each message.\n\n", l.Messages, l.Bytes, l.Typing)
 	month := l.Usage().BillOfMonth()
 	p.table(billRows(month, true))
 	p.say("\nWhat it is for\n\n")
@@ -323,15 +335,13 @@ func printLoad(w io.Writer, l cost.Load) error {
 		if peer.Confirmed {
 			mark = ""
 		}
-		rows = append(rows, []string{peer.Name, price + mark, peer.How})
+		rows = append(rows, []string{peer.Name, price, mark})
 	}
 	p.table(rows)
-	p.say("\n? The prices were not, or not all, read in the service's own words. Where they were read:\n\n")
-	rows = [][]string{}
+	p.say("\n? The prices were not, or not all, read in the service's own words.\n\n")
 	for _, peer := range cost.Peers(l) {
-		rows = append(rows, []string{peer.Name, peer.Source})
+		p.say("  %s: %s.\n      Read at: %s\n", peer.Name, peer.How, peer.Source)
 	}
-	p.table(rows)
 	p.sources()
 	return p.err
 }

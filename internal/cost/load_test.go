@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("no flow for %v", want)
 	}
 	// Minutes 3.60; messages in and out 0.72 + 15.60 + 3.20 = 19.52; Lambda 1.02864 M requests 0.2057 and 12,127.44 GB-s
-	// 0.1617; 3.48 M WRU 2.175; 2.52 + 0.5530 + 0.2813 = 3.3542 M RRU 0.4193; 4.679 GB (4,678.6 M bytes) 0.3922.
+	// 0.1617; 3.48 M WRU 2.175; 2.52 + 0.5530 + 0.2813 = 3.3542 M RRU 0.4193; 4,678.6 M bytes are 4.357 GB of 2^30, 0.3922.
 	if got := l.Usage().Bill().Dollars; math.Abs(got-26.4739) > 0.001 {
 		t.Errorf("got $%.4f, want $26.4739", got)
 	}

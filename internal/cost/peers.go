@@ -63,7 +63,7 @@ func webPubSub(l Load) Peer {
 	units := math.Max(1, math.Max(packs(l.Peak(), 1000), packs(l.perDay(l.Deliveries())*l.parts(2), million)))
 	return Peer{
 		Name: "Azure Web PubSub Standard", Dollars: units * 1.61 * l.Days,
-		How:    fmt.Sprintf("%g units of 1,000 connections and 1 M messages of 2 KB out a day, $1.61 a day each", units),
+		How:    fmt.Sprintf("units of 1,000 connections and 1 M messages of 2 KB out a day, $1.61 a day each; here %g", units),
 		Source: "c3x.dev, a third party, not confirmed; the units: Microsoft's azure-docs, concept-billing-model.md",
 	}
 }
@@ -96,7 +96,7 @@ func ablyUsers(l Load, messages float64) Peer {
 
 func pubNub(l Load) Peer {
 	return Peer{
-		Name: "PubNub Starter", Dollars: packs(l.Users, 1000) * 98, How: "$98 for 1,000 users of a month",
+		Name: "PubNub Starter", Dollars: packs(l.Users, 1000) * 98, How: "$98 for 1,000 users of a month; what it limits beside is not in it",
 		Source: "api-evangelist, 2026-05-08, not confirmed",
 	}
 }
