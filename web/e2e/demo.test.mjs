@@ -283,7 +283,7 @@ describe("the demo page", { timeout: 400_000 }, () => {
     await message(bob, "before").waitFor();
     await ana.getByTestId("cut").click();
     const since = Date.now();
-    await ana.locator('[data-testid="connection"][data-state="connecting"]').filter({ hasText: /Cut, back in \d+ s/ }).waitFor();
+    await ana.locator('[data-testid="connection"][data-state="connecting"]').filter({ hasText: /Cut for \d+ s/ }).waitFor();
     while ((await bellhop.connections()).some(({ user }) => user === "cut-ana")) assert.ok(Date.now() < since + 5_000, "the server knows");
     for (let n = 1; n <= 5; n++) {
       await say(bob, `missed ${n}`);

@@ -41,7 +41,7 @@ export function Composer({ channel, compose, onSend, onTyping, onStop }: Props) 
     <form className="compose" onSubmit={submit}>
       <label>
         <span className="sr">Message to #{channel}</span>
-        <textarea rows={1} ref={compose} value={draft} placeholder={`Message to #${channel}`} data-testid="content" onChange={({ target }) => change(target.value)} onKeyDown={key} />
+        <textarea rows={1} ref={compose} value={draft} placeholder="Write a message" data-testid="content" onChange={({ target }) => change(target.value)} onKeyDown={key} />
       </label>
       <button className="primary" data-testid="send">Send</button>
     </form>

@@ -51,14 +51,14 @@ function Badge({ network }: { network: Network }) {
   const { status, error } = useSocket();
   const seconds = useSecondsLeft(network);
   const words = {
-    connecting: seconds ? "Cut" : error ? "Offline, trying again…" : "Connecting…",
+    connecting: seconds ? "Cut" : error ? <>Offline<span className="wide">, trying again…</span></> : "Connecting…",
     open: "Connected",
     closed: "Closed",
   };
   return (
     <p className="badge" role="status" data-testid="connection" data-state={status} title={status === "open" ? undefined : error?.message}>
       {words[status]}
-      {seconds > 0 && <span aria-hidden="true">, back in {seconds} s</span>}
+      {seconds > 0 && <span aria-hidden="true"> for {seconds} s</span>}
     </p>
   );
 }
