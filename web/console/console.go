@@ -1,5 +1,6 @@
-// Package console is the page that `bellhop dev` serves at "/_bellhop/" for developers: the open connections and the
-// numbers, as connections and stats beside the page give them. Its paths are relative and it has no inline code.
+// Package console is the page that `bellhop dev` serves at "/_bellhop/" for developers: who is connected and in which
+// rooms, a live stream of what happens, what it would cost, what became of an event. What it shows comes from the paths
+// beside the page. Its paths are relative, it has no inline code, and it asks no other host.
 package console
 
 import (
@@ -7,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed index.html style.css console.js
+//go:embed index.html style.css *.js favicon.svg
 var files embed.FS
 
 // Files gives the page with index.html at the root.
