@@ -75,6 +75,7 @@ func (s *server) here(next http.HandlerFunc) http.HandlerFunc {
 // overview is who is connected, and the rooms they are in.
 type overview struct {
 	Stage       string           `json:"stage"`
+	Bellhop     bool             `json:"bellhop"`     // it is Bellhop's own API, with its store and emit
 	Total       int              `json:"total"`       // open connections
 	Matching    int              `json:"matching"`    // of them, those that the filter matches
 	Connections []connectionInfo `json:"connections"` // of those, the latest active
@@ -91,7 +92,7 @@ type roomInfo struct {
 // serveOverview lists connections whose id, user, name or rooms contain ?q=, and all rooms that do.
 func (s *server) serveOverview(w http.ResponseWriter, r *http.Request) {
 	q := strings.ToLower(r.URL.Query().Get("q"))
-	o := overview{Stage: s.emulator.Stage(), Connections: []connectionInfo{}, Rooms: []roomInfo{}}
+	o := overview{Stage: s.emulator.Stage(), Bellhop: s.look.raw != nil, Connections: []connectionInfo{}, Rooms: []roomInfo{}}
 	users := map[string]map[string]int{}
 	for _, c := range s.emulator.Connections() {
 		o.Total++

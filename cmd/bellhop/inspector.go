@@ -112,6 +112,7 @@ func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, 
 		counted.MessagesIn = 1 // the observer knows how long it was
 		if reply := replySize(out); err == nil && reply > 0 && f.look.twoWay[field(head, `"routeKey":"`)] {
 			d.MessagesOut, d.BytesOut = cost.Messages(reply), int64(reply)
+			f.replied(v.Client(), out)
 		}
 	case !bytes.Contains(payload[:min(len(payload), 64<<10)], []byte(`"requestContext":`)):
 		kind := emulator.KindInvoke
@@ -126,6 +127,27 @@ func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, 
 	}
 	v.End(d, counted)
 	return out, err
+}
+
+// kindReply is what a function answered to a message; the emulator tells only its status.
+const kindReply emulator.Kind = "reply"
+
+// replied shows the answer in the stream.
+func (f inspectedFunction) replied(connection string, out []byte) {
+	if !f.look.stream.room(kindReply) {
+		return
+	}
+	var r struct {
+		Body   string `json:"body"`
+		Status int    `json:"statusCode"`
+	}
+	if json.Unmarshal(out, &r) != nil {
+		return
+	}
+	e := emulator.Event{
+		Kind: kindReply, Time: time.Now(), Connection: connection, Function: f.name, Status: r.Status, Bytes: len(r.Body), Data: []byte(r.Body),
+	}
+	f.look.stream.put(e, f.look.meter.Owner(connection))
 }
 
 // field finds a string of JSON by its key as it is written there: for what the emulator writes, whose keys are not in the
@@ -190,7 +212,7 @@ func (l *inspector) logged(ctx context.Context, entry hub.Entry, again bool) {
 		e.From = entry.From.UserID
 	}
 	if v := cost.VisitOf(ctx); v != nil {
-		e.Function, e.Connection, e.Received = v.Function, v.Client(), v.Began
+		e.Function, e.Connection, e.Received = "function "+v.Function, v.Client(), v.Began
 	}
 	l.traces.Logged(e)
 }

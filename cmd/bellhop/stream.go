@@ -43,21 +43,21 @@ type stream struct {
 
 // item is one thing that happened.
 type item struct {
-	N          int64  `json:"n"`
-	At         int64  `json:"at"` // Unix milliseconds, when it began
-	Kind       string `json:"kind"`
-	Connection string `json:"connection,omitempty"`
-	User       string `json:"user,omitempty"`
-	Route      string `json:"route,omitempty"`
-	Function   string `json:"function,omitempty"`
-	Queue      string `json:"queue,omitempty"`
-	Status     int    `json:"status,omitempty"`
-	Reason     string `json:"reason,omitempty"`
-	Error      string `json:"error,omitempty"`
-	Bytes      int    `json:"bytes,omitempty"`
-	Micros     int64  `json:"micros,omitempty"`
-	Data       string `json:"data,omitempty"`
-	Cut        bool   `json:"cut,omitempty"` // data is only the beginning
+	N          int64   `json:"n"`
+	At         float64 `json:"at"` // Unix milliseconds, when it began
+	Kind       string  `json:"kind"`
+	Connection string  `json:"connection,omitempty"`
+	User       string  `json:"user,omitempty"`
+	Route      string  `json:"route,omitempty"`
+	Function   string  `json:"function,omitempty"`
+	Queue      string  `json:"queue,omitempty"`
+	Status     int     `json:"status,omitempty"`
+	Reason     string  `json:"reason,omitempty"`
+	Error      string  `json:"error,omitempty"`
+	Bytes      int     `json:"bytes,omitempty"`
+	Micros     int64   `json:"micros,omitempty"`
+	Data       string  `json:"data,omitempty"`
+	Cut        bool    `json:"cut,omitempty"` // data is only the beginning
 }
 
 // point is one second of the charts.
@@ -107,7 +107,7 @@ func (s *stream) add(e emulator.Event, user string) {
 
 func (s *stream) put(e emulator.Event, user string) {
 	i := item{
-		At: e.Time.UnixMilli(), Kind: string(e.Kind), Connection: e.Connection, User: user, Route: e.Route, Function: e.Function,
+		At: float64(e.Time.UnixMicro()) / 1000, Kind: string(e.Kind), Connection: e.Connection, User: user, Route: e.Route, Function: e.Function,
 		Queue: e.Queue, Status: e.Status, Reason: e.Reason, Bytes: e.Bytes, Micros: e.Duration.Microseconds(),
 	}
 	if e.Err != nil {

@@ -7,6 +7,7 @@ package trace
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -147,7 +148,7 @@ func (r *Recorder) Logged(e Event) {
 	if e.Again {
 		what = Again
 	}
-	rec.step(r, Step{At: now, What: what})
+	rec.step(r, Step{At: now, What: what, Detail: fmt.Sprintf("seq %d", e.Seq)})
 }
 
 // find gives the record of an event. The lock is held.

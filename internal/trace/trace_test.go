@@ -45,7 +45,7 @@ func TestTimeline(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("got %d traces, want 1", len(got))
 	}
-	want := "received(amessage) logged() delivered(a) gone(b) throttled(cslow) retried(1 connection)"
+	want := "received(amessage) logged(seq 7) delivered(a) gone(b) throttled(cslow) retried(1 connection)"
 	if words(got[0]) != want {
 		t.Errorf("got  %s\nwant %s", words(got[0]), want)
 	}
@@ -68,7 +68,7 @@ func TestSentAgain(t *testing.T) {
 	e.Again = true
 	r.Logged(e)
 	got := r.Traces("m1")
-	if len(got) != 1 || words(got[0]) != "received() logged() received() again()" {
+	if len(got) != 1 || words(got[0]) != "received() logged(seq 7) received() again(seq 7)" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -27,7 +27,10 @@ export function ago(at) {
   return element("time", { datetime: at, title: new Date(at).toLocaleString() }, words);
 }
 
-export const count = (n) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 2 : n < 100 ? 1 : 0 });
+export function count(n) {
+  if (n > 0 && n < 0.01) return n.toPrecision(2);
+  return n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 2 : n < 100 ? 1 : 0 });
+}
 
 export const plural = (n, what) => `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 

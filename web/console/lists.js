@@ -27,6 +27,7 @@ export async function refresh() {
   $("room-count").textContent = `(${count(roomTotal)})`;
   keep($("connections"), connections.map(connectionRow));
   keep($("rooms"), rooms.map(roomRow));
+  for (const id of ["open-send", "open-trace", "expire"]) $(id).hidden = !overview.bellhop;
 }
 
 // keep puts rows in place of others without taking the focus from the one that has it.
@@ -90,7 +91,7 @@ $("push-form").addEventListener("submit", (event) => {
   event.preventDefault();
   act(() => api.push(shown, $("push-form").elements.frame.value), "Pushed.");
 });
-$("disconnect").addEventListener("click", () => act(() => api.disconnect(shown, true), "Disconnected."));
+$("disconnect").addEventListener("click", () => act(() => api.disconnect(shown, latest.bellhop), "Disconnected."));
 $("expire").addEventListener("click", () => act(() => api.expire(shown), "Its token is over, and it was closed."));
 $("filter-connection").addEventListener("click", () => {
   $("connection-dialog").close();

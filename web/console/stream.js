@@ -6,13 +6,13 @@ import * as api from "./api.js";
 const KEPT = 600; // items in the page; the server keeps no more than 1,000
 
 const GROUPS = {
-  message: { words: "messages", kinds: ["message"] },
+  message: { words: "messages and replies", kinds: ["message", "reply"] },
   push: { words: "pushes", kinds: ["push"] },
   invoke: { words: "invocations", kinds: ["invoke", "schedule"] },
   queue: { words: "queues", kinds: ["queue", "dead"] },
   connect: { words: "connections", kinds: ["connect", "disconnect", "authorize"] },
 };
-const SIGNS = { message: "→", push: "←", invoke: "λ", schedule: "◷", queue: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
+const SIGNS = { message: "→", reply: "↩", push: "←", invoke: "λ", schedule: "◷", queue: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
 
 const hidden = new Set();
 let items = []; // the newest first
@@ -36,7 +36,7 @@ function read(item) {
   }
   const object = body !== null && typeof body === "object" && !Array.isArray(body) ? body : null;
   const events = object?.batch ?? (object ? [object] : []);
-  const bad = Boolean(item.error) || item.kind === "dead" || (item.kind === "message" || item.kind === "push" || item.kind === "authorize" ? item.status >= 400 : item.kind === "connect" && item.status !== 101);
+  const bad = Boolean(item.error) || item.kind === "dead" || object?.ok === false || (item.kind === "message" || item.kind === "push" || item.kind === "authorize" ? item.status >= 400 : item.kind === "connect" && item.status !== 101);
   return { ...item, body, events, bad, id: events.find((each) => each?.id !== undefined && each?.seq)?.id, text: what({ ...item, object, events }),
     words: [item.kind, item.user, item.connection, item.route, item.function, item.queue, item.reason, item.error, item.data].join("\n").toLowerCase() };
 }
@@ -52,6 +52,9 @@ function what({ kind, object, events, data = "", status, reason, function: name,
       if (status >= 400) return words(`refused with ${status}`, reason, error);
       if (events.length > 1) return words(`${count(events.length)} events`, place(events[0]), events[0]?.event);
       return object ? words(object.event ?? "a frame", place(object), object.seq ? `seq ${object.seq}` : "") : data.slice(0, 100);
+    case "reply":
+      if (object?.ok === false) return words("refused:", object.error?.code, object.error?.message);
+      return object?.data ? words("done", place(object.data), object.data.seq ? `seq ${object.data.seq}` : "") : "done";
     case "invoke":
     case "schedule":
       return words(name, object?.command, (object?.rooms ?? object?.users ?? []).join(" "), object?.event);
@@ -161,7 +164,8 @@ export function addItems(list) {
     showCounts();
     return;
   }
-  const fresh = list.map(read).reverse();
+  // A message is told of when it is done, after what it led to; by its time it comes before.
+  const fresh = list.map(read).sort((a, b) => b.at - a.at || b.n - a.n);
   items = [...fresh, ...items].slice(0, KEPT);
   const rows = $("items");
   const top = rows.scrollTop;
