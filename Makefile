@@ -5,11 +5,12 @@ GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 FUNCTIONS = $(notdir $(wildcard functions/*))
 FUZZTIME ?= 10s
 SEEDS ?= 10000
+ENV ?= dev
 PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint fmt bench fuzz simulate build validate deploy clean
+.PHONY: help run test lint fmt bench fuzz simulate build release validate deploy delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -67,13 +68,25 @@ build: ## build the functions as they are deployed, into .bin/functions
 			-o ".bin/functions/$$name/bootstrap" "./functions/$$name" || exit 1; \
 	done
 
+release: ## build the CLI for all systems and the functions, with checksums, into .bin/release
+	scripts/release .bin/release
+
 validate: ## check the template
 	scripts/sam-tools sam validate --lint
 	scripts/sam-tools cfn-lint template.yaml
 
-deploy: ## build and deploy to your AWS account; asks for what it needs
+deploy: ## build and deploy to your AWS account by samconfig.toml, ENV=dev or prod (ARGS=--guided asks for everything)
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build
-	scripts/sam-tools sam deploy --guided --capabilities CAPABILITY_IAM
+	scripts/sam-tools sam deploy --config-env $(ENV) $(ARGS)
+
+outputs: ## print the addresses of what is deployed as ENV
+	scripts/sam-tools sam list stack-outputs --config-env $(ENV)
+
+logs: ## follow the functions' logs of ENV
+	scripts/sam-tools sam logs --config-env $(ENV) --tail
+
+delete: ## delete what is deployed as ENV; the table is kept
+	scripts/sam-tools sam delete --config-env $(ENV)
 
 clean: ## remove what was built and fetched
 	rm -rf .bin .aws-sam .tools web/node_modules web/demo/dist/page

@@ -31,7 +31,7 @@ type devCommand struct {
 	API            string            `name:"api" placeholder:"ID" help:"Logical id of the API, if the template has several."`
 	Stage          string            `placeholder:"NAME" help:"Stage to serve, instead of the template's."`
 	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`
-	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data. The tables of the template are created."`
+	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data; local: start one, in memory. The tables of the template are created."`
 	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes; may be repeated."`
 	Fault          []string          `placeholder:"FAULT" help:"What goes wrong, for tests of clients: gone=1%, throttle=5%, drop-disconnect=10%, latency=50ms, shuffle=100ms; may be repeated."`
 	Seed           uint64            `help:"Decides what goes wrong."`
@@ -51,6 +51,18 @@ machine only.`
 
 // Run serves until it is interrupted.
 func (c devCommand) Run(ctx context.Context) error {
+	if c.DynamoDB != "local" {
+		return c.run(ctx)
+	}
+	url, stop, err := startDynamoDB(ctx)
+	if err != nil {
+		return err
+	}
+	c.DynamoDB = url
+	return errors.Join(c.run(ctx), stop())
+}
+
+func (c devCommand) run(ctx context.Context) error {
 	local, err := c.check()
 	if err != nil {
 		return err

@@ -211,7 +211,7 @@ func (p *processes) environment(r emulator.FunctionResource) (map[string]string,
 		return nil, fmt.Errorf("environment of function %s: %w", r.ID, err)
 	}
 	for _, w := range warnings {
-		p.Logger.Warn(w.Error())
+		p.Logger.WarnContext(context.Background(), "template", "warning", w)
 	}
 	for name, value := range own {
 		env[name] = gateway.ReplaceAllStringFunc(value, func(match string) string {
@@ -267,7 +267,7 @@ func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // secretARN is what the template's JwtSecretArn is here: functions in processes ask this server for it.
-const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:bellhop-dev"
+const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:bellhop-dev" //nolint:gosec // a name, not the secret
 
 // serveSecret is GetSecretValue of Secrets Manager. Programs of this machine may ask, as they may for tokens; pages of the
 // web cannot, since they may not send the header that leads here.

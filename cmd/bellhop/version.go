@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+type versionCommand struct{}
+
+// Run prints which source the program was built from.
+func (versionCommand) Run() error {
+	_, err := fmt.Fprintln(os.Stdout, version())
+	return err
+}
+
+// version is that of the module, or of the commit: "v1.2.0 go1.26.8 linux/amd64". The release sets none; Go knows both.
+func version() string {
+	name := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		name = info.Main.Version
+		if name == "(devel)" || name == "" {
+			name = commit(info.Settings)
+		}
+	}
+	return fmt.Sprintf("%s %s %s/%s", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func commit(settings []debug.BuildSetting) string {
+	name, changed := "devel", ""
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			name = "devel-" + s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = "+changes"
+		}
+	}
+	return name + changed
+}
