@@ -22,13 +22,14 @@ const (
 )
 
 type cli struct {
-	Dev   devCommand   `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
-	Token tokenCommand `cmd:"" help:"Print a token that a client connects with."`
-	Emit  emitCommand  `cmd:"" help:"Send an event to a room or to users, as another program would."`
-	Tail  tailCommand  `cmd:"" help:"Join a room and print its events, one JSON object a line."`
-	Trace traceCommand `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
-	Cost  costCommand  `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`
-	Bench benchCommand `cmd:"" help:"Measure: connections, round trips, deliveries to a room."`
+	Dev     devCommand     `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
+	Token   tokenCommand   `cmd:"" help:"Print a token that a client connects with."`
+	Emit    emitCommand    `cmd:"" help:"Send an event to a room or to users, as another program would."`
+	Tail    tailCommand    `cmd:"" help:"Join a room and print its events, one JSON object a line."`
+	Trace   traceCommand   `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
+	Cost    costCommand    `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`
+	Bench   benchCommand   `cmd:"" help:"Measure: connections, round trips, deliveries to a room."`
+	Version versionCommand `cmd:"" help:"Print which version this is."`
 }
 
 const description = `Bellhop carries events to rooms: chat, typing, presence and notifications over WebSockets.
