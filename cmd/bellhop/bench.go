@@ -57,7 +57,7 @@ type bench struct {
 	phase  time.Duration // how long each measurement takes
 }
 
-func (c benchCommand) measure(ctx context.Context, w io.Writer) error {
+func (c benchCommand) measure(ctx context.Context, w io.Writer) (err error) {
 	most, phase, count := 60*time.Second, 7*time.Second, 5000
 	if c.Quick {
 		most, phase, count = 15*time.Second, time.Second, 1000
@@ -81,7 +81,7 @@ func (c benchCommand) measure(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer func() { err = errors.Join(err, stop()) }()
 		where = url
 	}
 	u, err := url.Parse(where)
@@ -91,19 +91,19 @@ func (c benchCommand) measure(ctx context.Context, w io.Writer) error {
 	b.dial = func(ctx context.Context, user string) (*benchClient, error) {
 		return dialBench(ctx, u.Host, c.secret(), user)
 	}
-	b.say("bellhop bench, %s\n%s %s/%s, %s\n\n", map[bool]string{true: "server and clients in one process, store in memory", false: "server at " + where}[b.inside],
+	b.sayf("bellhop bench, %s\n%s %s/%s, %s\n\n", map[bool]string{true: "server and clients in one process, store in memory", false: "server at " + where}[b.inside],
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, plural(runtime.NumCPU(), "core"))
 	if err := b.run(ctx, count, c.Members); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
-	b.say("\ntook %s\n", time.Since(began).Round(100*time.Millisecond))
+	b.sayf("\ntook %s\n", time.Since(began).Round(100*time.Millisecond))
 	return b.err
 }
 
 // begin runs a server in this process, on a free port.
-func (c benchCommand) begin(ctx context.Context) (where string, stop func(), err error) {
+func (c benchCommand) begin(ctx context.Context) (where string, stop func() error, err error) {
 	quiet := slog.New(slog.DiscardHandler)
-	store, err := bolt.Open("", bolt.Options{Logger: quiet})
+	store, err := bolt.Open("", bolt.Options{Logger: quiet}) //nolint:contextcheck // it is open until it is closed
 	if err != nil {
 		return "", nil, err
 	}
@@ -125,10 +125,9 @@ func (c benchCommand) begin(ctx context.Context) (where string, stop func(), err
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
 	go func() { done <- serve(serving, listener, s) }()
-	return "http://" + listener.Addr().String(), func() {
+	return "http://" + listener.Addr().String(), func() error {
 		end()
-		<-done
-		_ = store.Close()
+		return errors.Join(<-done, store.Close())
 	}, nil
 }
 
@@ -310,7 +309,7 @@ func (b *bench) hold(ctx context.Context, count int) error {
 		each := func(now, then uint64) string {
 			return fmt.Sprintf("%.1f KiB", (float64(now)-float64(then))/float64(count)/1024)
 		}
-		b.say("%-24s %9s heap and stacks, %s resident, for both ends, at %d connections\n", "memory per connection",
+		b.sayf("%-24s %9s heap and stacks, %s resident, for both ends, at %d connections\n", "memory per connection",
 			each(after.live, before.live), each(after.resident, before.resident), count)
 	}
 	return nil
@@ -499,7 +498,7 @@ func (b *bench) report(name string, n float64, spent time.Duration, took []time.
 	at := func(q float64) string {
 		return readable(took[min(len(took)-1, int(math.Ceil(q*float64(len(took))))-1)])
 	}
-	b.say("%-24s %9s/s   p50 %8s  p99 %8s   %s\n", name, thousands(n/spent.Seconds()), at(0.5), at(0.99), what)
+	b.sayf("%-24s %9s/s   p50 %8s  p99 %8s   %s\n", name, thousands(n/spent.Seconds()), at(0.5), at(0.99), what)
 }
 
 func readable(d time.Duration) string {

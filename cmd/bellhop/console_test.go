@@ -388,7 +388,7 @@ func watch(t *testing.T, s *running, last string) (items <-chan item, points <-c
 		t.Fatal(err)
 	}
 	req.Header.Set("Last-Event-ID", last)
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:bodyclose // at the end of the test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -486,20 +486,20 @@ func TestStream(t *testing.T) {
 func TestStreamIsBounded(t *testing.T) {
 	s := newStream()
 	for range 1000 {
-		s.add(emulator.Event{Kind: emulator.KindPush, Data: bytes.Repeat([]byte("x"), 2*itemData)}, "")
+		s.add(emulator.Event{Kind: emulator.KindPush, Data: bytes.Repeat([]byte("x"), 2*itemData)})
 	}
 	list, last := s.since(0)
 	if len(list) != pushesASecond || last != pushesASecond || len(list[0].Data) != itemData || !list[0].Cut {
 		t.Errorf("got %d pushes, the first with %d bytes, cut %v", len(list), len(list[0].Data), list[0].Cut)
 	}
-	s.add(emulator.Event{Kind: emulator.KindMessage}, "")
+	s.add(emulator.Event{Kind: emulator.KindMessage})
 	if _, last := s.since(0); last != pushesASecond+1 {
 		t.Error("pushes leave no space for messages")
 	}
 	for i := range 5 {
 		s.tick(time.Unix(int64(i), 0), emulator.Stats{}, emulator.Stats{})
 		for range itemsASecond {
-			s.add(emulator.Event{Kind: emulator.KindMessage}, "")
+			s.add(emulator.Event{Kind: emulator.KindMessage})
 		}
 	}
 	if got := s.pointsSince(-1)[0].Skipped; got != 1000-pushesASecond {

@@ -165,7 +165,7 @@ type page struct {
 	err error
 }
 
-func (p *page) say(format string, args ...any) {
+func (p *page) sayf(format string, args ...any) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format, args...)
 	}
@@ -258,12 +258,12 @@ func billRows(b cost.Bill, free bool) [][]string {
 func printReport(w io.Writer, r cost.Report, hours float64) error {
 	p := &page{w: w}
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Second)
-	p.say("Used in %s, since %s, at list prices of %s\n\n", took, r.Began.Local().Format(time.DateTime), r.Region)
+	p.sayf("Used in %s, since %s, at list prices of %s\n\n", took, r.Began.Local().Format(time.DateTime), r.Region)
 	p.table(billRows(r.Usage.Bill(), false))
 	month := r.InAMonth(hours).BillOfMonth()
-	p.say("\nA month, if it goes on like this for %g hours of each of 30 days\n\n", hours)
+	p.sayf("\nA month, if it goes on like this for %g hours of each of 30 days\n\n", hours)
 	p.table(billRows(month, true))
-	p.say("\n")
+	p.sayf("\n")
 	for _, part := range []struct {
 		what   string
 		shares cost.Shares
@@ -280,10 +280,10 @@ func printReport(w io.Writer, r cost.Report, hours float64) error {
 			others.Usage, others.Dollars = others.Usage.Plus(s.Usage), others.Dollars+s.Dollars
 		}
 		p.table(append(rows, shareRow(others)))
-		p.say("\n")
+		p.sayf("\n")
 	}
 	for _, n := range r.Notes {
-		p.say("%s\n", n)
+		p.sayf("%s\n", n)
 	}
 	p.sources()
 	return p.err
@@ -297,7 +297,7 @@ func shareRow(s cost.Share) []string {
 }
 
 func (p *page) sources() {
-	p.say("\nPrices of %s, and where they were read; AWS may have changed them since:\n\n", cost.Region)
+	p.sayf("\nPrices of %s, and where they were read; AWS may have changed them since:\n\n", cost.Region)
 	var rows [][]string
 	for _, price := range cost.Prices() {
 		rows = append(rows, []string{price.What, ">" + listPrice(price), "for " + strings.TrimPrefix(amount(price.Per), ">"), price.Read})
@@ -307,12 +307,12 @@ func (p *page) sources() {
 
 func printLoad(w io.Writer, l cost.Load) error {
 	p := &page{w: w}
-	p.say("A month of %g users, each %g hours on %g days; %g rooms, %g for each user, %s members in a room;\n",
+	p.sayf("A month of %g users, each %g hours on %g days; %g rooms, %g for each user, %s members in a room;\n",
 		l.Users, l.Hours, l.Days, l.Rooms, l.Joined, strings.TrimPrefix(amount(l.Members()), ">"))
-	p.say("%g messages of %g bytes an hour from each user, with %g typing signals for each message.\n\n", l.Messages, l.Bytes, l.Typing)
+	p.sayf("%g messages of %g bytes an hour from each user, with %g typing signals for each message.\n\n", l.Messages, l.Bytes, l.Typing)
 	month := l.Usage().BillOfMonth()
 	p.table(billRows(month, true))
-	p.say("\nWhat it is for\n\n")
+	p.sayf("\nWhat it is for\n\n")
 	rows := [][]string{}
 	for _, f := range l.Flows() {
 		what := f.Name
@@ -322,9 +322,9 @@ func printLoad(w io.Writer, l cost.Load) error {
 		rows = append(rows, []string{what, amount(f.Count), dollars(f.Usage.Bill().Dollars)})
 	}
 	p.table(rows)
-	p.say("\nBellhop on AWS: $%.2f a month, $%.2f with the free amounts of an account that uses nothing else of these services.\n", month.Dollars, month.Dollars-month.Free)
-	p.say("Not in it: logs, storage, presence, the requests with which Lambda asks an empty queue for work.\n")
-	p.say("\nOthers for the same messages, connections and minutes, at their list prices\n\n")
+	p.sayf("\nBellhop on AWS: $%.2f a month, $%.2f with the free amounts of an account that uses nothing else of these services.\n", month.Dollars, month.Dollars-month.Free)
+	p.sayf("Not in it: logs, storage, presence, the requests with which Lambda asks an empty queue for work.\n")
+	p.sayf("\nOthers for the same messages, connections and minutes, at their list prices\n\n")
 	rows = [][]string{}
 	for _, peer := range cost.Peers(l) {
 		price := dollars(peer.Dollars)
@@ -338,9 +338,9 @@ func printLoad(w io.Writer, l cost.Load) error {
 		rows = append(rows, []string{peer.Name, price, mark})
 	}
 	p.table(rows)
-	p.say("\n? The prices were not, or not all, read in the service's own words.\n\n")
+	p.sayf("\n? The prices were not, or not all, read in the service's own words.\n\n")
 	for _, peer := range cost.Peers(l) {
-		p.say("  %s: %s.\n      Read at: %s\n", peer.Name, peer.How, peer.Source)
+		p.sayf("  %s: %s.\n      Read at: %s\n", peer.Name, peer.How, peer.Source)
 	}
 	p.sources()
 	return p.err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,7 +124,7 @@ func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, 
 		}
 		f.look.stream.add(emulator.Event{
 			Kind: kind, Time: v.Began, Duration: took, Function: f.name, Bytes: len(payload), Data: payload, Err: err,
-		}, "")
+		})
 	}
 	v.End(d, counted)
 	return out, err
@@ -212,7 +213,7 @@ func (l *inspector) logged(ctx context.Context, entry hub.Entry, again bool) {
 		e.From = entry.From.UserID
 	}
 	if v := cost.VisitOf(ctx); v != nil {
-		e.Function, e.Connection, e.Received = "function "+v.Function, v.Client(), v.Began
+		e.Function, e.Connection, e.Received = v.Function, v.Client(), v.Began
 	}
 	l.traces.Logged(e)
 }
@@ -312,10 +313,12 @@ func (s *frames) of(ctx context.Context, l *inspector, data []byte) *frame {
 	if f := s.inside[&data[0]]; f != nil && len(f.data) == len(data) {
 		return f
 	}
-	if s.inside == nil || len(s.inside) >= maxFrames {
+	if s.inside == nil {
 		s.inside = make(map[*byte]*frame, maxFrames)
+	} else if len(s.inside) >= maxFrames {
+		clear(s.inside)
 	}
-	f = l.read(ctx, data)
+	f = l.read(cost.VisitOf(ctx), data)
 	s.inside[&data[0]] = f
 	return f
 }
@@ -331,7 +334,7 @@ func (s *frames) copied(l *inspector, data []byte) *frame {
 	if s.copies == nil || len(s.copies) >= maxFrames {
 		s.copies = make(map[uint64]*frame, maxFrames)
 	}
-	f := l.read(context.Background(), bytes.Clone(data))
+	f := l.read(nil, bytes.Clone(data))
 	s.copies[hash] = f
 	return f
 }
@@ -342,8 +345,9 @@ type envelope struct {
 	seq                   int64
 }
 
-// read looks into a frame once. A frame with several events is counted for the first of them.
-func (l *inspector) read(ctx context.Context, data []byte) *frame {
+// read looks into a frame once, for the invocation that pushes it, if there is one. A frame with several events is counted
+// for the first of them.
+func (l *inspector) read(v *cost.Visit, data []byte) *frame {
 	f := &frame{data: data, unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
 	list := envelopes(data)
 	if len(list) == 0 {
@@ -360,7 +364,7 @@ func (l *inspector) read(ctx context.Context, data []byte) *frame {
 		refs = append(refs, trace.Ref{Room: e.room, ID: e.id})
 	}
 	head := list[0]
-	cost.VisitOf(ctx).About(head.room, head.user, head.event, false)
+	v.About(head.room, head.user, head.event, false)
 	f.room, f.user, f.event = l.meter.Room(head.room), l.meter.User(head.user), l.meter.Event(head.event)
 	if len(refs) > 0 {
 		f.trace = l.traces.Frame(refs)
@@ -427,47 +431,51 @@ func (f *frame) pushed(connection string, err error) {
 // observe is the emulator's observer, before another that may be nil.
 func (l *inspector) observe(next func(emulator.Event)) func(emulator.Event) {
 	return func(e emulator.Event) {
-		user := ""
-		switch e.Kind {
-		case emulator.KindPush:
-			if e.Status == http.StatusOK {
-				l.meter.Add(cost.Delta{MessagesOut: cost.Messages(e.Bytes), BytesOut: int64(e.Bytes)})
-			}
-			if l.remote && len(e.Data) > 0 {
-				l.frames.copied(l, e.Data).pushed(e.Connection, asHub(e.Err))
-			}
-		case emulator.KindMessage:
-			l.message(e)
-		case emulator.KindConnect:
-			if e.Status == http.StatusSwitchingProtocols {
-				l.meter.Opened(e.Connection)
-			} else {
-				defer l.meter.Closed(e.Connection)
-			}
-		case emulator.KindDisconnect:
-			user = l.meter.Owner(e.Connection)
-			l.meter.Closed(e.Connection)
-		case emulator.KindQueue:
-			d := cost.Delta{SQSRequests: 2} // received and deleted, as a batch
-			if e.Queue != deliverQueue || l.remote {
-				d.SQSRequests += int64(e.Status) // sent by somebody
-			}
-			l.meter.Add(d)
-		case emulator.KindAuthorize, emulator.KindInvoke, emulator.KindDead, emulator.KindSchedule:
+		owner := ""
+		if e.Kind == emulator.KindDisconnect { // who it was is forgotten when it is counted
+			owner = l.meter.Owner(e.Connection)
 		}
+		l.count(e)
 		switch e.Kind {
 		case emulator.KindInvoke, emulator.KindQueue, emulator.KindSchedule: // the function's wrapper has their payload
 		default:
 			if l.stream.room(e.Kind) {
-				if user == "" {
-					user = l.meter.Owner(e.Connection)
-				}
-				l.stream.put(e, user)
+				l.stream.put(e, cmp.Or(owner, l.meter.Owner(e.Connection)))
 			}
 		}
 		if next != nil {
 			next(e)
 		}
+	}
+}
+
+// count puts on the bill what is not seen elsewhere.
+func (l *inspector) count(e emulator.Event) {
+	switch e.Kind {
+	case emulator.KindPush:
+		if e.Status == http.StatusOK {
+			l.meter.Add(cost.Delta{MessagesOut: cost.Messages(e.Bytes), BytesOut: int64(e.Bytes)})
+		}
+		if l.remote && len(e.Data) > 0 {
+			l.frames.copied(l, e.Data).pushed(e.Connection, asHub(e.Err))
+		}
+	case emulator.KindMessage:
+		l.message(e)
+	case emulator.KindConnect:
+		if e.Status == http.StatusSwitchingProtocols {
+			l.meter.Opened(e.Connection)
+		} else {
+			l.meter.Closed(e.Connection)
+		}
+	case emulator.KindDisconnect:
+		l.meter.Closed(e.Connection)
+	case emulator.KindQueue:
+		d := cost.Delta{SQSRequests: 2} // received and deleted, as a batch
+		if e.Queue != deliverQueue || l.remote {
+			d.SQSRequests += int64(e.Status) // sent by somebody
+		}
+		l.meter.Add(d)
+	default:
 	}
 }
 

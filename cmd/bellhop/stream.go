@@ -98,10 +98,10 @@ func (s *stream) room(kind emulator.Kind) bool {
 	return true
 }
 
-// add is room and put.
-func (s *stream) add(e emulator.Event, user string) {
+// add is room and put, of what is no connection's.
+func (s *stream) add(e emulator.Event) {
 	if s.room(e.Kind) {
-		s.put(e, user)
+		s.put(e, "")
 	}
 }
 

@@ -49,7 +49,7 @@ func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 	default:
 		for i, t := range list {
 			if i > 0 {
-				p.say("\n")
+				p.sayf("\n")
 			}
 			c.timeline(p, t)
 		}
@@ -59,7 +59,7 @@ func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 
 func (c traceCommand) list(p *page, list []trace.Trace) {
 	if len(list) == 0 {
-		p.say("no event was logged yet\n")
+		p.sayf("no event was logged yet\n")
 		return
 	}
 	rows := [][]string{{"room", ">seq", "event", "from", "what became of it", "id"}}
@@ -91,11 +91,11 @@ func counts(t trace.Trace) string {
 const shownInARow = 8
 
 func (c traceCommand) timeline(p *page, t trace.Trace) {
-	p.say("%s in %s, seq %d of epoch %s", t.Event, t.Room, t.Seq, t.Epoch)
+	p.sayf("%s in %s, seq %d of epoch %s", t.Event, t.Room, t.Seq, t.Epoch)
 	if t.From != "" {
-		p.say(", from %s", t.From)
+		p.sayf(", from %s", t.From)
 	}
-	p.say("\nid %s\n\n", t.ID)
+	p.sayf("\nid %s\n\n", t.ID)
 	var rows [][]string
 	for i := 0; i < len(t.Steps); {
 		n := 1
@@ -115,9 +115,9 @@ func (c traceCommand) timeline(p *page, t trace.Trace) {
 		i += n
 	}
 	p.table(rows)
-	p.say("\n%s\n", counts(t))
+	p.sayf("\n%s\n", counts(t))
 	if t.Unlisted > 0 {
-		p.say("%s more %s counted and not listed\n", amount(float64(t.Unlisted))[1:], map[bool]string{true: "step is", false: "steps are"}[t.Unlisted == 1])
+		p.sayf("%s more %s counted and not listed\n", amount(float64(t.Unlisted))[1:], map[bool]string{true: "step is", false: "steps are"}[t.Unlisted == 1])
 	}
 }
 

@@ -39,7 +39,7 @@ type Usage struct {
 }
 
 // parts are the numbers of a usage, in the order of the fields.
-func (u *Usage) parts() []*float64 {
+func parts(u *Usage) []*float64 {
 	return []*float64{
 		&u.MessagesIn, &u.MessagesOut, &u.ConnectionMinutes, &u.LambdaRequests, &u.LambdaGBSeconds,
 		&u.WriteUnits, &u.ReadUnits, &u.SQSRequests, &u.EventBridgeEvents, &u.BytesOut,
@@ -48,23 +48,23 @@ func (u *Usage) parts() []*float64 {
 
 // Plus is both together.
 func (u Usage) Plus(v Usage) Usage {
-	for i, p := range u.parts() {
-		*p += *v.parts()[i]
+	for i, p := range parts(&u) {
+		*p += *parts(&v)[i]
 	}
 	return u
 }
 
 // Minus is what is left of u without v; what v has more of is nothing.
 func (u Usage) Minus(v Usage) Usage {
-	for i, p := range u.parts() {
-		*p = max(0, *p-*v.parts()[i])
+	for i, p := range parts(&u) {
+		*p = max(0, *p-*parts(&v)[i])
 	}
 	return u
 }
 
 // Times is u f times.
 func (u Usage) Times(f float64) Usage {
-	for _, p := range u.parts() {
+	for _, p := range parts(&u) {
 		*p *= f
 	}
 	return u

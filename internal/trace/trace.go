@@ -98,8 +98,7 @@ type record struct {
 
 	steps    []Step
 	frames   []*Frame
-	counts   map[Outcome]int // of steps
-	unlisted int
+	unlisted map[Outcome]int // steps beyond maxSteps
 }
 
 // Frame is a frame that is pushed to many. Its methods may be called on nil, which is a frame of no known event.
@@ -148,7 +147,7 @@ func (r *Recorder) Logged(e Event) {
 	if e.Again {
 		what = Again
 	}
-	rec.step(r, Step{At: now, What: what, Detail: fmt.Sprintf("seq %d", e.Seq)})
+	rec.step(r, Step{At: now, What: what})
 }
 
 // find gives the record of an event. The lock is held.
@@ -171,7 +170,7 @@ func (r *Recorder) add(e Event) *record {
 	if r.byID == nil {
 		r.byID = map[string][]*record{}
 	}
-	rec := &record{Event: e, counts: map[Outcome]int{}}
+	rec := &record{Event: e}
 	r.byID[e.ID] = append(r.byID[e.ID], rec)
 	r.order = append(r.order, rec)
 	r.bytes.Add(traceBytes)
@@ -196,10 +195,15 @@ func (r *Recorder) drop(rec *record) {
 }
 
 func (rec *record) step(r *Recorder, s Step) {
-	rec.counts[s.What]++
 	if len(rec.steps) >= maxSteps {
-		rec.unlisted++
+		if rec.unlisted == nil {
+			rec.unlisted = map[Outcome]int{}
+		}
+		rec.unlisted[s.What]++
 		return
+	}
+	if rec.steps == nil {
+		rec.steps = make([]Step, 0, 2) // most have no more
 	}
 	rec.steps = append(rec.steps, s)
 	r.bytes.Add(stepBytes)
@@ -255,7 +259,7 @@ func (f *Frame) Pushed(connection string, what Outcome, detail string) {
 		f.unlisted++
 		return
 	}
-	f.list = append(f.list, delivery{connection, now.Sub(f.first), uint8(outcome), detail}) //nolint:gosec // one of four
+	f.list = append(f.list, delivery{connection, now.Sub(f.first), uint8(outcome), detail})
 	f.recorder.bytes.Add(deliveryBytes)
 }
 
@@ -290,10 +294,23 @@ func (r *Recorder) Recent(limit int) []Trace {
 func (rec *record) trace() Trace {
 	t := Trace{
 		ID: rec.ID, Room: rec.Room, Event: rec.Name, Seq: rec.Seq, Epoch: rec.Epoch, From: rec.From,
-		Steps: slices.Clone(rec.steps), Counts: map[Outcome]int{}, Unlisted: rec.unlisted,
+		Steps: slices.Clone(rec.steps), Counts: map[Outcome]int{},
 	}
-	for what, n := range rec.counts {
-		t.Counts[what] = n
+	for what, n := range rec.unlisted {
+		t.Counts[what] += n
+		t.Unlisted += n
+	}
+	for i, s := range t.Steps {
+		t.Counts[s.What]++
+		switch s.What {
+		case Received:
+			if s.Detail != "" {
+				t.Steps[i].Detail = "function " + s.Detail
+			}
+		case Logged, Again:
+			t.Steps[i].Detail = fmt.Sprintf("seq %d", rec.Seq)
+		default:
+		}
 	}
 	for _, f := range rec.frames {
 		f.mu.Lock()

@@ -45,7 +45,7 @@ func TestTimeline(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("got %d traces, want 1", len(got))
 	}
-	want := "received(amessage) logged(seq 7) delivered(a) gone(b) throttled(cslow) retried(1 connection)"
+	want := "received(afunction message) logged(seq 7) delivered(a) gone(b) throttled(cslow) retried(1 connection)"
 	if words(got[0]) != want {
 		t.Errorf("got  %s\nwant %s", words(got[0]), want)
 	}
