@@ -43,7 +43,7 @@ type processes struct {
 
 // functions gives a function for each of the template, by logical id. They run nothing before at tells them where this
 // server is.
-func (p *processes) functions() (map[string]emulator.Function, error) {
+func (p *processes) functions(ctx context.Context) (map[string]emulator.Function, error) {
 	p.ready.Add(1)
 	list := map[string]emulator.Function{}
 	for _, r := range p.Template.Functions {
@@ -55,7 +55,8 @@ func (p *processes) functions() (map[string]emulator.Function, error) {
 		if err != nil {
 			return nil, err
 		}
-		list[r.ID] = &childProcess{start: sync.OnceValues(func() (*runtimeapi.Function, error) { return p.start(r, dir) })}
+		lasting := context.WithoutCancel(ctx)
+		list[r.ID] = &childProcess{start: sync.OnceValues(func() (*runtimeapi.Function, error) { return p.start(lasting, r, dir) })}
 	}
 	return list, nil
 }
@@ -149,9 +150,9 @@ func (f *childProcess) Invoke(ctx context.Context, payload []byte) ([]byte, erro
 	return fn.Invoke(ctx, payload)
 }
 
-func (p *processes) start(r emulator.FunctionResource, dir string) (*runtimeapi.Function, error) {
+func (p *processes) start(ctx context.Context, r emulator.FunctionResource, dir string) (*runtimeapi.Function, error) {
 	p.ready.Wait()
-	env, err := p.environment(r)
+	env, err := p.environment(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +195,7 @@ func redirects(base string, here *url.URL, tables string) map[string]string {
 var gateway = regexp.MustCompile(`(https|wss)://[a-z0-9-]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?`)
 
 // environment is what a function sees: the template's variables, with the tables, queues and the API as they are here.
-func (p *processes) environment(r emulator.FunctionResource) (map[string]string, error) {
+func (p *processes) environment(ctx context.Context, r emulator.FunctionResource) (map[string]string, error) {
 	env := map[string]string{
 		"AWS_ENDPOINT_URL_SQS": p.base, "AWS_ENDPOINT_URL_LAMBDA": p.base, "AWS_ENDPOINT_URL_SECRETS_MANAGER": p.base,
 	}
@@ -211,7 +212,7 @@ func (p *processes) environment(r emulator.FunctionResource) (map[string]string,
 		return nil, fmt.Errorf("environment of function %s: %w", r.ID, err)
 	}
 	for _, w := range warnings {
-		p.Logger.WarnContext(context.Background(), "template", "warning", w)
+		p.Logger.WarnContext(ctx, "template", "warning", w)
 	}
 	for name, value := range own {
 		env[name] = gateway.ReplaceAllStringFunc(value, func(match string) string {

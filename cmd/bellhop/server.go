@@ -80,7 +80,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		"sweep":      route.Sweep(h, c.Logger),
 	}
 	if c.Processes != nil {
-		if functions, err = c.Processes.functions(); err != nil {
+		if functions, err = c.Processes.functions(ctx); err != nil {
 			return nil, err
 		}
 	}

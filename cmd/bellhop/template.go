@@ -40,7 +40,7 @@ func (c devCommand) foreign(ctx context.Context, config serverConfig) (*server, 
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
-	functions, err := p.functions()
+	functions, err := p.functions(ctx)
 	if err != nil {
 		return nil, err
 	}
