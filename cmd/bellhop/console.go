@@ -211,7 +211,7 @@ func (s *server) room(r *http.Request, room string) (roomDetail, error) {
 }
 
 func (s *server) serveCost(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.look.meter.Report())
+	writeJSON(w, http.StatusOK, s.look.report())
 }
 
 func (s *server) serveTraces(w http.ResponseWriter, _ *http.Request) {

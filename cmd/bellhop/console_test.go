@@ -190,7 +190,7 @@ func TestGoneIsTraced(t *testing.T) {
 			t.Errorf("%s: got %d, want 1", what, got[what])
 		}
 	}
-	r := l.meter.Report()
+	r := l.report()
 	if len(r.Users.Top) != 1 || r.Users.Top[0].Name != "ana" || r.Users.Top[0].Usage.MessagesOut != 1 {
 		t.Errorf("got %+v, want one message that ana caused", r.Users.Top)
 	}
@@ -260,6 +260,12 @@ func TestCostOfAConversation(t *testing.T) {
 	}
 	if got := named(r.Events.Top, "ping"); got.MessagesIn != 1 || got.MessagesOut != 1 || got.LambdaRequests != 0 {
 		t.Errorf("ping: got %+v", got)
+	}
+	if status, body := s.post("/dev/@connections/"+url.PathEscape(get[overview](s, "overview?q=bob").Connections[0].ID), strings.Repeat("x", 40<<10)); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	if after := get[cost.Report](s, "cost"); after.Usage.MessagesOut != 9 {
+		t.Errorf("after a post of 40 KB: got %g messages out, want two more", after.Usage.MessagesOut)
 	}
 	get[[]connectionInfo](s, "connections")
 	get[overview](s, "overview")
@@ -497,7 +503,7 @@ func TestStreamIsBounded(t *testing.T) {
 		t.Error("pushes leave no space for messages")
 	}
 	for i := range 5 {
-		s.tick(time.Unix(int64(i), 0), emulator.Stats{}, emulator.Stats{})
+		s.tick(time.Unix(int64(i), 0), emulator.Stats{}, emulator.Stats{Posts: 1000})
 		for range itemsASecond {
 			s.add(emulator.Event{Kind: emulator.KindMessage})
 		}

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"net/http"
 	"os"
 	"path"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop"
@@ -279,9 +282,24 @@ func plural(n int, what string) string {
 // frame is one frame on its way to many connections.
 type frame struct {
 	data              []byte
-	unit              cost.Delta
+	unit              cost.Delta // of one connection
 	room, user, event *cost.Tally
 	trace             *trace.Frame
+	taken             atomic.Int64 // connections that have taken it since bill
+}
+
+// bill counts those that have taken it. They are counted here together, since counters that all share are slow when two
+// cores write to them.
+func (f *frame) bill(m *cost.Meter) {
+	n := f.taken.Swap(0)
+	if n == 0 {
+		return
+	}
+	d := cost.Delta{MessagesOut: n * f.unit.MessagesOut, BytesOut: n * f.unit.BytesOut}
+	m.Add(d)
+	f.room.Add(d)
+	f.user.Add(d)
+	f.event.Add(d)
 }
 
 // frames finds a frame that was seen before by its place in memory, since the hub pushes the same slice to each member:
@@ -292,6 +310,7 @@ type frames struct {
 
 	mu     sync.RWMutex
 	inside map[*byte]*frame
+	before map[*byte]*frame // the last ones: some may still be on their way, and are billed later
 	copies map[uint64]*frame
 }
 
@@ -314,29 +333,52 @@ func (s *frames) of(ctx context.Context, l *inspector, data []byte) *frame {
 		return f
 	}
 	if s.inside == nil {
-		s.inside = make(map[*byte]*frame, maxFrames)
+		s.inside, s.before = make(map[*byte]*frame, maxFrames), make(map[*byte]*frame, maxFrames)
 	} else if len(s.inside) >= maxFrames {
-		clear(s.inside)
+		for _, f := range s.before {
+			f.bill(l.meter)
+		}
+		clear(s.before)
+		s.inside, s.before = s.before, s.inside
 	}
 	f = l.read(cost.VisitOf(ctx), data)
 	s.inside[&data[0]] = f
 	return f
 }
 
-// copied is of for data that is a copy.
-func (s *frames) copied(l *inspector, data []byte) *frame {
+// bill counts what was taken of all frames.
+func (s *frames) bill(m *cost.Meter) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, f := range s.inside {
+		f.bill(m)
+	}
+	for _, f := range s.before {
+		f.bill(m)
+	}
+	for _, f := range s.copies {
+		f.bill(m)
+	}
+}
+
+// copied notes a push of data that is a copy.
+func (s *frames) copied(l *inspector, data []byte, connection string, err error) {
 	hash := maphash.Bytes(s.seed, data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.copies[hash]; f != nil && bytes.Equal(f.data, data) {
-		return f
+		f.pushed(connection, err)
+		return
 	}
 	if s.copies == nil || len(s.copies) >= maxFrames {
+		for _, f := range s.copies { // each is counted under the lock
+			f.bill(l.meter)
+		}
 		s.copies = make(map[uint64]*frame, maxFrames)
 	}
 	f := l.read(nil, bytes.Clone(data))
 	s.copies[hash] = f
-	return f
+	f.pushed(connection, err)
 }
 
 // envelope is what a frame says of an event before its data.
@@ -408,16 +450,14 @@ func envelopeOf(data []byte) envelope {
 	return e
 }
 
-// pushed notes what a connection did with the frame. The total is counted by the observer, which sees every post.
+// pushed notes what a connection did with the frame.
 func (f *frame) pushed(connection string, err error) {
 	if f == nil {
 		return
 	}
 	switch {
 	case err == nil:
-		f.room.Add(f.unit)
-		f.user.Add(f.unit)
-		f.event.Add(f.unit)
+		f.taken.Add(1)
 		f.trace.Pushed(connection, trace.Delivered, "")
 	case errors.Is(err, hub.ErrGone):
 		f.trace.Pushed(connection, trace.Gone, "")
@@ -453,11 +493,8 @@ func (l *inspector) observe(next func(emulator.Event)) func(emulator.Event) {
 func (l *inspector) count(e emulator.Event) {
 	switch e.Kind {
 	case emulator.KindPush:
-		if e.Status == http.StatusOK {
-			l.meter.Add(cost.Delta{MessagesOut: cost.Messages(e.Bytes), BytesOut: int64(e.Bytes)})
-		}
-		if l.remote && len(e.Data) > 0 {
-			l.frames.copied(l, e.Data).pushed(e.Connection, asHub(e.Err))
+		if l.remote && len(e.Data) > 0 { // otherwise the pusher's wrapper and posts see it
+			l.frames.copied(l, e.Data, e.Connection, asHub(e.Err))
 		}
 	case emulator.KindMessage:
 		l.message(e)
@@ -477,6 +514,57 @@ func (l *inspector) count(e emulator.Event) {
 		l.meter.Add(d)
 	default:
 	}
+}
+
+// posts counts what is posted over HTTP, by hand or by the console, while the functions push without it.
+func (l *inspector) posts(next http.Handler) http.Handler {
+	if l.remote {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || !strings.Contains(r.URL.Path, "/@connections/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body := &countedBody{ReadCloser: r.Body}
+		r.Body = body
+		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(answer, r)
+		if answer.status == http.StatusOK {
+			l.meter.Add(cost.Delta{MessagesOut: cost.Messages(body.n), BytesOut: int64(body.n)})
+		}
+	})
+}
+
+type countedBody struct {
+	io.ReadCloser
+
+	n int
+}
+
+// Read is [io.Reader].Read.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += n
+	return n, err
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+
+	status int
+}
+
+// WriteHeader is [http.ResponseWriter].WriteHeader.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// report is what was used so far.
+func (l *inspector) report() cost.Report {
+	l.frames.bill(l.meter)
+	return l.meter.Report()
 }
 
 // message counts a message of a client, and what the API answered without a function.
@@ -507,7 +595,7 @@ func (l *inspector) record(name string) error {
 	if name == "" {
 		return nil
 	}
-	b, err := json.MarshalIndent(l.meter.Report(), "", "  ")
+	b, err := json.MarshalIndent(l.report(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode --record: %w", err)
 	}

@@ -32,7 +32,7 @@ func (s *server) handler() http.Handler {
 	pages.HandleFunc("GET /_bellhop/connections", s.serveConnections)
 	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
 	s.consoleRoutes(pages)
-	aws := s.emulator.Handler()
+	aws := s.look.posts(s.emulator.Handler())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" && foreign(r) {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")

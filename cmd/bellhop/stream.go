@@ -91,11 +91,13 @@ func (s *stream) room(kind emulator.Kind) bool {
 		left = &s.pushes
 	}
 	// Most are refused when there are many: those only read, since a write would go from core to core.
-	if left.Load() <= 0 || left.Add(-1) < 0 {
-		s.skipped.Add(1)
-		return false
+	if left.Load() > 0 && left.Add(-1) >= 0 {
+		return true
 	}
-	return true
+	if kind != emulator.KindPush { // those are counted by the tick, for the same reason
+		s.skipped.Add(1)
+	}
+	return false
 }
 
 // add is room and put, of what is no connection's.
@@ -203,6 +205,7 @@ func (s *stream) tick(at time.Time, before, now emulator.Stats) {
 		At: at.Unix(), In: now.MessagesIn - before.MessagesIn, Out: now.MessagesOut - before.MessagesOut,
 		Connections: now.Connections, P50: quantile(counts, 0.5), P99: quantile(counts, 0.99), Skipped: s.skipped.Swap(0),
 	}
+	p.Skipped += max(0, now.Posts-before.Posts-pushesASecond)
 	for id, f := range now.Functions {
 		p.Invocations += f.Invocations - before.Functions[id].Invocations
 		p.Errors += f.Errors - before.Functions[id].Errors

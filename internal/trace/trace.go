@@ -8,6 +8,7 @@ package trace
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ const (
 const (
 	traceBytes    = 512
 	stepBytes     = 96
-	deliveryBytes = 64
+	deliveryBytes = 48
 )
 
 // Outcome is what became of something.
@@ -108,16 +109,17 @@ type Frame struct {
 
 	mu       sync.Mutex
 	list     []delivery
+	details  map[int]string // of few deliveries, by index
 	counts   [4]int
 	unlisted int
 	first    time.Time
 }
 
+// delivery is small: there is one for every member of a large room.
 type delivery struct {
 	connection string
-	after      time.Duration // since the frame's first
+	micros     uint32 // since the frame's first
 	outcome    uint8
-	detail     string
 }
 
 // outcomes are those of a push, by their number in a delivery.
@@ -259,7 +261,13 @@ func (f *Frame) Pushed(connection string, what Outcome, detail string) {
 		f.unlisted++
 		return
 	}
-	f.list = append(f.list, delivery{connection, now.Sub(f.first), uint8(outcome), detail})
+	if detail != "" {
+		if f.details == nil {
+			f.details = map[int]string{}
+		}
+		f.details[len(f.list)] = detail
+	}
+	f.list = append(f.list, delivery{connection, uint32(min(now.Sub(f.first).Microseconds(), math.MaxUint32)), uint8(outcome)})
 	f.recorder.bytes.Add(deliveryBytes)
 }
 
@@ -320,9 +328,9 @@ func (rec *record) trace() Trace {
 			}
 		}
 		t.Unlisted += f.unlisted
-		for _, d := range f.list {
+		for i, d := range f.list {
 			t.Steps = append(t.Steps, Step{
-				At: f.first.Add(d.after), What: outcomes()[d.outcome], Connection: d.connection, Detail: d.detail,
+				At: f.first.Add(time.Duration(d.micros) * time.Microsecond), What: outcomes()[d.outcome], Connection: d.connection, Detail: f.details[i],
 			})
 		}
 		f.mu.Unlock()
