@@ -33,9 +33,10 @@ type inspector struct {
 	traces *trace.Recorder
 	stream *stream
 
-	raw    hub.Store // the store without the meter: what developers look up is not on the bill
-	remote bool      // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
-	local  bool      // only this machine may look
+	post   func(connection string, f *emulator.Frame) error // how a frame is pushed; nil: as the hub's own pusher does
+	raw    hub.Store                                        // the store without the meter: what developers look up is not on the bill
+	remote bool                                             // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
+	local  bool                                             // only this machine may look
 
 	memory map[string]int  // of functions, in MB, by logical id and by folder
 	twoWay map[string]bool // routes whose answer goes to the client
@@ -228,10 +229,15 @@ type inspectedPusher struct {
 	look *inspector
 }
 
-// Push is [hub.Pusher].Push.
+// Push is [hub.Pusher].Push. Since it knows frames that go to many, it encodes them once, which pays for looking.
 func (p inspectedPusher) Push(ctx context.Context, connection string, frame []byte) error {
 	f := p.look.frames.of(ctx, p.look, frame)
-	err := p.Pusher.Push(ctx, connection, frame)
+	var err error
+	if f == nil || p.look.post == nil || ctx.Err() != nil {
+		err = p.Pusher.Push(ctx, connection, frame)
+	} else {
+		err = asHub(p.look.post(connection, f.wire))
+	}
 	f.pushed(connection, err)
 	return err
 }
@@ -282,6 +288,7 @@ func plural(n int, what string) string {
 // frame is one frame on its way to many connections.
 type frame struct {
 	data              []byte
+	wire              *emulator.Frame
 	unit              cost.Delta // of one connection
 	room, user, event *cost.Tally
 	trace             *trace.Frame
@@ -390,7 +397,7 @@ type envelope struct {
 // read looks into a frame once, for the invocation that pushes it, if there is one. A frame with several events is counted
 // for the first of them.
 func (l *inspector) read(v *cost.Visit, data []byte) *frame {
-	f := &frame{data: data, unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
+	f := &frame{data: data, wire: emulator.NewFrame(data), unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
 	list := envelopes(data)
 	if len(list) == 0 {
 		return f

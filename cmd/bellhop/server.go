@@ -92,6 +92,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	look.post = aws.emulator.PostFrame
 	if c.Processes != nil {
 		c.Processes.queueURL = aws.emulator.QueueURL
 	}
