@@ -267,7 +267,7 @@ func (f *Frame) Pushed(connection string, what Outcome, detail string) {
 		}
 		f.details[len(f.list)] = detail
 	}
-	f.list = append(f.list, delivery{connection, uint32(min(now.Sub(f.first).Microseconds(), math.MaxUint32)), uint8(outcome)})
+	f.list = append(f.list, delivery{connection, uint32(min(now.Sub(f.first).Microseconds(), math.MaxUint32)), uint8(outcome)}) //nolint:gosec // bounded
 	f.recorder.bytes.Add(deliveryBytes)
 }
 
