@@ -267,7 +267,8 @@ func (f *Frame) Pushed(connection string, what Outcome, detail string) {
 		}
 		f.details[len(f.list)] = detail
 	}
-	f.list = append(f.list, delivery{connection, uint32(min(now.Sub(f.first).Microseconds(), math.MaxUint32)), uint8(outcome)}) //nolint:gosec // bounded
+	after := min(max(0, now.Sub(f.first).Microseconds()), math.MaxUint32)
+	f.list = append(f.list, delivery{connection, uint32(after), uint8(outcome)}) //nolint:gosec // it is in the range //nolint:gosec // bounded
 	f.recorder.bytes.Add(deliveryBytes)
 }
 
