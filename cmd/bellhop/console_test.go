@@ -614,3 +614,34 @@ func TestBenchRefuses(t *testing.T) {
 		t.Errorf("a server that limits: got %v, want what to do", err)
 	}
 }
+
+// TestFunctionsElsewhere: where the functions run in other processes, what they push over HTTP is all that is seen of an
+// event, and the authorizer's answer all that is seen of who it is for.
+func TestFunctionsElsewhere(t *testing.T) {
+	l := &inspector{meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), remote: true}
+	f := l.functions(map[string]emulator.Function{"connect": answering(`{"statusCode":200}`)})["connect"]
+	if _, err := f.Invoke(t.Context(), []byte(`{"headers":{},"requestContext":{"eventType":"CONNECT","authorizer":{"principalId":"ana"},"connectionId":"c1"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.meter.Owner("c1"); got != "ana" {
+		t.Errorf("got %q, want ana", got)
+	}
+	see := l.observe(nil)
+	for range 2 { // a copy each time
+		see(emulator.Event{Kind: emulator.KindPush, Connection: "c1", Status: http.StatusOK, Data: []byte(`{"event":"message:new","room":"channel:a","seq":7,"id":"m1"}`)})
+	}
+	see(emulator.Event{Kind: emulator.KindPush, Connection: "c2", Status: http.StatusGone, Err: &emulator.APIError{Status: http.StatusGone}, Data: []byte(`{"event":"message:new","room":"channel:a","seq":7,"id":"m1"}`)})
+	got := l.traces.Traces("m1")
+	if len(got) != 1 || got[0].Seq != 7 || got[0].Counts[trace.Delivered] != 2 || got[0].Counts[trace.Gone] != 1 {
+		t.Errorf("got %+v, want one trace with three pushes", got)
+	}
+	if r := l.report(); r.Usage.MessagesOut != 2 || len(r.Rooms.Top) != 1 || r.Rooms.Top[0].Usage.MessagesOut != 2 {
+		t.Errorf("got %+v, want two messages out", r.Usage)
+	}
+}
+
+// answering is a function that always says the same.
+type answering string
+
+// Invoke is [emulator.Function].Invoke.
+func (a answering) Invoke(context.Context, []byte) ([]byte, error) { return []byte(a), nil }

@@ -105,6 +105,11 @@ func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, 
 	head := payload[:min(len(payload), 256)]
 	message := bytes.HasPrefix(payload, []byte(`{"requestContext":`))
 	if connection := field(payload, `"connectionId":"`); connection != "" {
+		if f.look.remote && bytes.Contains(payload, []byte(`"eventType":"CONNECT"`)) { // the store does not tell who it is
+			if user := field(payload, `"principalId":"`); user != "" {
+				f.look.meter.Belongs(connection, user)
+			}
+		}
 		v.From(connection)
 		v.About("", f.look.meter.Owner(connection), "", true)
 	}

@@ -91,7 +91,10 @@ func counts(t trace.Trace) string {
 const shownInARow = 8
 
 func (c traceCommand) timeline(p *page, t trace.Trace) {
-	p.sayf("%s in %s, seq %d of epoch %s", t.Event, t.Room, t.Seq, t.Epoch)
+	p.sayf("%s in %s, seq %d", t.Event, t.Room, t.Seq)
+	if t.Epoch != "" { // unknown where the functions are in other processes
+		p.sayf(" of epoch %s", t.Epoch)
+	}
 	if t.From != "" {
 		p.sayf(", from %s", t.From)
 	}

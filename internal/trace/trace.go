@@ -268,7 +268,7 @@ func (f *Frame) Pushed(connection string, what Outcome, detail string) {
 		f.details[len(f.list)] = detail
 	}
 	after := min(max(0, now.Sub(f.first).Microseconds()), math.MaxUint32)
-	f.list = append(f.list, delivery{connection, uint32(after), uint8(outcome)}) //nolint:gosec // it is in the range //nolint:gosec // bounded
+	f.list = append(f.list, delivery{connection, uint32(after), uint8(outcome)})
 	f.recorder.bytes.Add(deliveryBytes)
 }
 

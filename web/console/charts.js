@@ -9,7 +9,7 @@ const HEIGHT = 80;
 const CHARTS = {
   "chart-messages": { title: "Messages a second", lines: [["in", (p) => p.in], ["out", (p) => p.out]], unit: "" },
   "chart-invocations": { title: "Invocations a second", lines: [["all", (p) => p.invocations], ["failed", (p) => p.errors]], unit: "" },
-  "chart-latency": { title: "Latency of messages", lines: [["p50", (p) => p.p50], ["p99", (p) => p.p99]], unit: " ms", gaps: true },
+  "chart-latency": { title: "Latency", lines: [["p50", (p) => p.p50], ["p99", (p) => p.p99]], unit: " ms", gaps: true },
 };
 
 // niceMax is a round number above all values, so that the scale does not jump about.
