@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
@@ -619,6 +620,7 @@ func TestBenchRefuses(t *testing.T) {
 // event, and the authorizer's answer all that is seen of who it is for.
 func TestFunctionsElsewhere(t *testing.T) {
 	l := &inspector{meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), remote: true}
+	l.frames.seed = maphash.MakeSeed()
 	f := l.functions(map[string]emulator.Function{"connect": answering(`{"statusCode":200}`)})["connect"]
 	if _, err := f.Invoke(t.Context(), []byte(`{"headers":{},"requestContext":{"eventType":"CONNECT","authorizer":{"principalId":"ana"},"connectionId":"c1"}}`)); err != nil {
 		t.Fatal(err)
