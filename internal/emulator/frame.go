@@ -78,8 +78,11 @@ func newClose(code int, reason string) *Frame {
 	return &Frame{wire: appendFrame(nil, ws.OpClose, true, body)}
 }
 
-// payload is the message's data, for observers: the single frame's own bytes, or joined again.
+// payload is the message's data, for observers: the single frame's own bytes, which nobody may change, or joined again.
 func (f *Frame) payload() []byte {
+	if f.size <= maxFrame {
+		return f.wire[len(f.wire)-f.size:]
+	}
 	out := make([]byte, 0, f.size)
 	for b := f.wire; len(b) > 1; {
 		n, skip := int(b[1]), 2
