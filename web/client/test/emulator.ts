@@ -46,7 +46,10 @@ export class Bellhop {
     this.#child.stderr!.on("data", (chunk) => (said += String(chunk)));
     process.on("exit", this.#kill);
     for (let tries = 0; !(await this.#ask("GET", "/_bellhop/stats").catch(() => null)); tries++) {
-      if (tries === 200 || this.#child.exitCode !== null) throw new Error(`bellhop dev does not start: ${said}`);
+      if (tries === 200 || this.#child.exitCode !== null) {
+        this.#kill();
+        throw new Error(`bellhop dev does not start: ${said}`);
+      }
       await pause(50);
     }
     return this;
