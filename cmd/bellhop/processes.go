@@ -30,7 +30,6 @@ type processes struct {
 	Built    string            // where Go functions are built
 	Endpoint string            // of a Lambda Invoke API; empty: child processes
 	Env      map[string]string // of all functions, over the template's
-	Tables   map[string]string // names, by logical id
 	Logger   *slog.Logger
 
 	queueURL func(base, queue string) string
@@ -194,6 +193,15 @@ func redirects(base string, here *url.URL, tables string) map[string]string {
 // gateway is the address that a template gives its API on AWS.
 var gateway = regexp.MustCompile(`(https|wss)://[a-z0-9-]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?`)
 
+// isTable tells the resources that createTables makes, under the names that the template gives them.
+func isTable(kind string) bool {
+	switch kind {
+	case "AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable":
+		return true
+	}
+	return false
+}
+
 // environment is what a function sees: the template's variables, with the tables, queues and the API as they are here.
 func (p *processes) environment(ctx context.Context, r emulator.FunctionResource) (map[string]string, error) {
 	env := map[string]string{
@@ -203,8 +211,8 @@ func (p *processes) environment(ctx context.Context, r emulator.FunctionResource
 		switch {
 		case to.Type == "AWS::SQS::Queue" && to.Attribute == "":
 			return p.queueURL(p.base, to.Resource), true
-		case p.Tables[to.Resource] != "" && to.Attribute == "":
-			return p.Tables[to.Resource], true
+		case isTable(to.Type) && to.Attribute == "":
+			return to.Name, true
 		}
 		return "", false
 	})
@@ -284,5 +292,5 @@ func ownProcesses(folder string, parameters map[string]string, origins []string)
 	if err != nil {
 		return nil, err
 	}
-	return &processes{Template: t, Folder: folder, Tables: map[string]string{}, Env: map[string]string{}}, nil
+	return &processes{Template: t, Folder: folder, Env: map[string]string{}}, nil
 }

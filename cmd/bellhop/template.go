@@ -29,10 +29,7 @@ func (c devCommand) foreign(ctx context.Context, config serverConfig) (*server, 
 	case len(t.Tables) > 0:
 		config.Logger.WarnContext(ctx, "the template has tables: give --dynamodb URL, of DynamoDB Local for example, for its functions to find them", "tables", len(t.Tables))
 	}
-	p := &processes{Template: t, Folder: filepath.Dir(c.Template), Tables: map[string]string{}}
-	for _, table := range t.Tables {
-		p.Tables[table.ID] = table.Name
-	}
+	p := &processes{Template: t, Folder: filepath.Dir(c.Template)}
 	if err := c.prepare(ctx, p, config); err != nil {
 		return nil, err
 	}
@@ -106,9 +103,6 @@ func (c devCommand) ownProcesses(ctx context.Context, config serverConfig) (*pro
 	p, err := ownProcesses(".", config.Parameters, config.Origins)
 	if err != nil {
 		return nil, err
-	}
-	for _, table := range p.Template.Tables {
-		p.Tables[table.ID] = table.Name
 	}
 	return p, c.prepare(ctx, p, config)
 }

@@ -1,55 +1,17 @@
-import { spawn, execFile, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { WebSocket } from "ws";
+import { startBellhop as start } from "../emulator.js";
 
-const root = fileURLToPath(new URL("../../../..", import.meta.url));
-
-/** One `bellhop dev` that forgets everything at the end. */
+/** One `bellhop dev`. */
 export interface Bellhop {
   endpoint: string;
   stop(): Promise<void>;
 }
 
-/** Builds and starts a server on a port of its own. BELLHOP names a binary that is built already. */
 export async function startBellhop(): Promise<Bellhop> {
-  const dir = mkdtempSync(join(tmpdir(), "bellhop-server-"));
-  const binary = process.env.BELLHOP || join(dir, "bellhop");
-  if (!process.env.BELLHOP) await promisify(execFile)("go", ["build", "-o", binary, "./cmd/bellhop"], { cwd: root });
-  const port = await freePort();
-  const child: ChildProcess = spawn(binary, ["dev", "--listen", `127.0.0.1:${port}`, "--memory", "--quiet"], { stdio: "ignore" });
-  const kill = () => child.kill("SIGKILL");
-  process.on("exit", kill);
-  const endpoint = `http://127.0.0.1:${port}`;
-  for (let tries = 0; !(await fetch(`${endpoint}/_bellhop/stats`).catch(() => null)); tries++) {
-    if (tries === 200 || child.exitCode !== null) throw new Error("bellhop dev does not start");
-    await pause(50);
-  }
-  return {
-    endpoint,
-    async stop() {
-      const exit = once(child, "exit");
-      child.kill("SIGTERM");
-      await Promise.race([exit, pause(5_000).then(kill)]);
-      process.off("exit", kill);
-      rmSync(dir, { recursive: true, force: true });
-    },
-  };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
+  const server = await start();
+  return { endpoint: server.http, stop: () => server.end() };
 }
 
 /** One frame that is an event, as it came. */
