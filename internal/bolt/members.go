@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ type members struct {
 	rooms   btree.Map[string, *memberRoom]
 	changed changed[memberKey]
 	grown   changed[string] // rooms whose number of shards changed
+	marked  changed[string] // rooms whose occupied changed
 
 	purged struct { // where purging goes on
 		room  string
@@ -31,8 +33,9 @@ type members struct {
 // memberRoom is there while somebody is in the room. Once it has grown it stays: a connection that read the number of
 // shards may be about to be added to the last of them.
 type memberRoom struct {
-	shards int // 0 counts as 1
-	at     []btree.Map[string, member]
+	shards   int  // 0 counts as 1
+	occupied bool // as [hub.Members].Occupy has marked it
+	at       []btree.Map[string, member]
 }
 
 // member is a [hub.Member] without what its place says.
@@ -57,7 +60,7 @@ func (r *memberRoom) empty() bool {
 			return false
 		}
 	}
-	return r.shards <= 1
+	return r.shards <= 1 && !r.occupied
 }
 
 func (a *members) room(name string) *memberRoom {
@@ -182,6 +185,35 @@ func (a *members) Grow(ctx context.Context, room string, from int) error {
 	return nil
 }
 
+// Occupy marks a room.
+func (a *members) Occupy(ctx context.Context, room string) (bool, error) {
+	return a.mark(ctx, room, true)
+}
+
+// Vacate takes the mark off.
+func (a *members) Vacate(ctx context.Context, room string) (bool, error) {
+	return a.mark(ctx, room, false)
+}
+
+func (a *members) mark(ctx context.Context, room string, occupied bool) (changed bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.rooms.Get(room)
+	if was := ok && r.occupied; was == occupied {
+		return false, nil
+	}
+	r = a.room(room)
+	r.occupied = occupied
+	a.marked.mark(room)
+	if r.empty() {
+		a.rooms.Delete(room)
+	}
+	return true, nil
+}
+
 func (a *members) purge(rows int) {
 	now := a.now().UnixNano()
 	a.mu.Lock()
@@ -221,8 +253,8 @@ func (a *members) purgeShard(name string, r *memberRoom, now int64, rows int) in
 	return seen
 }
 
-// memberRecord is the value under "room#shard#connection" in the bucket "members". The bucket "shards" has numbers under
-// the names of rooms. Names of rooms have no '#' (protocol.CheckRoom).
+// memberRecord is the value under "room#shard#connection" in the bucket "members". The buckets "shards" and
+// "occupied" have numbers and true under the names of rooms. Names of rooms have no '#' (protocol.CheckRoom).
 type memberRecord struct {
 	User       string `json:"user"`
 	Codec      string `json:"codec,omitempty"`
@@ -233,6 +265,7 @@ type memberRecord struct {
 func (a *members) track() {
 	a.changed.track()
 	a.grown.track()
+	a.marked.track()
 }
 
 func (a *members) changes() ([]row, func()) {
@@ -254,9 +287,17 @@ func (a *members) changes() ([]row, func()) {
 		}
 		return out
 	})
-	return append(rows, grown...), func() {
+	marked, markAgain := a.marked.collect(&a.mu, func(room string) row {
+		out := row{bucket: "occupied", key: room}
+		if r, ok := a.rooms.Get(room); ok && r.occupied {
+			out.value = true
+		}
+		return out
+	})
+	return slices.Concat(rows, grown, marked), func() {
 		again()
 		growAgain()
+		markAgain()
 	}
 }
 
@@ -264,6 +305,9 @@ func (a *members) buckets() []bucket {
 	return []bucket{
 		{"shards", func(room string, value []byte) error {
 			return decode(value, &a.room(room).shards)
+		}},
+		{"occupied", func(room string, value []byte) error {
+			return decode(value, &a.room(room).occupied)
 		}},
 		{"members", func(key string, value []byte) error {
 			room, rest, _ := strings.Cut(key, "#")

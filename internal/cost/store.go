@@ -154,6 +154,18 @@ func (s Store) Shards(ctx context.Context, room string) (int, error) {
 	return s.Store.Shards(ctx, room)
 }
 
+// Occupy is [hub.Members].Occupy.
+func (s Store) Occupy(ctx context.Context, room string) (bool, error) {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.Occupy(ctx, room)
+}
+
+// Vacate is [hub.Members].Vacate.
+func (s Store) Vacate(ctx context.Context, room string) (bool, error) {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.Vacate(ctx, room)
+}
+
 // Grow is [hub.Members].Grow.
 func (s Store) Grow(ctx context.Context, room string, from int) error {
 	s.count(ctx, room, writes(0))

@@ -100,6 +100,28 @@ func (s *Store) Shards(ctx context.Context, room string) (int, error) {
 	return n, nil
 }
 
+// Occupy is [hub.Members].Occupy. 1 WCU.
+func (s *Store) Occupy(ctx context.Context, room string) (bool, error) {
+	_, first, err := s.apply(ctx, change{
+		key: roomMeta(room), update: "SET #occupied = :yes", when: "attribute_not_exists(#occupied)", values: item{":yes": yes()},
+	})
+	if err != nil {
+		return false, fmt.Errorf("occupy %s: %w", room, err)
+	}
+	return first, nil
+}
+
+// Vacate is [hub.Members].Vacate. 1 WCU.
+func (s *Store) Vacate(ctx context.Context, room string) (bool, error) {
+	_, last, err := s.apply(ctx, change{
+		key: roomMeta(room), update: "REMOVE #occupied", when: "attribute_exists(#occupied)",
+	})
+	if err != nil {
+		return false, fmt.Errorf("vacate %s: %w", room, err)
+	}
+	return last, nil
+}
+
 // Grow is [hub.Members].Grow. 1 WCU.
 func (s *Store) Grow(ctx context.Context, room string, from int) error {
 	c := change{

@@ -35,7 +35,12 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 		if err := h.Store.AddMember(ctx, room, h.member(row, room)); err != nil {
 			return fmt.Errorf("add member to %s: %w", room, err)
 		}
+		if err := h.occupy(ctx, room); err != nil {
+			return err
+		}
 	}
+	h.Meter.Count(Connects, 1)
+	h.tell(ctx, Fact{Type: ConnectionOpened, Key: row.ID, ConnectionID: row.ID, UserID: row.User, Name: row.Name})
 	return nil
 }
 
@@ -70,6 +75,8 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", connection, err)
 	}
+	h.Meter.Count(Departures, 1)
+	h.tell(ctx, Fact{Type: ConnectionClosed, Key: c.ID, ConnectionID: c.ID, UserID: c.User, Name: c.Name})
 	if keep || h.Now().Sub(c.Entered) < longest { // a join that is still running may add what was removed here
 		return nil
 	}
@@ -83,6 +90,9 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 func (h *Hub) removeMember(ctx context.Context, room string, shard int, user, connection string) error {
 	if err := h.Store.RemoveMember(ctx, room, shard, connection); err != nil {
 		return fmt.Errorf("remove member of %s: %w", room, err)
+	}
+	if err := h.vacate(ctx, room); err != nil {
+		return err
 	}
 	if !h.Kinds[protocol.RoomKind(room)].Presence {
 		return nil

@@ -199,11 +199,23 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 		}
 		return nil
 	})
+	h.meterPush(events, len(to)-len(gone)-len(failed), len(gone), len(failed))
 	for _, e := range events {
 		err = errors.Join(err, h.tryLater(ctx, e, failed, attempt))
 	}
 	h.departGone(ctx, room, gone, began)
 	return err
+}
+
+func (h *Hub) meterPush(events []protocol.Event, reached, gone, failed int) {
+	h.Meter.Count(Deliveries, reached*len(events))
+	h.Meter.Count(Gone, gone)
+	h.Meter.Count(PushFailures, failed)
+	for _, e := range events {
+		if e.TS != 0 {
+			h.Meter.Time(DeliveryLatency, h.Now().Sub(time.UnixMilli(e.TS)))
+		}
+	}
 }
 
 func (h *Hub) pushFrames(ctx context.Context, connection string, frames [][]byte) error {
@@ -258,6 +270,7 @@ func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) erro
 		if err = h.Pusher.Push(ctx, connection, frame); !errors.Is(err, ErrThrottled) {
 			return err
 		}
+		h.Meter.Count(Throttled, 1)
 	}
 	return err
 }
@@ -270,6 +283,7 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, a
 	if attempt >= jobTries {
 		return fmt.Errorf("push %s of %s to %d connections: tried %d times", e.ID, e.Room, len(failed), attempt)
 	}
+	h.Meter.Count(Retries, len(failed))
 	delay := time.Second<<(2*attempt) + h.Jitter(time.Second)
 	for page := range slices.Chunk(failed, retryPage) {
 		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Targets: page, Attempt: attempt + 1}

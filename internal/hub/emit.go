@@ -84,8 +84,9 @@ func (h *Hub) Emit(ctx context.Context, c Command) Answer {
 		return Answer{OK: true, Data: data}
 	}
 	e := publicError(err)
+	h.Meter.Refused(e.Code)
 	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
-		h.Logger.ErrorContext(ctx, "command failed", "command", c.Command, "error", err)
+		h.Logger.ErrorContext(ctx, "command failed", "command", c.Command, "room", c.Room, "eventId", c.ID, "error", err)
 	}
 	return Answer{Data: data, Error: e}
 }

@@ -83,6 +83,9 @@ type Config struct {
 	Pusher   Pusher
 	Queue    Queue
 	Verifier Verifier
+	Bus      Bus              // default: nobody is told of facts
+	Facts    []FactType       // of which; default: of all
+	Meter    Meter            // default: nobody counts
 	Kinds    Kinds            // default: DefaultKinds
 	Codecs   []protocol.Codec // beside bellhop.v1, which is always there
 	Limits   Limits
@@ -116,6 +119,9 @@ func New(c Config) *Hub {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Meter == nil {
+		c.Meter = noMeter{}
 	}
 	h := &Hub{Config: c, codecs: map[string]protocol.Codec{protocol.Name: protocol.JSON{}}}
 	for _, codec := range c.Codecs {
@@ -160,7 +166,7 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 	}
 	r := protocol.Reply{ID: a.ID, Data: data}
 	if err != nil {
-		r.Data, r.Err = nil, h.public(ctx, c, err)
+		r.Data, r.Err = nil, h.public(ctx, c, a, err)
 	}
 	reply, err := codec.EncodeReply(r)
 	if err != nil {
@@ -178,13 +184,15 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 	return nil
 }
 
-func (h *Hub) public(ctx context.Context, c Caller, err error) *protocol.Error {
-	if errors.Is(err, ErrNotFound) {
-		return protocol.Refuse(protocol.CodeUnauthenticated)
-	}
+func (h *Hub) public(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {
 	e := publicError(err)
+	if errors.Is(err, ErrNotFound) {
+		e = protocol.Refuse(protocol.CodeUnauthenticated)
+	}
+	h.Meter.Refused(e.Code)
 	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
-		h.Logger.ErrorContext(ctx, "action failed", "connectionId", c.Connection, "userId", c.User, "error", err)
+		h.Logger.ErrorContext(ctx, "action failed", "action", a.Op, "connectionId", c.Connection, "userId", c.User,
+			"room", a.Room, "eventId", a.ID, "error", err)
 	}
 	return e
 }

@@ -64,6 +64,9 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, t Touch) (Co
 	if err := h.Store.AddMember(ctx, room, h.member(row, room)); err != nil {
 		return c, fmt.Errorf("add member to %s: %w", room, err)
 	}
+	if err := h.occupy(ctx, room); err != nil {
+		return c, err
+	}
 	if h.Kinds[protocol.RoomKind(room)].Presence {
 		if err := h.arrive(ctx, row, room); err != nil {
 			return c, err
@@ -71,6 +74,7 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, t Touch) (Co
 	}
 	now, err := h.Store.Connection(ctx, c.ID)
 	if err == nil && !now.Closing {
+		h.Meter.Count(Joins, 1)
 		return row, nil
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -136,5 +140,6 @@ func (h *Hub) exit(ctx context.Context, c Connection, room string) error {
 	if err := h.Store.Exit(ctx, c.ID, room, h.Now()); err != nil {
 		return fmt.Errorf("exit %s: %w", room, err)
 	}
+	h.Meter.Count(Leaves, 1)
 	return nil
 }

@@ -52,6 +52,7 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 		return nil
 	}
 	if here.Announced == 0 {
+		h.tell(ctx, presenceFact(PresenceOnline, room, here))
 		if err := tell(protocol.UserOnline, "online:"+base, 1); err != nil {
 			return err
 		}
@@ -90,6 +91,7 @@ func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
 func (h *Hub) absence(ctx context.Context, j Job) error {
 	_, err := h.Store.BeginEnd(ctx, j.Room, j.User, time.UnixMilli(j.Since), time.UnixMilli(j.Left))
 	if errors.Is(err, ErrNotFound) {
+		h.Meter.Count(PresenceFlaps, 1)
 		return nil
 	}
 	if err != nil {
@@ -115,10 +117,18 @@ func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
 	if _, err := h.announceEvent(ctx, room, protocol.UserOffline, id, from, from); err != nil {
 		return fmt.Errorf("announce %s: %w", id, err)
 	}
+	h.tell(ctx, presenceFact(PresenceOffline, room, here))
 	if err := h.Store.End(ctx, room, user, here.Since); err != nil {
 		return fmt.Errorf("end presence in %s: %w", room, err)
 	}
 	return nil
+}
+
+func presenceFact(t FactType, room string, here Here) Fact {
+	since := here.Since.UnixMilli()
+	return Fact{
+		Type: t, Key: fmt.Sprintf("%s:%s:%d", room, here.User, since), Room: room, UserID: here.User, Name: here.Name, Since: since,
+	}
 }
 
 // setPresence sets the caller's status in one presence room or in all that it is in.

@@ -102,7 +102,8 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 	if !appended {
 		return h.again(ctx, entry, e, except)
 	}
-	return published(entry), h.deliver(ctx, entry.Event, except)
+	h.Meter.Count(Publishes, 1)
+	return published(entry), h.tellPublished(ctx, entry, func() error { return h.deliver(ctx, entry.Event, except) })
 }
 
 // again delivers an event that is in the log already, to whoever has not got it: a retry after a crash or a lost reply.
@@ -112,7 +113,7 @@ func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event, except [
 	if !sameAuthor || known.Event.Event != e.Event {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", e.Room, e.ID)
 	}
-	return published(known), h.deliver(ctx, known.Event, except)
+	return published(known), h.tellPublished(ctx, known, func() error { return h.deliver(ctx, known.Event, except) })
 }
 
 func published(e Entry) protocol.PublishResult {

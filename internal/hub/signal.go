@@ -36,6 +36,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	if err := h.maySignal(ctx, c, a.Room, page); err != nil {
 		return nil, err
 	}
+	h.Meter.Count(Signals, 1)
 	if err := h.deliverFrom(ctx, e, []string{c.Connection}, page); err != nil {
 		return nil, err
 	}

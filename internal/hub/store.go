@@ -147,6 +147,10 @@ type Members interface {
 	Shards(ctx context.Context, room string) (int, error)
 	// Grow doubles the shards of a room that has just from of them; otherwise it does nothing.
 	Grow(ctx context.Context, room string, from int) error
+	// Occupy marks a room as occupied, and reports whether it was not.
+	Occupy(ctx context.Context, room string) (bool, error)
+	// Vacate takes the mark off, and reports whether it was there.
+	Vacate(ctx context.Context, room string) (bool, error)
 }
 
 // Entry is one logged event. Its Event has Room, Seq, ID and TS.

@@ -40,7 +40,12 @@ func (h *Hub) Sweep(ctx context.Context) (Swept, error) {
 			after = rows[len(rows)-1].ID
 		}
 	})
-	return found.swept(), err
+	all := found.swept()
+	h.Meter.Count(ConnectionsOpen, int(all.Connections))
+	h.Meter.Count(SweepsGone, int(all.Gone))
+	h.Meter.Count(SweepsExpired, int(all.Expired))
+	h.Meter.Count(SweepsUnfinished, int(all.Unfinished))
+	return all, err
 }
 
 // sweeping counts concurrently.

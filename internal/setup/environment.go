@@ -94,6 +94,7 @@ func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T
 func (e *environment) hubConfig() hub.Config {
 	return hub.Config{
 		Kinds: parsed(e, "ROOM_KINDS", hub.ParseKinds),
+		Facts: e.facts(),
 		Limits: hub.Limits{
 			Rate:   float64(e.number("RATE_LIMIT")),
 			Burst:  e.number("RATE_BURST"),
@@ -102,6 +103,14 @@ func (e *environment) hubConfig() hub.Config {
 			Grace:  e.duration("PRESENCE_GRACE"),
 		},
 	}
+}
+
+func (e *environment) facts() []hub.FactType {
+	facts, err := hub.ParseFacts(e.list("BUS_FACTS"))
+	if err != nil {
+		e.failf("BUS_FACTS", "is not valid: %v", err)
+	}
+	return facts
 }
 
 // tokenConfig reads what an owner can set of the tokens, but for the secret.

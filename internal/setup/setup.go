@@ -8,17 +8,21 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bellhop-rt/bellhop/internal/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/dynamo"
+	eventbus "github.com/bellhop-rt/bellhop/internal/eventbridge"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/metrics"
 	"github.com/bellhop-rt/bellhop/internal/route"
 	"github.com/bellhop-rt/bellhop/internal/sqsqueue"
 	"github.com/bellhop-rt/bellhop/internal/token"
@@ -29,9 +33,10 @@ type Function func(ctx context.Context, s *Setup) (lambda.Handler, error)
 
 // Setup is what functions are made from.
 type Setup struct {
-	env *environment
-	aws aws.Config
-	log *slog.Logger
+	env   *environment
+	aws   aws.Config
+	log   *slog.Logger
+	meter *metrics.Meter // nil: nothing is counted
 }
 
 // Main runs a function under Lambda. It does not return.
@@ -51,7 +56,32 @@ func build(ctx context.Context, f Function, env *environment, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
-	return f(ctx, &Setup{env: env, aws: cfg, log: log})
+	s := &Setup{env: env, aws: cfg, log: log}
+	if stack := env.text("METRICS_STACK"); stack != "" {
+		s.meter = metrics.New(stack, os.Stdout, time.Now)
+	}
+	handler, err := f(ctx, s)
+	if err != nil || s.meter == nil {
+		return handler, err
+	}
+	return metered{handler, s.meter, log}, nil
+}
+
+// metered writes the metrics of each invocation at its end: Lambda may freeze the function right after.
+type metered struct {
+	lambda.Handler
+
+	meter *metrics.Meter
+	log   *slog.Logger
+}
+
+// Invoke is [lambda.Handler].Invoke.
+func (m metered) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	out, err := m.Handler.Invoke(ctx, payload)
+	if flushErr := m.meter.Flush(); flushErr != nil {
+		m.log.ErrorContext(ctx, "metrics", "error", flushErr)
+	}
+	return out, err
 }
 
 // Authorize is functions/authorize.
@@ -153,6 +183,12 @@ func (s *Setup) hubConfig() hub.Config {
 	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
 	c.Store = dynamo.New(dynamo.NewClient(s.aws), table, dynamo.Options{})
 	c.Logger = s.log
+	if s.meter != nil {
+		c.Meter = s.meter
+	}
+	if bus := s.env.text("EVENT_BUS_NAME"); bus != "" {
+		c.Bus = eventbus.New(eventbridge.NewFromConfig(s.aws), bus)
+	}
 	return c
 }
 

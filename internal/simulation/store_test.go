@@ -128,6 +128,22 @@ func (s *store) Grow(ctx context.Context, room string, from int) error {
 	return s.w.call(ctx, "Grow", room, 0, func() error { return s.real.Grow(plain, room, from) })
 }
 
+func (s *store) Occupy(ctx context.Context, room string) (first bool, err error) {
+	err = s.w.call(ctx, "Occupy", room, 0, func() error {
+		first, err = s.real.Occupy(plain, room)
+		return err
+	})
+	return first, err
+}
+
+func (s *store) Vacate(ctx context.Context, room string) (last bool, err error) {
+	err = s.w.call(ctx, "Vacate", room, 0, func() error {
+		last, err = s.real.Vacate(plain, room)
+		return err
+	})
+	return last, err
+}
+
 func (s *store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, appended bool, err error) {
 	if s.log != nil {
 		return s.log.Append(ctx, room, e, keep)

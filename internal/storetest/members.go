@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -21,6 +23,7 @@ func members() []promise {
 		{"Shards is known with the first page of shard 0 only", shardsAreKnown},
 		{"Grow doubles a room that has just so many shards", growDoubles},
 		{"many that grow a room at the same time double it once", growTogether},
+		{"Occupy and Vacate change a room once, whoever else tries", occupiedOnce},
 		{"members that are added at the same time are all there", addTogether},
 	}
 }
@@ -252,6 +255,38 @@ func growTogether(f *fixture) {
 		}
 	})
 	f.equal("shards", f.shardsOf(room), 2)
+}
+
+func occupiedOnce(f *fixture) {
+	room, ctx := f.room("r"), f.Context()
+	turn := func(what string, do func(context.Context, string) (bool, error), want int) {
+		f.Helper()
+		var changed atomic.Int64
+		together(6, func(int) {
+			did, err := do(ctx, room)
+			if err != nil {
+				f.Errorf("%s: %v", what, err)
+			}
+			if did {
+				changed.Add(1)
+			}
+		})
+		f.equal(what, changed.Load(), int64(want))
+	}
+	turn("vacate a room that nobody entered", f.Vacate, 0)
+	turn("occupy", f.Occupy, 1)
+	turn("occupy again", f.Occupy, 0)
+	f.added(room, f.member(f.id("a"), 0))
+	f.equal("shards of an occupied room", f.shardsOf(room), 1)
+	f.ok("remove", f.RemoveMember(ctx, room, 0, f.id("a")))
+	turn("occupy while the mark is there", f.Occupy, 0)
+	turn("vacate", f.Vacate, 1)
+	turn("occupy once more", f.Occupy, 1)
+	turn("vacate once more", f.Vacate, 1)
+	turn("occupy another time", f.Occupy, 1)
+	head, err := f.Head(ctx, room)
+	f.ok("head", err)
+	f.equal("the log begins as in any room", head.Epoch != "" && head.Seq == 0, true)
 }
 
 func addTogether(f *fixture) {

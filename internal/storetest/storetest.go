@@ -181,6 +181,8 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Members":      func() error { return second(f.Members(ctx, room, 0, "", 1)) },
 		"Shards":       func() error { return second(f.Shards(ctx, room)) },
 		"Grow":         func() error { return f.Grow(ctx, room, 1) },
+		"Occupy":       func() error { return second(f.Occupy(ctx, room)) },
+		"Vacate":       func() error { return second(f.Vacate(ctx, room)) },
 		"Append": func() error {
 			_, _, err := f.Append(ctx, room, protocol.Event{Event: "e"}, time.Hour)
 			return err
