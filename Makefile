@@ -73,7 +73,7 @@ release: ## build the CLI for all systems and the functions, with checksums, int
 
 validate: ## check the template
 	scripts/sam-tools sam validate --lint
-	scripts/sam-tools cfn-lint template.yaml
+	scripts/sam-tools cfn-lint template.yaml infra/monitoring.yaml
 
 deploy: ## build and deploy to your AWS account by samconfig.toml, ENV=dev or prod (ARGS=--guided asks for everything)
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build

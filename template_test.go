@@ -92,13 +92,15 @@ func TestTemplateFunctions(t *testing.T) {
 // TestTemplateEnvironment: functions are given variables that internal/setup reads, and may use what these name.
 func TestTemplateEnvironment(t *testing.T) {
 	known := []string{
-		"ALLOWED_ORIGINS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "INLINE_LIMIT", "JWKS_URL", "JWT_ALGORITHMS",
-		"JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "PRESENCE_GRACE",
+		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EVENT_BUS_NAME", "INLINE_LIMIT", "JWKS_URL",
+		"JWT_ALGORITHMS", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "METRICS_STACK",
+		"PRESENCE_GRACE",
 		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "TABLE_NAME",
 	}
 	// What a function is told of, it must be allowed to use.
 	needs := map[string]string{
 		"DELIVER_QUEUE_URL":   "sqs:SendMessage",
+		"EVENT_BUS_NAME":      "events:PutEvents",
 		"JWT_SECRET_ARN":      "secretsmanager:GetSecretValue",
 		"MANAGEMENT_ENDPOINT": "execute-api:ManageConnections",
 		"TABLE_NAME":          "dynamodb:PutItem",

@@ -170,6 +170,8 @@ func describe(e emulator.Event) (colour, sign, text string) {
 		return dim, "≡", fmt.Sprintf("%s to %s", e.Queue, e.Function)
 	case emulator.KindDead:
 		return red, "†", fmt.Sprintf("%s dead letter: %s", e.Queue, e.Reason)
+	case emulator.KindBus:
+		return dim, "⇢", e.Reason
 	case emulator.KindSchedule:
 		return dim, "◷", e.Function
 	}

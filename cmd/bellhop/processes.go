@@ -182,7 +182,7 @@ func (p *processes) start(ctx context.Context, r emulator.FunctionResource, dir 
 func redirects(base string, here *url.URL, tables string) map[string]string {
 	list := map[string]string{
 		"*.execute-api.*.amazonaws.com": base, here.Host: base, "localhost:" + here.Port(): base,
-		"sqs.*.amazonaws.com": base, "lambda.*.amazonaws.com": base,
+		"sqs.*.amazonaws.com": base, "lambda.*.amazonaws.com": base, "events.*.amazonaws.com": base,
 	}
 	if tables != "" {
 		list["dynamodb.*.amazonaws.com"] = tables
@@ -286,7 +286,7 @@ func (s *server) serveSecret(w http.ResponseWriter) {
 
 // ownProcesses is Bellhop itself as it is deployed: its functions, built from folder, on a table that is there.
 func ownProcesses(folder string, parameters map[string]string, origins []string) (*processes, error) {
-	own := map[string]string{"JwtSecretArn": secretARN, "AllowedOrigins": strings.Join(origins, ",")}
+	own := map[string]string{"Monitoring": "off", "Metrics": "off", "JwtSecretArn": secretARN, "AllowedOrigins": strings.Join(origins, ",")}
 	maps.Copy(own, parameters)
 	t, err := emulator.ReadTemplate(bellhop.Template, own)
 	if err != nil {

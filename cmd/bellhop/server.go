@@ -12,6 +12,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/eventbridge"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/route"
 	"github.com/bellhop-rt/bellhop/internal/setup"
@@ -49,8 +50,8 @@ type server struct {
 }
 
 func newServer(ctx context.Context, c serverConfig) (*server, error) {
-	// The laptop has no account whose quota the route throttles protect.
-	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000"}
+	// The laptop has no account whose quota the route throttles protect, and no alarms.
+	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000", "Monitoring": "off"}
 	maps.Copy(parameters, c.Parameters)
 	rules, tokens, err := setup.Local(parameters)
 	if err != nil {
@@ -64,6 +65,9 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	aws := &cloud{}
 	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
 	rules.Limits.Lifetime = c.MaxConnection
+	if aws.bus = parameters["EventBusName"]; aws.bus != "" {
+		rules.Bus = aws
+	}
 	look, err := newInspector(parameters, c)
 	if err != nil {
 		return nil, err
@@ -158,11 +162,13 @@ func (s *server) stop(ctx context.Context) error {
 // cloud is what the hub needs of AWS, by the emulator.
 type cloud struct {
 	emulator *emulator.Server
+	bus      string // name of the event bus that facts go to
 }
 
 var (
 	_ hub.Pusher = (*cloud)(nil)
 	_ hub.Queue  = (*cloud)(nil)
+	_ hub.Bus    = (*cloud)(nil)
 )
 
 // Push is [hub.Pusher].Push.
@@ -199,6 +205,18 @@ func asHub(err error) error {
 	case http.StatusRequestEntityTooLarge:
 		return hub.ErrTooLarge
 	}
+	return err
+}
+
+// Tell is [hub.Bus].Tell.
+func (c *cloud) Tell(_ context.Context, f hub.Fact) error {
+	detail, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encode fact: %w", err)
+	}
+	_, err = c.emulator.PutEvent(emulator.BusEvent{
+		Bus: c.bus, Source: eventbridge.Source, DetailType: string(f.Type), Detail: detail, Time: time.UnixMilli(f.Time),
+	})
 	return err
 }
 

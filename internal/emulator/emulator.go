@@ -364,6 +364,10 @@ func (s *Server) Owns(path string) bool {
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if isEvents(r) {
+		s.serveEvents(w, r)
+		return
+	}
 	if isSQS(r) {
 		s.serveSQS(w, r)
 		return

@@ -74,6 +74,20 @@ func (r *reader) readFunctionEvents(res *resource) error {
 				return res.errorf("event %s: %v", name, err)
 			}
 			r.addSchedule(res, res.id+name, res.id, ev, e.Type == "ScheduleV2")
+		case "EventBridgeRule", "CloudWatchEvent":
+			var ev struct {
+				Bus     string    `yaml:"EventBusName"`
+				Pattern yaml.Node `yaml:"Pattern"`
+				Input   string    `yaml:"Input"`
+				Path    string    `yaml:"InputPath"`
+			}
+			if err := e.Properties.Decode(&ev); err != nil {
+				return res.errorf("event %s: %v", name, err)
+			}
+			if ev.Path != "" {
+				r.warnf(res.line, "%s: InputPath of event %s is not emulated; the function gets the whole event", res.id, name)
+			}
+			r.addRule(res.line, res.id+name, ev.Bus, res.id, ev.Input, ev.Pattern)
 		default:
 			r.warnf(res.line, "%s: events of the type %s do not come", res.id, e.Type)
 		}
@@ -133,11 +147,13 @@ func (r *reader) mapQueue(res *resource, fn string, src eventSource) error {
 	return nil
 }
 
-// readRule reads a schedule that is a resource of its own.
+// readRule reads a rule of an event bus, or a schedule, that is a resource of its own.
 func (r *reader) readRule(res *resource) error {
 	type target struct {
-		ARN   string `yaml:"Arn"`
-		Input string `yaml:"Input"`
+		ARN         string    `yaml:"Arn"`
+		Input       string    `yaml:"Input"`
+		Path        string    `yaml:"InputPath"`
+		Transformer yaml.Node `yaml:"InputTransformer"`
 	}
 	var p struct {
 		scheduleEvent `yaml:",inline"`
@@ -145,23 +161,27 @@ func (r *reader) readRule(res *resource) error {
 		Targets []target  `yaml:"Targets"`
 		Target  *target   `yaml:"Target"`
 		Pattern yaml.Node `yaml:"EventPattern"`
+		Bus     string    `yaml:"EventBusName"`
 	}
 	if err := r.t.decode(res, &p); err != nil {
 		return err
-	}
-	if !p.Pattern.IsZero() {
-		r.warnf(res.line, "%s: events that match a pattern do not come", res.id)
 	}
 	if p.Target != nil {
 		p.Targets = append(p.Targets, *p.Target)
 	}
 	for _, t := range p.Targets {
 		fn, ok := r.functionOf(t.ARN)
-		if p.Expression == "" {
-			continue
-		}
 		if !ok {
 			r.warnf(res.line, "%s: the target %s is no function of this template", res.id, t.ARN)
+			continue
+		}
+		if t.Path != "" || !t.Transformer.IsZero() {
+			r.warnf(res.line, "%s: InputPath and InputTransformer are not emulated; the function gets the whole event", res.id)
+		}
+		if !p.Pattern.IsZero() && p.State != "DISABLED" {
+			r.addRule(res.line, res.id, p.Bus, fn, t.Input, p.Pattern)
+		}
+		if p.Expression == "" {
 			continue
 		}
 		ev := p.scheduleEvent

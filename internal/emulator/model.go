@@ -24,6 +24,7 @@ type model struct {
 	functions  []*FunctionResource
 	queues     []*queueSpec
 	schedules  []*scheduleSpec
+	rules      []*busRule
 }
 
 // integrationSpec is what is behind a route. A route that leads nowhere has one as well, with reason saying why nothing can answer.

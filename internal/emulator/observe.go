@@ -19,6 +19,7 @@ const (
 	KindQueue      Kind = "queue"      // a batch was delivered; Status is its size, Bytes the number of messages that failed
 	KindDead       Kind = "dead"       // a message went to the dead-letter queue; Reason is the last error
 	KindSchedule   Kind = "schedule"   // a schedule fired
+	KindBus        Kind = "bus"        // an event came onto a bus; Reason is its source and detail-type
 )
 
 // Event is something that happened, for a log that a person watches. Fields that do not apply are zero.

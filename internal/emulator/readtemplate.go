@@ -129,7 +129,7 @@ func ReadTemplate(text []byte, parameters map[string]string) (*Template, error) 
 
 // withoutAPI keeps what all APIs of a template have in common.
 func (m *model) withoutAPI() *model {
-	return &model{region: m.region, account: m.account, functions: m.functions, queues: m.queues, schedules: m.schedules}
+	return &model{region: m.region, account: m.account, functions: m.functions, queues: m.queues, schedules: m.schedules, rules: m.rules}
 }
 
 func (m *model) resource() APIResource {

@@ -49,9 +49,10 @@ type sqsEntry struct {
 	Visibility        *int                        `json:"VisibilityTimeout"`
 }
 
-// OwnsRequest is Owns for a request: it also knows those to the SQS endpoint, which share their path with others.
+// OwnsRequest is Owns for a request: it also knows those to the endpoints of SQS and EventBridge, which share their path
+// with others.
 func (s *Server) OwnsRequest(r *http.Request) bool {
-	return isSQS(r) || s.Owns(r.URL.EscapedPath())
+	return isSQS(r) || isEvents(r) || s.Owns(r.URL.EscapedPath())
 }
 
 func isSQS(r *http.Request) bool {

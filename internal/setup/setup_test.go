@@ -38,6 +38,7 @@ func sensible(tb testing.TB) map[string]string {
 		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q",
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
+		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
 		"RATE_LIMIT": "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.URL,
 	}
@@ -112,6 +113,7 @@ func TestMisconfigured(t *testing.T) {
 		{"message", "RATE_LIMIT", "many", "RATE_LIMIT must be a whole number"},
 		{"disconnect", "PRESENCE_GRACE", "10", "PRESENCE_GRACE must be a duration"},
 		{"authorize", "ALLOWED_ORIGINS", "", "ALLOWED_ORIGINS is not set"},
+		{"emit", "BUS_FACTS", "connection.opened,rain", `BUS_FACTS is not valid: there is no fact "rain"`},
 		{"authorize", "DEFAULT_GRANTS", "[]", "DEFAULT_GRANTS is not valid"},
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},
 		{"message", "JWT_SECRET_ARN", "arn:other", "read the secret JWT_SECRET_ARN"},
