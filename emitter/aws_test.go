@@ -122,6 +122,7 @@ func noAnswers(t *testing.T, e *emitter.Emitter, sent func() []string) {
 	t.Helper()
 	ask := map[string]func(context.Context) error{
 		"presence": func(ctx context.Context) error { _, err := e.Presence(ctx, "community:7"); return err },
+		"stats":    func(ctx context.Context) error { _, err := e.Stats(ctx); return err },
 		"members":  func(ctx context.Context) error { _, err := e.Members(ctx, "channel:1"); return err },
 		"history":  func(ctx context.Context) error { _, err := e.History(ctx, "channel:1", 0, 0); return err },
 	}

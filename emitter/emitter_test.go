@@ -88,6 +88,10 @@ func TestCommands(t *testing.T) {
 			_, err := e.Members(ctx, "channel:42")
 			return err
 		}, `{"command":"members","room":"channel:42"}`},
+		"Stats": {func(ctx context.Context, e *emitter.Emitter) error {
+			_, err := e.Stats(ctx)
+			return err
+		}, `{"command":"stats"}`},
 		"History": {func(ctx context.Context, e *emitter.Emitter) error {
 			_, err := e.History(ctx, "channel:42", 120, 50)
 			return err
@@ -118,7 +122,7 @@ func TestCommands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newTestFunction(t)
-			for _, c := range []string{"presence", "members", "history", "disconnect", "join", "leave", "close"} {
+			for _, c := range []string{"presence", "members", "history", "stats", "disconnect", "join", "leave", "close"} {
 				f.answers[c] = `{"ok":true,"data":{}}`
 			}
 			if err := tt.call(t.Context(), f.emitter()); err != nil {

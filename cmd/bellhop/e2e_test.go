@@ -651,6 +651,10 @@ func TestEmitCommands(t *testing.T) {
 		if list, _ := data["members"].([]any); len(list) != 2 {
 			t.Errorf("members are %v", data)
 		}
+		data = s.mustEmit(map[string]any{"command": "stats"})
+		if data["connections"] != 2.0 || data["users"] != 2.0 || fmt.Sprint(data["rooms"], data["memberships"]) != "map[community:1 user:2] map[community:2 user:2]" {
+			t.Errorf("stats are %v", data)
+		}
 		data = s.mustEmit(map[string]any{"command": "publish", "rooms": []string{"community:1"}, "users": []string{"ana"}, "event": "news", "id": "e1", "data": 1, "except": []string{"bob"}})
 		if results, _ := data["results"].([]any); len(results) != 2 {
 			t.Errorf("got %v", data)

@@ -10,6 +10,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
 	"github.com/bellhop-rt/bellhop/emitter"
 )
 
@@ -26,7 +29,35 @@ type emitCommand struct {
 	ID        string   `name:"id" help:"Id of the event: sent again with the same id, it is not logged again. Default: random."`
 	From      string   `placeholder:"USER" help:"User that the event is from. Default: nobody."`
 	Ephemeral bool     `help:"Do not log it: who is not connected now never sees it."`
+	emitFlags
+}
+
+// emitFlags say which installation is talked to, as another program would.
+type emitFlags struct {
 	endpointFlag
+	Function string `placeholder:"NAME" help:"Name or ARN of the emit function on AWS (the output EmitFunctionName), instead of --endpoint. Credentials and region are those of the AWS CLI."`
+}
+
+func (f emitFlags) emitter(ctx context.Context) (*emitter.Emitter, error) {
+	if f.Function == "" {
+		return emitter.New(emitter.HTTP(f.Endpoint, &http.Client{Timeout: 30 * time.Second})), nil
+	}
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return emitter.New(emitter.Lambda(lambda.NewFromConfig(cfg), f.Function)), nil
+}
+
+// explain says an error of a call in words for a terminal.
+func (f emitFlags) explain(err error) error {
+	if refused, ok := errors.AsType[*emitter.Error](err); ok {
+		return fmt.Errorf("%s (%s)", refused.Message, refused.Code)
+	}
+	if err != nil && f.Function == "" {
+		return fmt.Errorf("%w (is bellhop dev running?)", err)
+	}
+	return err
 }
 
 // Help is what --help says beneath the usage.
@@ -36,7 +67,7 @@ func (emitCommand) Help() string {
   bellhop emit --room channel:42 --event message:new --data '{"content":"hi"}'
   bellhop emit --user ana --event notification:new --data '{"title":"Hello"}'
 
-It prints where the event was logged. On AWS, programs invoke the function or use the queue instead.`
+It prints where the event was logged. On AWS, give --function; programs do the same by an AWS SDK, or use the queue.`
 }
 
 // Run sends the event.
@@ -56,13 +87,13 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 	if c.From != "" {
 		p.From = &emitter.From{UserID: c.From}
 	}
-	e := emitter.New(emitter.HTTP(c.Endpoint, &http.Client{Timeout: 30 * time.Second}))
-	result, err := e.Publish(ctx, p)
-	if refused, ok := errors.AsType[*emitter.Error](err); ok {
-		return fmt.Errorf("%s (%s)", refused.Message, refused.Code)
-	}
+	e, err := c.emitter(ctx)
 	if err != nil {
-		return fmt.Errorf("%w (is bellhop dev running?)", err)
+		return err
+	}
+	result, err := e.Publish(ctx, p)
+	if err != nil {
+		return c.explain(err)
 	}
 	enc := json.NewEncoder(w)
 	for _, r := range result.Results {

@@ -26,6 +26,7 @@ type cli struct {
 	Token   tokenCommand   `cmd:"" help:"Print a token that a client connects with."`
 	Emit    emitCommand    `cmd:"" help:"Send an event to a room or to users, as another program would."`
 	Tail    tailCommand    `cmd:"" help:"Join a room and print its events, one JSON object a line."`
+	Stats   statsCommand   `cmd:"" help:"Count connections, users and rooms, here or on AWS."`
 	Trace   traceCommand   `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
 	Cost    costCommand    `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`
 	Bench   benchCommand   `cmd:"" help:"Measure: connections, round trips, deliveries to a room."`

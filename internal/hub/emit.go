@@ -20,6 +20,7 @@ import (
 //	disconnect  User or Connection, Reason
 //	join, leave User, Room
 //	close       Room, Reason
+//	stats
 type Command struct {
 	Command     string          `json:"command"`
 	Rooms       []string        `json:"rooms"`
@@ -97,6 +98,8 @@ func (h *Hub) emit(ctx context.Context, c Command) (any, error) {
 		return h.emitPublish(ctx, c)
 	case "disconnect":
 		return h.emitDisconnect(ctx, c)
+	case "stats":
+		return h.stats(ctx)
 	case "presence", "members", "history", "join", "leave", "close":
 	case "":
 		return nil, protocol.Errorf(protocol.CodeBadRequest, `the command needs a "command", such as "publish"`)

@@ -149,6 +149,9 @@ describe("the commands", () => {
     const ana = await open("ana", "channel:p3");
     const { members } = await emitter.members("channel:p3");
     expect(members).toMatchObject([{ userId: "ana" }]);
+    const stats = await emitter.stats();
+    expect(stats.connections).toBeGreaterThan(0);
+    expect(stats.rooms.channel).toBeGreaterThan(0);
     const { results } = await emitter.publish({ event: "welcome", connections: [members[0]!.connection, "gone="], data: "you" });
     expect(results).toEqual([{ connection: members[0]!.connection }, { connection: "gone=", gone: true }]);
     expect(await ana.event("welcome")).toMatchObject({ data: "you" });

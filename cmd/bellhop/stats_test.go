@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestStats(t *testing.T) {
+	s := start(t, openBolt(t))
+	ana, _ := s.connect("ana"), s.connect("ana")
+	ana.does(`{"action":"join","id":"1","room":"channel:a"}`)
+	const want = `2   connections
+          1   users
+          1   channel rooms, with 1 connections in them
+          1   user rooms, with 2 connections in them`
+	tidy := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	here := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{s.url}}}
+	var out bytes.Buffer
+	if err := here.print(t.Context(), &out); err != nil || tidy(out.String()) != tidy(want) {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	out.Reset()
+	here.JSON = true
+	if err := here.print(t.Context(), &out); err != nil || !strings.Contains(tidy(out.String()), `"connections": 2, "users": 1`) {
+		t.Errorf("JSON: got %v\n%s", err, out.String())
+	}
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_LAMBDA": s.url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+	} {
+		t.Setenv(name, value)
+	}
+	out.Reset()
+	there := statsCommand{emitFlags: emitFlags{Function: "EmitFunction"}}
+	if err := there.print(t.Context(), &out); err != nil || tidy(out.String()) != tidy(want) {
+		t.Errorf("by the Invoke API: got %v\n%s", err, out.String())
+	}
+	nobody := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{"http://127.0.0.1:1"}}}
+	if err := nobody.print(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "is bellhop dev running?") {
+		t.Errorf("nobody there: got %v", err)
+	}
+}
