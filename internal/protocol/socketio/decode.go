@@ -14,10 +14,10 @@ const maxID = 1<<53 - 1
 // Decode reads one text frame of [protocol.MaxClientFrame] bytes at most. Data points into the frame. With an error the
 // packet holds what could be read, for an answer: after [ErrBinary] that is the namespace and the ack id.
 //
-// It refuses what the reference parser refuses, and some frames which that lets pass: an EVENT, an ACK or a CONNECT_ERROR
-// without payload and an ACK without id, where SIO asks for them; ids on other types; ids that do not fit a number; a
-// space before the payload, which the reference reads as the id 0. What follows the type of a close, ping, pong, upgrade
-// or noop packet is not looked at, as in the reference.
+// It refuses what the reference parsers refuse, and some frames which those let pass: an EVENT, an ACK or a CONNECT_ERROR
+// without payload and an ACK without id, where SIO asks for them; ids on other types; ids that a JavaScript number does
+// not hold; white space before the payload, which the reference reads as a digit 0; an open packet that is no object. What
+// follows the type of a close, ping, pong, upgrade or noop packet is not looked at, as in the reference.
 func Decode(frame []byte) (Packet, error) {
 	switch {
 	case len(frame) == 0:
