@@ -92,18 +92,19 @@ func TestTemplateFunctions(t *testing.T) {
 // TestTemplateEnvironment: functions are given variables that internal/setup reads, and may use what these name.
 func TestTemplateEnvironment(t *testing.T) {
 	known := []string{
-		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EVENT_BUS_NAME", "INLINE_LIMIT", "JWKS_URL",
+		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EVENT_BUS_NAME", "HOOK_ACTION", "HOOK_CONNECT",
+		"HOOK_DISCONNECT", "HOOK_JOIN", "HOOK_OPTIONS", "HOOK_PUBLISH", "INLINE_LIMIT", "JWKS_URL",
 		"JWT_ALGORITHMS", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "METRICS_STACK",
 		"PRESENCE_GRACE",
 		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "TABLE_NAME",
 	}
-	// What a function is told of, it must be allowed to use.
+	// What a function is told of, it must be allowed to use; internal/security compares that with what it does.
 	needs := map[string]string{
-		"DELIVER_QUEUE_URL":   "sqs:SendMessage",
-		"EVENT_BUS_NAME":      "events:PutEvents",
-		"JWT_SECRET_ARN":      "secretsmanager:GetSecretValue",
-		"MANAGEMENT_ENDPOINT": "execute-api:ManageConnections",
-		"TABLE_NAME":          "dynamodb:PutItem",
+		"DELIVER_QUEUE_URL": "sqs:SendMessage",
+		"EVENT_BUS_NAME":    "events:PutEvents",
+		"HOOK_DISCONNECT":   "lambda:InvokeFunction",
+		"JWT_SECRET_ARN":    "secretsmanager:GetSecretValue",
+		"TABLE_NAME":        "dynamodb:",
 	}
 	for id, function := range resources(t, "AWS::Serverless::Function") {
 		policies, err := json.Marshal(function.Properties["Policies"])

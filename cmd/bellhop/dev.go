@@ -37,6 +37,7 @@ type devCommand struct {
 	Seed           uint64            `help:"Decides what goes wrong."`
 	ReadyFile      string            `type:"path" placeholder:"FILE" help:"Write where the server is to this file, as JSON, when it serves. With --listen 127.0.0.1:0 it takes a free port."`
 	Record         string            `type:"path" placeholder:"FILE" help:"Write what AWS would have billed to this file at the end, for bellhop cost."`
+	Hook           map[string]string `mapsep:"none" placeholder:"NAME=WHERE" help:"Your own logic for a hook (action, join, publish, connect, disconnect), see HOOKS.md: a URL that questions are posted to, such as http://127.0.0.1:9000, the Invoke URL of a Lambda function, or a folder with one in Node.js, Python or Go; may be repeated."`
 	Quiet          bool              `short:"q" help:"Log problems only."`
 	secretFlag
 }
@@ -76,6 +77,9 @@ func (c devCommand) run(ctx context.Context) error {
 	if config.Faults, err = c.faults(); err != nil {
 		return err
 	}
+	if config.Hooks, err = c.callers(ctx, logger); err != nil {
+		return err
+	}
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -106,7 +110,7 @@ func (c devCommand) server(ctx context.Context, config serverConfig) (s *server,
 	}
 	switch {
 	case c.DynamoDB != "":
-		config.Store, err = c.ownTable(ctx)
+		err = c.ownTable(ctx, &config)
 		closeStore = nothing
 	case c.Functions != "":
 		return nil, nil, errors.New("functions in other processes need a store that they can reach: give --dynamodb URL")

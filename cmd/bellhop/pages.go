@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/token"
@@ -36,6 +37,10 @@ func (s *server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" && foreign(r) {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
+			return
+		}
+		if s.processes != nil && strings.HasPrefix(r.URL.Path, hookFunction) {
+			s.serveHook(w, r)
 			return
 		}
 		if s.emulator.OwnsRequest(r) {

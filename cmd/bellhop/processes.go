@@ -19,6 +19,8 @@ import (
 
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/hooks"
+	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/runtimeapi"
 )
 
@@ -282,6 +284,18 @@ const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:bellhop-
 // web cannot, since they may not send the header that leads here.
 func (s *server) serveSecret(w http.ResponseWriter) {
 	writeJSON(w, http.StatusOK, map[string]string{"ARN": secretARN, "Name": "bellhop-dev", "SecretString": string(s.secret)})
+}
+
+// withHooks names the hooks' functions as they are found here.
+func withHooks(parameters map[string]string, callers map[hub.Hook]hooks.Caller) map[string]string {
+	all := maps.Clone(parameters)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for hook := range callers {
+		all[hookParameter(hook)] = "arn:aws:lambda:us-east-1:123456789012:function:bellhop-hook-" + string(hook)
+	}
+	return all
 }
 
 // ownProcesses is Bellhop itself as it is deployed: its functions, built from folder, on a table that is there.

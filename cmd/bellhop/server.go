@@ -10,9 +10,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/app"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/eventbridge"
+	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/route"
 	"github.com/bellhop-rt/bellhop/internal/setup"
@@ -33,6 +37,9 @@ type serverConfig struct {
 	Faults        emulator.Faults   // for tests of clients
 	Logger        *slog.Logger      // of the functions
 	Observe       func(emulator.Event)
+	Hooks         map[hub.Hook]hooks.Caller // the application's own logic
+	Tables        *dynamodb.Client          // where Go handlers keep rows of their own; nil: nowhere
+	Table         string
 }
 
 // server is Bellhop on one machine: the functions of template.yaml, in one process, behind the emulator. It is the other
@@ -44,6 +51,7 @@ type server struct {
 	minting  bool
 
 	processes *processes // nil: the functions are in this process
+	hooks     map[hub.Hook]hooks.Caller
 	look      *inspector // sees what happens, for the console
 
 	forgetful bool // the queue's jobs are lost with the process
@@ -53,10 +61,12 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	// The laptop has no account whose quota the route throttles protect, and no alarms.
 	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000", "Monitoring": "off"}
 	maps.Copy(parameters, c.Parameters)
-	rules, tokens, err := setup.Local(parameters)
+	settings, err := setup.Local(parameters)
 	if err != nil {
 		return nil, fmt.Errorf("--parameter: %w", err)
 	}
+	rules, tokens := settings.Hub, settings.Token
+	rules.Hooks = hooks.New(c.Hooks, app.Handlers(app.Setup{DynamoDB: c.Tables, Table: c.Table}), settings.Hooks)
 	tokens.Secret = c.Secret
 	verifier, err := token.New(ctx, tokens)
 	if err != nil {
@@ -101,7 +111,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		c.Processes.queueURL = aws.emulator.QueueURL
 	}
 	return &server{
-		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, look: look, forgetful: c.QueueFile == "",
+		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, hooks: c.Hooks, look: look, forgetful: c.QueueFile == "",
 	}, nil
 }
 
@@ -146,6 +156,7 @@ func (s *server) stop(ctx context.Context) error {
 	if s.processes != nil {
 		err = errors.Join(err, s.processes.close(ctx))
 	}
+	err = errors.Join(err, closeHooks(ctx, s.hooks))
 	if !s.forgetful || s.hub == nil {
 		return err
 	}

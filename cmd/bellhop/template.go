@@ -12,7 +12,6 @@ import (
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
-	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
 // foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.
@@ -83,16 +82,17 @@ func (c devCommand) builtFolder() string {
 }
 
 // ownTable is Bellhop's store in --dynamodb.
-func (c devCommand) ownTable(ctx context.Context) (hub.Store, error) {
+func (c devCommand) ownTable(ctx context.Context, config *serverConfig) error {
 	t, err := emulator.ReadTemplate(bellhop.Template, c.Parameter)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	client := localTables(c.DynamoDB)
-	if err := createTables(ctx, client, t.Tables); err != nil {
-		return nil, fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
+	config.Tables, config.Table = localTables(c.DynamoDB), t.Tables[0].Name
+	if err := createTables(ctx, config.Tables, t.Tables); err != nil {
+		return fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
 	}
-	return dynamo.New(client, t.Tables[0].Name, dynamo.Options{}), nil
+	config.Store = dynamo.New(config.Tables, config.Table, dynamo.Options{})
+	return nil
 }
 
 // ownProcesses runs Bellhop's own functions from their sources, or wherever --functions says.
@@ -100,7 +100,7 @@ func (c devCommand) ownProcesses(ctx context.Context, config serverConfig) (*pro
 	if _, err := os.Stat("functions/message"); err != nil && c.Functions == "process" {
 		return nil, errors.New("--functions process builds Bellhop's functions: run it in the folder of its sources, where template.yaml is")
 	}
-	p, err := ownProcesses(".", config.Parameters, config.Origins)
+	p, err := ownProcesses(".", withHooks(config.Parameters, config.Hooks), config.Origins)
 	if err != nil {
 		return nil, err
 	}

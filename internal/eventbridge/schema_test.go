@@ -29,6 +29,7 @@ func (*everybody) Alive(context.Context, string) (bool, error) { return true, ni
 func (e *everybody) Tell(_ context.Context, f hub.Fact) error {
 	return e.keep(func() { e.facts = append(e.facts, f) })
 }
+
 func (e *everybody) Enqueue(_ context.Context, j hub.Job, _ time.Duration) error {
 	return e.keep(func() { e.jobs = append(e.jobs, j) })
 }

@@ -12,20 +12,28 @@ import (
 )
 
 // Connect records a connection that is about to open, and puts it in the rooms of its user. Nothing can be pushed to it
-// yet: API Gateway answers 410 until the connect route has returned.
+// yet: API Gateway answers 410 until the connect route has returned. A protocol.Error is the application's refusal.
 func (h *Hub) Connect(ctx context.Context, connection string, who Identity, codec string) error {
 	if err := protocol.CheckUser(who.User); err != nil {
 		return err
 	}
+	grants, rooms, err := h.askToConnect(ctx, connection, who, false)
+	if err != nil {
+		return err
+	}
 	now := h.Now()
 	row := Connection{
-		ID: connection, User: who.User, Name: who.Name, Codec: codec, Grants: who.Grants, Rooms: map[string]int{},
+		ID: connection, User: who.User, Name: who.Name, Codec: codec, Grants: grants, Rooms: map[string]int{},
 		ConnectedAt: now, LastSeen: now, Expires: who.Expires, Busy: now, TTL: h.ttl(now),
 	}
 	for kind, k := range h.Kinds {
 		if k.Owner {
 			row.Rooms[kind+":"+who.User] = 0
 		}
+	}
+	later, err := h.automatic(ctx, row, rooms)
+	if err != nil {
+		return err
 	}
 	// One after the other: a membership without a row is of a connection that is gone, for whoever finds it.
 	if err := h.Store.Open(ctx, row); err != nil {
@@ -39,9 +47,53 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 			return err
 		}
 	}
+	for _, room := range later {
+		if err := h.Queue.Enqueue(ctx, Job{Kind: JobEnter, Room: room, Targets: []Target{{Connection: row.ID, User: row.User}}}, 0); err != nil {
+			return fmt.Errorf("enqueue entry to %s: %w", room, err)
+		}
+	}
 	h.Meter.Count(Connects, 1)
 	h.tell(ctx, Fact{Type: ConnectionOpened, Key: row.ID, ConnectionID: row.ID, UserID: row.User, Name: row.Name})
 	return nil
+}
+
+// automatic puts rooms that the application wants a new connection in among the row's. Those with presence are left for a
+// job: others hear of an arrival, and a handshake should not wait for that.
+func (h *Hub) automatic(ctx context.Context, c Connection, rooms []string) (later []string, err error) {
+	for _, room := range rooms {
+		if h.Kinds[protocol.RoomKind(room)].Presence {
+			later = append(later, room)
+			continue
+		}
+		shards, err := h.Store.Shards(ctx, room)
+		if err != nil {
+			return nil, fmt.Errorf("read shards of %s: %w", room, err)
+		}
+		c.Rooms[room] = shardOf(c.ID, shards)
+	}
+	if len(c.Rooms)+len(later) > h.Limits.Rooms {
+		return nil, fmt.Errorf("hook connect: %d automatic rooms, a connection may be in %d: %w", len(rooms), h.Limits.Rooms, errBadAnswer)
+	}
+	return later, nil
+}
+
+// enterLater does a job of Connect.
+func (h *Hub) enterLater(ctx context.Context, j Job) error {
+	for _, t := range j.Targets {
+		c, err := h.Store.Connection(ctx, t.Connection)
+		if err == nil {
+			_, err = h.enter(ctx, c, j.Room, h.free(c))
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// free is a Touch that is not charged to the connection, since it was not its own idea.
+func (h *Hub) free(c Connection) Touch {
+	return Touch{Now: h.Now(), Burst: h.Limits.Lifetime, Recent: c.Busy.After(h.Now())}
 }
 
 // member is a connection's membership of one of its rooms.
@@ -77,6 +129,8 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 	}
 	h.Meter.Count(Departures, 1)
 	h.tell(ctx, Fact{Type: ConnectionClosed, Key: c.ID, ConnectionID: c.ID, UserID: c.User, Name: c.Name})
+	// What the application thinks of it changes nothing, and ask has logged it if it did not take it.
+	_, _ = h.ask(ctx, Question{Hook: HookDisconnect, Connection: c.ID, User: Person{c.User, c.Name}, Rooms: rooms})
 	if keep || h.Now().Sub(c.Entered) < longest { // a join that is still running may add what was removed here
 		return nil
 	}
@@ -115,6 +169,9 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	}
 	if who.User != row.User {
 		return nil, protocol.Errorf(protocol.CodeForbidden, "the token is for another user; open a new connection for it")
+	}
+	if who.Grants, _, err = h.askToConnect(ctx, row.ID, who, true); err != nil {
+		return nil, err
 	}
 	if err := h.Store.Renew(ctx, row.ID, who.Name, who.Grants, who.Expires); err != nil {
 		return nil, fmt.Errorf("renew connection: %w", err)

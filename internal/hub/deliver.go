@@ -126,6 +126,8 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 		return h.push(ctx, []protocol.Event{*j.Event}, j.Targets, j.Attempt)
 	case JobAbsence:
 		return h.absence(ctx, j)
+	case JobEnter:
+		return h.enterLater(ctx, j)
 	case JobClose:
 		return h.empty(ctx, j)
 	default:

@@ -306,8 +306,7 @@ func (h *Hub) emitMove(ctx context.Context, c Command, k Kind) (any, error) {
 		if !rows[i].In(c.Room) && len(rows[i].Rooms) >= h.Limits.Rooms {
 			return protocol.Refuse(protocol.CodeTooManyRooms)
 		}
-		free := Touch{Now: h.Now(), Burst: h.Limits.Lifetime, Recent: rows[i].Busy.After(h.Now())}
-		_, err := h.enter(ctx, rows[i], c.Room, free)
+		_, err := h.enter(ctx, rows[i], c.Room, h.free(rows[i]))
 		if errors.Is(err, ErrNotFound) {
 			return nil // gone meanwhile
 		}

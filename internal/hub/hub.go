@@ -83,6 +83,7 @@ type Config struct {
 	Pusher   Pusher
 	Queue    Queue
 	Verifier Verifier
+	Hooks    Hooks            // default: nobody is asked
 	Bus      Bus              // default: nobody is told of facts
 	Facts    []FactType       // of which; default: of all
 	Meter    Meter            // default: nobody counts
@@ -233,6 +234,8 @@ func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) 
 		return h.history(ctx, c, a, recent)
 	case protocol.OpAuth:
 		return h.renew(ctx, c, a)
+	case protocol.OpOther:
+		return h.act(ctx, c, a, recent)
 	case protocol.OpPing:
 		return nil, nil //nolint:nilnil // a ping that asks for a reply gets an empty one
 	default:

@@ -18,7 +18,8 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 	if err != nil {
 		return nil, fmt.Errorf("read connection: %w", err)
 	}
-	if err := mayJoin(row, a.Room, k); err != nil {
+	said, err := h.askToJoin(ctx, row, a.Room, k)
+	if err != nil {
 		return nil, err
 	}
 	if !row.In(a.Room) && len(row.Rooms) >= h.Limits.Rooms {
@@ -29,7 +30,12 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 		return nil, err
 	}
 	h.limiter.learn(row.ID, row.Busy)
-	return h.welcome(ctx, a.Room, k, a.Since)
+	if err := h.setJoined(ctx, row, a.Room, k, said); err != nil {
+		return nil, err
+	}
+	got, err := h.welcome(ctx, a.Room, k, a.Since)
+	got.State = said.Data
+	return got, err
 }
 
 // mayJoin is the same answer for rooms that exist and rooms that do not.
@@ -95,10 +101,10 @@ const (
 
 // welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:
 // a presence event after the position that the client gets can only say again what the snapshot knows already.
-func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.Position) (any, error) {
+func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
 	got, err := h.catchUp(ctx, room, k, since)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	size := 0
 	for _, e := range got.Events {

@@ -25,6 +25,8 @@ const (
 	DeliveryLatency  Metric = "DeliveryLatency" // from publish until a page of members was pushed to, or an inline delivery
 	PresenceFlaps    Metric = "PresenceFlaps"   // a user who left and was back within the grace
 	FactsLost        Metric = "FactsLost"       // a fact that the bus did not take
+	HookLatency      Metric = "HookLatency"     // of a hook, and its name: HookLatencyJoin
+	HookFailures     Metric = "HookFailures"    // a hook that gave no answer, and its name: HookFailuresJoin
 	ConnectionsOpen  Metric = "ConnectionsOpen" // rows that a sweep walked
 	SweepsGone       Metric = "SweptGone"       // connections that only a sweep noticed
 	SweepsExpired    Metric = "SweptExpired"    // connections whose token was over

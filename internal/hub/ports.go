@@ -46,7 +46,7 @@ type Job struct {
 	After   string          `json:"after,omitempty"`   // the page begins after this connection id
 	Passed  int             `json:"passed,omitempty"`  // members of the shard on the pages before
 	Shards  int             `json:"shards,omitempty"`  // what the room has, to double it when this shard is full
-	Targets []Target        `json:"targets,omitempty"` // retry: whom the event has not reached
+	Targets []Target        `json:"targets,omitempty"` // retry: whom the event has not reached; enter: who enters
 	Attempt int             `json:"attempt,omitempty"` // retry: how often that was tried
 
 	// absence
@@ -63,6 +63,7 @@ const (
 	JobFanOut  JobKind = "fanout"  // push an event to one page of a room's members
 	JobRetry   JobKind = "retry"   // push an event to members that it has not reached
 	JobAbsence JobKind = "absence" // announce that a user is offline, unless the user is back
+	JobEnter   JobKind = "enter"   // put a new connection into a room
 	JobClose   JobKind = "close"   // take one page of members out of a closed room
 )
 

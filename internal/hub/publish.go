@@ -44,6 +44,9 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 	if known != nil {
 		return h.again(ctx, *known, e, nil)
 	}
+	if e.Data, err = h.askToPublish(ctx, row, e); err != nil {
+		return nil, err
+	}
 	return h.logAndDeliver(ctx, e, k, nil)
 }
 
@@ -148,6 +151,10 @@ func (h *Hub) deleteMessage(ctx context.Context, c Caller, a protocol.Action, re
 	if !own && !row.Grants.Allow(a.Room, GrantModerate) {
 		return nil, protocol.Errorf(protocol.CodeForbidden, "only one's own messages of this room, as far as its log reaches, may be deleted without the grant %q", GrantModerate)
 	}
+	asked := protocol.Event{Event: protocol.MessageDeleted, Room: a.Room, ID: a.ID, Data: object("messageId", a.Target)}
+	if _, err := h.askToPublish(ctx, row, asked); err != nil {
+		return nil, err
+	}
 	return h.retract(ctx, a.Room, a.Target, &protocol.From{UserID: row.User, Name: row.Name})
 }
 
@@ -193,5 +200,9 @@ func (h *Hub) readNotification(ctx context.Context, c Caller, a protocol.Action,
 	}
 	from := &protocol.From{UserID: row.User, Name: row.Name}
 	data := map[string]string{"notificationId": a.Target}
-	return h.announceEvent(ctx, protocol.UserRoom(row.User), protocol.NotificationRead, "read:"+a.Target, from, data)
+	asked := protocol.Event{Event: protocol.NotificationRead, Room: protocol.UserRoom(row.User), ID: a.ID, Data: mustJSON(data)}
+	if _, err := h.askToPublish(ctx, row, asked); err != nil {
+		return nil, err
+	}
+	return h.announceEvent(ctx, asked.Room, asked.Event, "read:"+a.Target, from, data)
 }

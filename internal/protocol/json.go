@@ -111,6 +111,18 @@ func (f *frame) fill(a *Action) error {
 	return f.inRoom(a)
 }
 
+// other takes an action that is not the protocol's.
+func (f *frame) other(a *Action) error {
+	a.Op, a.Name, a.Room, a.Data = OpOther, f.Action, f.Room, f.Data
+	if CheckEvent(a.Name) != nil || strings.HasPrefix(a.Name, "$") { // "$connect" and the like are API Gateway's
+		return Errorf(CodeUnknownAction, "there is no action %.40q", f.Action)
+	}
+	if a.Room == "" {
+		return nil
+	}
+	return CheckRoom(a.Room)
+}
+
 // inRoom is for the actions that always name a room.
 func (f *frame) inRoom(a *Action) error {
 	a.Room = f.Room
@@ -152,7 +164,7 @@ func (f *frame) inRoom(a *Action) error {
 			return err
 		}
 	default:
-		return Errorf(CodeUnknownAction, "there is no action %.40q", f.Action)
+		return f.other(a)
 	}
 	return f.checkRoomAction(a)
 }

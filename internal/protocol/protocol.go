@@ -29,6 +29,10 @@
 //	message:delete {channelId, messageId}
 //	notification:read {notificationId}
 //
+// Any other action is the application's own, if it has a hook for actions, and otherwise refused with unknown_action:
+//
+//	{"action":"poll:vote","id":"r5","room":"channel:42","data":{"option":2}}      room and data are optional
+//
 // The server sends replies, events, and several of them at once:
 //
 //	{"reply":"r1","ok":true,"data":{"room":"channel:42","epoch":"k3","seq":57,"recovered":true,"events":[]}}
@@ -80,11 +84,13 @@ const (
 	OpPing                   // nothing
 	OpDelete                 // Room, Target: the id of the message
 	OpRead                   // Target: the id of the notification
+	OpOther                  // Name, Room (may be empty), Data: an action of the application's own
 )
 
 // Action is one decoded client frame.
 type Action struct {
 	Op     Op
+	Name   string // of an OpOther, as it was sent
 	ID     string // asks for a reply; empty: none
 	Room   string // "kind:id", already checked by [CheckRoom]
 	Event  string
@@ -148,6 +154,8 @@ type JoinResult struct {
 	More      bool       `json:"more,omitempty"` // the log goes on after Seq: join again from there; without Events, in a second
 	Events    []Event    `json:"events"`
 	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
+	// State is what the application hands to those who join, if it has a hook for that.
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // RoomResult is the data of the reply to leave, and to signal.

@@ -17,6 +17,7 @@ import (
 // action is protocol.Action as the golden frames write it.
 type action struct {
 	Op     string             `json:"op"`
+	Name   string             `json:"name"`
 	ID     string             `json:"id"`
 	Room   string             `json:"room"`
 	Event  string             `json:"event"`
@@ -50,6 +51,7 @@ func ops() map[string]protocol.Op {
 		"join": protocol.OpJoin, "leave": protocol.OpLeave, "publish": protocol.OpPublish, "signal": protocol.OpSignal,
 		"presence": protocol.OpPresence, "history": protocol.OpHistory, "auth": protocol.OpAuth, "ping": protocol.OpPing,
 		"delete": protocol.OpDelete, "read": protocol.OpRead,
+		"other": protocol.OpOther,
 	}
 }
 
@@ -89,7 +91,7 @@ func TestDecode(t *testing.T) {
 			}
 			w := f.Action
 			want := protocol.Action{
-				Op: ops()[w.Op], ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Status: w.Status,
+				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Status: w.Status,
 				Before: w.Before, Limit: w.Limit, Token: w.Token, Target: w.Target,
 			}
 			if !reflect.DeepEqual(got, want) {
@@ -311,7 +313,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if a.Op < protocol.OpJoin || a.Op > protocol.OpRead || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
+		if a.Op < protocol.OpJoin || a.Op > protocol.OpOther || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
 			t.Fatalf("decoded out of bounds: %+v", a)
 		}
 		if a.Data != nil && !json.Valid(a.Data) {

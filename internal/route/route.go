@@ -78,13 +78,30 @@ func Connect(h *hub.Hub, log *slog.Logger) lambda.Handler {
 			return response{}, fmt.Errorf("authorizer context: %w", err)
 		}
 		who := hub.Identity{User: auth.User, Name: auth.Name, Grants: grants, Expires: auth.expires()}
-		if err := h.Connect(ctx, e.Context.ConnectionID, who, protocol.Name); err != nil {
+		err = h.Connect(ctx, e.Context.ConnectionID, who, protocol.Name)
+		if refused, ok := errors.AsType[*protocol.Error](err); ok {
+			log.InfoContext(ctx, "connection refused", "connectionId", e.Context.ConnectionID, "userId", auth.User, "error", err)
+			return response{StatusCode: refusal(refused.Code), Body: refused.Message}, nil
+		}
+		if err != nil {
 			log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "userId", auth.User, "error", err)
 			return response{StatusCode: http.StatusInternalServerError}, nil
 		}
 		log.InfoContext(ctx, "connected", "connectionId", e.Context.ConnectionID, "userId", auth.User)
 		return ok, nil
 	})
+}
+
+// refusal is the status of a handshake that the application refused, or could not be asked about.
+func refusal(c protocol.Code) int {
+	switch c {
+	case protocol.CodeUnavailable, protocol.CodeInternal:
+		return http.StatusServiceUnavailable
+	case protocol.CodeRateLimited:
+		return http.StatusTooManyRequests
+	default:
+		return http.StatusForbidden
+	}
 }
 
 // Disconnect answers the $disconnect route. What it cannot finish the sweep does.

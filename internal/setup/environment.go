@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -105,6 +106,17 @@ func (e *environment) hubConfig() hub.Config {
 	}
 }
 
+// hooks reads the application functions that a function may ask, by the variables HOOK_ACTION and so on.
+func (e *environment) hooks() (functions map[hub.Hook]string, options map[hub.Hook]hooks.Options) {
+	functions = map[hub.Hook]string{}
+	for _, name := range hub.HookNames() {
+		if function := e.text("HOOK_" + strings.ToUpper(string(name))); function != "" {
+			functions[name] = function
+		}
+	}
+	return functions, parsed(e, "HOOK_OPTIONS", hooks.ParseOptions)
+}
+
 func (e *environment) facts() []hub.FactType {
 	facts, err := hub.ParseFacts(e.list("BUS_FACTS"))
 	if err != nil {
@@ -124,12 +136,19 @@ func (e *environment) tokenConfig() token.Config {
 	}
 }
 
+// Settings are what an owner can set.
+type Settings struct {
+	Hub   hub.Config // without what it is made of
+	Token token.Config
+	Hooks map[hub.Hook]hooks.Options
+}
+
 // Local reads the same settings for a composition that is not on AWS, from the parameters of template.yaml that the
-// variables come from, and gives the hub without its store, pusher and queue.
-func Local(parameters map[string]string) (hub.Config, token.Config, error) {
+// variables come from.
+func Local(parameters map[string]string) (Settings, error) {
 	e := &environment{get: func(name string) string { return parameters[parameterName(name)] }, show: parameterName}
-	h, t := e.hubConfig(), e.tokenConfig()
-	return h, t, e.err()
+	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions)}
+	return s, e.err()
 }
 
 // parameterName is the template parameter that a variable comes from: RateLimit for RATE_LIMIT.

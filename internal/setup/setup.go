@@ -18,9 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/bellhop-rt/bellhop/app"
 	"github.com/bellhop-rt/bellhop/internal/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/dynamo"
 	eventbus "github.com/bellhop-rt/bellhop/internal/eventbridge"
+	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/metrics"
 	"github.com/bellhop-rt/bellhop/internal/route"
@@ -100,6 +102,7 @@ func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
 // Connect is functions/connect. It can push to nobody: the connection is not open yet, and nobody else is concerned.
 func Connect(_ context.Context, s *Setup) (lambda.Handler, error) {
 	c := s.hubConfig()
+	c.Queue = s.queue() // of automatic rooms with presence
 	if err := s.env.err(); err != nil {
 		return nil, err
 	}
@@ -186,6 +189,12 @@ func (s *Setup) hubConfig() hub.Config {
 	if s.meter != nil {
 		c.Meter = s.meter
 	}
+	functions, options := s.env.hooks()
+	callers := make(map[hub.Hook]hooks.Caller, len(functions))
+	for name, function := range functions {
+		callers[name] = hooks.NewLambda(s.aws, function)
+	}
+	c.Hooks = hooks.New(callers, app.Handlers(app.Setup{DynamoDB: dynamo.NewClient(s.aws), Table: table}), options)
 	if bus := s.env.text("EVENT_BUS_NAME"); bus != "" {
 		c.Bus = eventbus.New(eventbridge.NewFromConfig(s.aws), bus)
 	}
@@ -196,8 +205,12 @@ func (s *Setup) hubConfig() hub.Config {
 func (s *Setup) deliveringConfig() hub.Config {
 	c := s.hubConfig()
 	c.Pusher = apigateway.New(s.aws, s.env.needed("MANAGEMENT_ENDPOINT", "the URL of the WebSocket API's stage"), apigateway.Options{})
-	c.Queue = sqsqueue.New(sqs.NewFromConfig(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
+	c.Queue = s.queue()
 	return c
+}
+
+func (s *Setup) queue() hub.Queue {
+	return sqsqueue.New(sqs.NewFromConfig(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
 }
 
 func (s *Setup) delivering() (*hub.Hub, error) {

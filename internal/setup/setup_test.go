@@ -39,7 +39,9 @@ func sensible(tb testing.TB) map[string]string {
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
-		"RATE_LIMIT": "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
+		"HOOK_ACTION": "arn:a", "HOOK_JOIN": "arn:j", "HOOK_PUBLISH": "arn:p", "HOOK_CONNECT": "arn:c", "HOOK_DISCONNECT": "arn:d",
+		"HOOK_OPTIONS": `{"join":{"timeout":"2s"}}`,
+		"RATE_LIMIT":   "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.URL,
 	}
 }
@@ -113,6 +115,7 @@ func TestMisconfigured(t *testing.T) {
 		{"message", "RATE_LIMIT", "many", "RATE_LIMIT must be a whole number"},
 		{"disconnect", "PRESENCE_GRACE", "10", "PRESENCE_GRACE must be a duration"},
 		{"authorize", "ALLOWED_ORIGINS", "", "ALLOWED_ORIGINS is not set"},
+		{"message", "HOOK_OPTIONS", `{"join":{"timeout":"1h"}}`, `HOOK_OPTIONS is not valid: hook options: "join": "timeout" must be a duration of at most 25s`},
 		{"emit", "BUS_FACTS", "connection.opened,rain", `BUS_FACTS is not valid: there is no fact "rain"`},
 		{"authorize", "DEFAULT_GRANTS", "[]", "DEFAULT_GRANTS is not valid"},
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},
@@ -137,11 +140,11 @@ func TestMisconfigured(t *testing.T) {
 
 // TestLocal names the parameters, since that is what a person gives there.
 func TestLocal(t *testing.T) {
-	h, tokens, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`})
-	if err != nil || h.Limits.Rate != 50 || h.Limits.Grace.Seconds() != 3 || !tokens.DefaultGrants.Allow("channel:1", "join") {
-		t.Errorf("got %+v, %+v, %v", h.Limits, tokens.DefaultGrants, err)
+	s, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`})
+	if err != nil || s.Hub.Limits.Rate != 50 || s.Hub.Limits.Grace.Seconds() != 3 || !s.Token.DefaultGrants.Allow("channel:1", "join") {
+		t.Errorf("got %+v, %v", s, err)
 	}
-	if _, _, err := Local(map[string]string{"RateLimit": "x", "RoomKinds": "{"}); err == nil ||
+	if _, err := Local(map[string]string{"RateLimit": "x", "RoomKinds": "{"}); err == nil ||
 		!strings.Contains(err.Error(), "RateLimit must") || !strings.Contains(err.Error(), "RoomKinds is") {
 		t.Errorf("got %v", err)
 	}
