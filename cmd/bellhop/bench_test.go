@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -207,4 +208,39 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "roundtrips/s")
+}
+
+// BenchmarkHook publishes and waits for the reply, one after the other, with the publish hook in different places.
+func BenchmarkHook(b *testing.B) {
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	defer application.Close()
+	for _, c := range []struct{ name, where string }{
+		{"none", ""},
+		{"web server in Go", application.URL},
+		{"Go function", "../../examples/hooks-go/function"},
+		{"Node.js function", "../../examples/hooks-node"},
+		{"Python function", "../../examples/hooks-python"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			where := map[string]string{}
+			if c.where != "" {
+				where["publish"] = c.where
+			}
+			s := hooked(b, openBolt(b), where, unlimited)
+			client := dialRaw(b, s, "ana")
+			client.send(b, `{"action":"join","id":"j","room":"channel:1"}`)
+			client.until(b, `"reply":"j"`)
+			publish := func(n int) {
+				client.send(b, fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:1","event":"news","data":1}`, n))
+				client.until(b, fmt.Sprintf(`"reply":"p%d"`, n))
+			}
+			publish(-1) // a function starts with its first question
+			for n := range b.N {
+				if n == 0 {
+					b.ResetTimer()
+				}
+				publish(n)
+			}
+		})
+	}
 }

@@ -92,7 +92,7 @@ func (d deployed) processes(tb testing.TB, c serverConfig) *processes {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := ownProcesses("../..", c.Parameters, c.Origins)
+	p, err := ownProcesses("../..", withHooks(c.Parameters, c.Hooks), c.Origins)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -148,17 +148,22 @@ func closeHooks(ctx context.Context, callers map[hub.Hook]hooks.Caller) error {
 	return err
 }
 
-// hookFunction is where Bellhop's functions in other processes find a hook, which they ask by the Lambda Invoke API.
-const hookFunction = "/2015-03-31/functions/bellhop-hook-"
+// hookARN and a hook's name are the function that Bellhop's functions in other processes ask, by the Lambda Invoke API of
+// this server.
+const hookARN = "arn:aws:lambda:us-east-1:123456789012:function:bellhop-hook-"
+
+// invokedHook gives the hook whose function a request invokes.
+func (s *server) invokedHook(r *http.Request) hooks.Caller {
+	function, is := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/"+hookARN)
+	name, ends := strings.CutSuffix(function, "/invocations")
+	if !is || !ends || r.Method != http.MethodPost {
+		return nil
+	}
+	return s.hooks[hub.Hook(name)]
+}
 
 // serveHook answers an invocation of a hook's function.
-func (s *server) serveHook(w http.ResponseWriter, r *http.Request) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, hookFunction), "/")
-	caller := s.hooks[hub.Hook(name)]
-	if caller == nil || r.Method != http.MethodPost {
-		http.NotFound(w, r)
-		return
-	}
+func serveHook(w http.ResponseWriter, r *http.Request, caller hooks.Caller) {
 	const most = 1 << 20
 	question, err := io.ReadAll(io.LimitReader(r.Body, most))
 	if err != nil {

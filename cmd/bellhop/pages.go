@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/token"
@@ -39,8 +38,8 @@ func (s *server) handler() http.Handler {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
-		if s.processes != nil && strings.HasPrefix(r.URL.Path, hookFunction) {
-			s.serveHook(w, r)
+		if caller := s.invokedHook(r); caller != nil {
+			serveHook(w, r, caller)
 			return
 		}
 		if s.emulator.OwnsRequest(r) {

@@ -293,7 +293,7 @@ func withHooks(parameters map[string]string, callers map[hub.Hook]hooks.Caller) 
 		all = map[string]string{}
 	}
 	for hook := range callers {
-		all[hookParameter(hook)] = "arn:aws:lambda:us-east-1:123456789012:function:bellhop-hook-" + string(hook)
+		all[hookParameter(hook)] = hookARN + string(hook)
 	}
 	return all
 }

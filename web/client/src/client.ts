@@ -124,6 +124,11 @@ export class Connection implements Client {
     return this.persist({ action: "notification:read", notificationId: id }, null);
   }
 
+  call<T>(action: string, { room, data, id }: { room?: string; data?: unknown; id?: string } = {}): Promise<T> {
+    const frame = { action, ...(room !== undefined && { room }), ...(data !== undefined && { data }) };
+    return id === undefined ? this.request<T>(frame) : this.persist<T>({ ...frame, id }, null);
+  }
+
   reconnect(): void {
     if (this.open) this.#keepAlive.check();
     else this.#transport.reconnect();

@@ -171,13 +171,13 @@ export class SharedRoom {
       more = result.more === true && result.events.length > 0;
       if (result.more && !more) this.#again(1_000, true); // something is being written
       if (!recovered) this.#missed = 0;
-      if (!more) this.#welcome(recovered);
+      if (!more) this.#welcome(recovered, result.state);
     }
   }
 
-  #welcome(recovered: boolean): void {
+  #welcome(recovered: boolean, state: unknown): void {
     const looked = this.joined; // it only asked for a gap
-    const joined = { recovered, first: this.#first, missed: this.#missed, position: this.position! };
+    const joined = { recovered, first: this.#first, missed: this.#missed, position: this.position!, ...(state !== undefined && { state }) };
     this.#missed = 0;
     this.#change(() => (this.joined = true));
     if (!looked || !recovered) {

@@ -108,6 +108,7 @@ export interface JoinResult {
   more?: boolean;
   events: RoomEvent[];
   presence?: Occupant[];
+  state?: unknown;
 }
 
 export interface PublishResult {
@@ -162,6 +163,8 @@ export interface Joined {
   /** How many missed events were handed to the listeners before this. */
   missed: number;
   position: Position;
+  /** What the application's join hook handed over; undefined without one. */
+  state?: unknown;
 }
 
 export interface ClientEvents {
@@ -196,6 +199,12 @@ export interface Client {
   presence(status: string, data?: unknown): Promise<PresenceResult>;
   /** Logs in the user's own room that a notification was read. */
   readNotification(id: string): Promise<PublishResult>;
+  /**
+   * Asks for an action of the application's own, and resolves to what its hook answers. Without `id` it is sent once, and
+   * fails where the connection is lost meanwhile. With one it waits for a connection, and is sent again under that id until
+   * it is answered: then the hook must take the same id as the same request.
+   */
+  call<T = unknown>(action: string, options?: { room?: string; data?: unknown; id?: string }): Promise<T>;
   /** Opens the connection again now if it is not open, and otherwise makes sure that it is. */
   reconnect(): void;
   /** Ends the connection for good, and fails everything that waits. */

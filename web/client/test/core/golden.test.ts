@@ -23,7 +23,7 @@ function fits(value: unknown, shape: Shape, what: string): void {
 
 // `satisfies` ties each shape to its type: a field that is renamed in one of them does not compile.
 type Fields<T> = { [K in keyof Required<T> as T extends Record<K, T[K]> ? K & string : `${K & string}?`]: string };
-const join = { room: "string", epoch: "string", seq: "number", recovered: "boolean", "more?": "boolean", events: "array", "presence?": "array" } satisfies Fields<JoinResult>;
+const join = { room: "string", epoch: "string", seq: "number", recovered: "boolean", "more?": "boolean", events: "array", "presence?": "array", "state?": "any" } satisfies Fields<JoinResult>;
 const publish = { room: "string", epoch: "string", seq: "number", id: "string", ts: "number" } satisfies Fields<PublishResult>;
 const history = { room: "string", epoch: "string", seq: "number", events: "array", more: "boolean" } satisfies Fields<HistoryResult>;
 const presence = { rooms: "array", status: "string" } satisfies Fields<PresenceResult>;
