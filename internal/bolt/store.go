@@ -43,6 +43,7 @@ type Store struct {
 	members
 	logs
 	presences
+	notes
 
 	logger *slog.Logger
 	path   string
@@ -81,6 +82,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	s := &Store{logger: o.Logger, path: path}
 	s.connections.now, s.members.now, s.logs.now, s.presences.now = o.Now, o.Now, o.Now, o.Now
+	s.notes.now = o.Now
 	if path != "" {
 		if err := s.openFile(); err != nil {
 			return nil, err
@@ -158,7 +160,7 @@ type area interface {
 // areas gives them in the order in which changes are collected. The log comes last: when the file says that a presence
 // was announced, it has the event too.
 func (s *Store) areas() []area {
-	return []area{&s.presences, &s.members, &s.connections, &s.logs}
+	return []area{&s.presences, &s.members, &s.connections, &s.notes, &s.logs}
 }
 
 // flush is Flush and Close; the caller holds flushing.

@@ -154,6 +154,31 @@ func (s Store) Shards(ctx context.Context, room string) (int, error) {
 	return s.Store.Shards(ctx, room)
 }
 
+// Note is [hub.Notes].Note.
+func (s Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
+	s.count(ctx, "", writes(len(name)+len(value)))
+	return s.Store.Note(ctx, name, value, ttl)
+}
+
+// NoteOnce is [hub.Notes].NoteOnce.
+func (s Store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error) {
+	s.count(ctx, "", writes(len(name)+len(value)))
+	return s.Store.NoteOnce(ctx, name, value, ttl)
+}
+
+// Noted is [hub.Notes].Noted.
+func (s Store) Noted(ctx context.Context, name string) ([]byte, error) {
+	value, err := s.Store.Noted(ctx, name)
+	s.count(ctx, "", reads(len(name)+len(value)))
+	return value, err
+}
+
+// Unnote is [hub.Notes].Unnote.
+func (s Store) Unnote(ctx context.Context, name string) error {
+	s.count(ctx, "", writes(memberRow))
+	return s.Store.Unnote(ctx, name)
+}
+
 // Occupy is [hub.Members].Occupy.
 func (s Store) Occupy(ctx context.Context, room string) (bool, error) {
 	s.count(ctx, room, writes(memberRow))

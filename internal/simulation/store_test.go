@@ -128,6 +128,30 @@ func (s *store) Grow(ctx context.Context, room string, from int) error {
 	return s.w.call(ctx, "Grow", room, 0, func() error { return s.real.Grow(plain, room, from) })
 }
 
+func (s *store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
+	return s.w.call(ctx, "Note", name, 0, func() error { return s.real.Note(plain, name, value, ttl) })
+}
+
+func (s *store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (did bool, err error) {
+	err = s.w.call(ctx, "NoteOnce", name, 0, func() error {
+		did, err = s.real.NoteOnce(plain, name, value, ttl)
+		return err
+	})
+	return did, err
+}
+
+func (s *store) Noted(ctx context.Context, name string) (value []byte, err error) {
+	err = s.w.call(ctx, "Noted", name, 0, func() error {
+		value, err = s.real.Noted(plain, name)
+		return err
+	})
+	return value, err
+}
+
+func (s *store) Unnote(ctx context.Context, name string) error {
+	return s.w.call(ctx, "Unnote", name, 0, func() error { return s.real.Unnote(plain, name) })
+}
+
 func (s *store) Occupy(ctx context.Context, room string) (first bool, err error) {
 	err = s.w.call(ctx, "Occupy", room, 0, func() error {
 		first, err = s.real.Occupy(plain, room)

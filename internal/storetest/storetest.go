@@ -37,6 +37,7 @@ func Run(t *testing.T, open Opener) {
 		{"members", members()},
 		{"log", logs()},
 		{"presence", presence()},
+		{"notes", noted()},
 		{"every area", everywhere()},
 	}
 	for _, area := range areas {
@@ -181,6 +182,10 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Members":      func() error { return second(f.Members(ctx, room, 0, "", 1)) },
 		"Shards":       func() error { return second(f.Shards(ctx, room)) },
 		"Grow":         func() error { return f.Grow(ctx, room, 1) },
+		"Note":         func() error { return f.Note(ctx, id, nil, now.Add(time.Hour)) },
+		"NoteOnce":     func() error { return second(f.NoteOnce(ctx, id, nil, now.Add(time.Hour))) },
+		"Noted":        func() error { return second(f.Noted(ctx, id)) },
+		"Unnote":       func() error { return f.Unnote(ctx, id) },
 		"Occupy":       func() error { return second(f.Occupy(ctx, room)) },
 		"Vacate":       func() error { return second(f.Vacate(ctx, room)) },
 		"Append": func() error {
