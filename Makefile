@@ -10,7 +10,7 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint fmt bench fuzz simulate build release validate deploy delete logs outputs clean
+.PHONY: help run test lint licences fmt bench fuzz simulate build release validate deploy delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -44,6 +44,10 @@ lint: ## find mistakes without running anything
 	$(GOLANGCI_LINT) run ./...
 	$(GOLANGCI_LINT) fmt --diff
 	@for script in $$(grep -l '^#!.*bash' scripts/* .ci/run); do bash -n "$$script" || exit 1; done
+	$(MAKE) --no-print-directory licences
+
+licences: ## check the licences of everything that is deployed or embedded
+	$(GO) run scripts/licences.go
 
 fmt: ## lay out the Go code
 	$(GOLANGCI_LINT) fmt
