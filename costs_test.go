@@ -276,7 +276,7 @@ func (a *account) caller(user string) hub.Caller {
 func (a *account) connected(user string) hub.Caller {
 	a.t.Helper()
 	c := a.caller(user)
-	a.event(route.Connect(a.h, a.log), c)
+	a.event(route.Connect(a.h, nil, a.log), c)
 	return c
 }
 
@@ -344,7 +344,7 @@ func features(t testing.TB) []feature {
 		f.usage = f.usage.Plus(a.invoke(smallMB, func() {}))
 		return f
 	}
-	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.h, a.log), ana) })))
+	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.h, nil, a.log), ana) })))
 	add(feature{name: "connection minute", usage: cost.Usage{ConnectionMinutes: 1}})
 	add(feature{name: "ping and pong", usage: cost.Usage{MessagesIn: 1, MessagesOut: 1, BytesOut: 16}})
 	add(a.action("join a channel", ana, `{"action":"join","id":"1","room":"channel:10"}`))

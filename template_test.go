@@ -96,7 +96,8 @@ func TestTemplateEnvironment(t *testing.T) {
 		"HOOK_DISCONNECT", "HOOK_JOIN", "HOOK_OPTIONS", "HOOK_PUBLISH", "INLINE_LIMIT", "JWKS_URL",
 		"JWT_ALGORITHMS", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "METRICS_STACK",
 		"PRESENCE_GRACE",
-		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "TABLE_NAME",
+		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "SOCKET_CONNECT_TIMEOUT", "SOCKET_KEEP_ALIVE", "SOCKET_NAMESPACES",
+		"SOCKET_PING_INTERVAL", "SOCKET_PING_TIMEOUT", "TABLE_NAME",
 	}
 	// What a function is told of, it must be allowed to use; internal/security compares that with what it does.
 	needs := map[string]string{

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 	"github.com/bellhop-rt/bellhop/web/console"
 	"github.com/bellhop-rt/bellhop/web/demo"
@@ -38,6 +39,10 @@ func (s *server) handler() http.Handler {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
+		if r.Header.Get("Upgrade") == "" && r.Method == http.MethodGet && r.URL.Query().Has("EIO") {
+			refusePolling(w, r)
+			return
+		}
 		if caller := s.invokedHook(r); caller != nil {
 			serveHook(w, r, caller)
 			return
@@ -55,6 +60,19 @@ func (s *server) handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		pages.ServeHTTP(w, r)
 	})
+}
+
+// refusePolling answers what clients of Socket.IO ask first by default, in the form that they show.
+func refusePolling(w http.ResponseWriter, r *http.Request) {
+	query := map[string]string{}
+	for name := range r.URL.Query() {
+		query[name] = r.URL.Query().Get(name)
+	}
+	message := "a WebSocket is needed"
+	if err := sio.Handshake(query); err != nil {
+		message = err.Error()
+	}
+	writeJSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})
 }
 
 // foreign reports whether a page of another site made the request. Its script could not read the answer, but what it

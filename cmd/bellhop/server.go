@@ -20,6 +20,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/route"
 	"github.com/bellhop-rt/bellhop/internal/setup"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -83,14 +84,14 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		return nil, err
 	}
 	look.wrap(&rules)
-	h := hub.New(rules)
+	h, sockets := sio.Wire(rules, settings.Sockets)
 	functions := map[string]emulator.Function{
 		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
-		"connect":    route.Connect(h, c.Logger),
+		"connect":    route.Connect(h, sockets, c.Logger),
 		"disconnect": route.Disconnect(h, c.Logger),
-		"message":    route.Message(h),
+		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, c.Logger),
-		"deliver":    route.Deliver(h, c.Logger),
+		"deliver":    route.Deliver(h, sockets, c.Logger),
 		"sweep":      route.Sweep(h, c.Logger),
 	}
 	if c.Processes != nil {
@@ -100,6 +101,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	}
 	aws.emulator, err = emulator.New(emulator.Config{
 		Template: bellhop.Template, Parameters: parameters, Functions: look.functions(functions),
+		Mappings:    []string{"socket.io"}, // where clients of Socket.IO look
 		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile, Faults: c.Faults,
 		Logger: c.Logger, Observe: look.observe(c.Observe),
 	})
@@ -164,6 +166,9 @@ func (s *server) stop(ctx context.Context) error {
 		var job hub.Job
 		if decodeErr := json.Unmarshal([]byte(m.Body), &job); decodeErr != nil {
 			return errors.Join(err, fmt.Errorf("decode job: %w", decodeErr))
+		}
+		if sio.Works(job.Kind) { // about a socket, which is gone
+			continue
 		}
 		err = errors.Join(err, s.hub.Work(ctx, job))
 	}

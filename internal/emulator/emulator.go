@@ -73,6 +73,8 @@ type Config struct {
 	API string
 	// Stage overrides the template's StageName.
 	Stage string
+	// Mappings are paths of one element that lead to the stage too, as the API mappings of a custom domain do: "socket.io".
+	Mappings []string
 	// DomainName is the domainName of events. By default it is the Host of the upgrade request, so that handlers that build the
 	// management endpoint from an event find this server.
 	DomainName string

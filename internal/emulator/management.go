@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,7 +70,7 @@ func (s *Server) classify(path string) apiPath {
 			return apiPath{kind: pathInvoke, name: name}
 		}
 	}
-	if stage := strings.TrimSuffix(path, "/"); stage == s.model.stage {
+	if stage := strings.TrimSuffix(path, "/"); stage == s.model.stage || slices.Contains(s.cfg.Mappings, stage) {
 		return apiPath{kind: pathSocket}
 	}
 	parts := strings.Split(path, "/")

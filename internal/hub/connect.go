@@ -127,6 +127,11 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", connection, err)
 	}
+	if h.Departed != nil {
+		if err := h.Departed(ctx, c); err != nil {
+			return fmt.Errorf("depart connection %s: %w", connection, err)
+		}
+	}
 	h.Meter.Count(Departures, 1)
 	h.tell(ctx, Fact{Type: ConnectionClosed, Key: c.ID, ConnectionID: c.ID, UserID: c.User, Name: c.Name})
 	// What the application thinks of it changes nothing, and ask has logged it if it did not take it.
@@ -200,17 +205,32 @@ func (h *Hub) regrant(ctx context.Context, c Connection, room string, old Grants
 	return nil
 }
 
+// Farewell is a codec that has a frame to tell clients not to come back by themselves.
+type Farewell interface {
+	Farewell() []byte
+}
+
+// reasonExpired is why a connection ends that may come back with a new token.
+const reasonExpired = "expired"
+
 // end tells a connection that it is over and why, closes it, and departs it. The reason goes in a frame because closes
 // by API Gateway carry none.
 func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
 	e := protocol.Event{Event: protocol.SessionEnding, TS: h.Now().UnixMilli(), Data: object("reason", reason)}
-	frame, err := h.codec(c.Codec).EncodeEvent(e)
+	codec := h.codec(c.Codec)
+	frame, err := codec.EncodeEvent(e)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", e.Event, err)
 	}
+	frames := [][]byte{frame}
+	if f, has := codec.(Farewell); has && reason != reasonExpired {
+		frames = append(frames, f.Farewell())
+	}
 	young := h.Now().Sub(c.ConnectedAt) < youngAge
-	if err := h.Pusher.Push(ctx, c.ID, frame); err != nil && !errors.Is(err, ErrGone) {
-		h.Logger.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
+	for _, frame := range frames {
+		if err := h.Pusher.Push(ctx, c.ID, frame); err != nil && !errors.Is(err, ErrGone) {
+			h.Logger.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
+		}
 	}
 	err = h.Pusher.Close(ctx, c.ID)
 	if err != nil && !errors.Is(err, ErrGone) {

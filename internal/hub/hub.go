@@ -94,6 +94,8 @@ type Config struct {
 	Sleep    func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
 	Jitter   func(limit time.Duration) time.Duration    // default: random, 0 to limit
 	Logger   *slog.Logger                               // default: slog.Default
+	// Departed is told of a connection that was just taken out of everything, before its row goes. It may be told twice.
+	Departed func(ctx context.Context, c Connection) error // default: nobody is told
 }
 
 // Hub is the rules at work. It is safe for concurrent use, and starts nothing that outlives a call.
@@ -147,6 +149,7 @@ type Caller struct {
 	User       string
 	Name       string
 	Codec      string    // empty: bellhop.v1
+	Grants     Grants    // of the token that it opened with, as far as that is known
 	Expires    time.Time // of the token that it opened with
 }
 
@@ -158,16 +161,14 @@ func (c Caller) from() *protocol.From { return &protocol.From{UserID: c.User, Na
 func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 	codec := h.codec(c.Codec)
 	a, err := codec.Decode(frame)
-	var data any
-	if err == nil {
-		data, err = h.do(ctx, c, a)
-	}
-	if err == nil && a.ID == "" {
-		return nil
-	}
-	r := protocol.Reply{ID: a.ID, Data: data}
+	r := protocol.Reply{ID: a.ID}
 	if err != nil {
-		r.Data, r.Err = nil, h.public(ctx, c, a, err)
+		r.Err = h.public(ctx, c, a, err)
+	} else {
+		r.Data, r.Err = h.Act(ctx, c, a)
+	}
+	if r.Err == nil && a.ID == "" {
+		return nil
 	}
 	reply, err := codec.EncodeReply(r)
 	if err != nil {
@@ -183,6 +184,15 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// Act does one action of a client, and gives the data of its reply or the refusal.
+func (h *Hub) Act(ctx context.Context, c Caller, a protocol.Action) (any, *protocol.Error) {
+	data, err := h.do(ctx, c, a)
+	if err != nil {
+		return nil, h.public(ctx, c, a, err)
+	}
+	return data, nil
 }
 
 func (h *Hub) public(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {

@@ -84,8 +84,13 @@ func CheckUser(user string) error {
 	return nil
 }
 
-// CheckEvent refuses event names that are empty, too long or not visible characters.
+// CheckEvent refuses event names that are empty, too long or not visible characters, and those that Socket.IO keeps for its
+// clients' own: one such event would cut off everybody in the room who speaks that dialect.
 func CheckEvent(event string) error {
+	switch event {
+	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
+		return Errorf(CodeBadRequest, "an event must not be called %s: clients of Socket.IO have that name for themselves", event)
+	}
 	if event == "" || len(event) > maxEvent || !visible(event) {
 		return Errorf(CodeBadRequest, "event must be a name of 1 to %d bytes without spaces, '#' or '*'", maxEvent)
 	}

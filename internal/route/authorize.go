@@ -63,7 +63,13 @@ func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handle
 			log.WarnContext(ctx, "origin refused", "origin", origin)
 			return decide("Deny", "anonymous", e.MethodARN), nil
 		}
+		socket := e.Query["EIO"] != ""
 		raw, ok := token.FromRequest(header(e.Headers, "Sec-WebSocket-Protocol"), e.Query["token"])
+		if !ok && socket { // Socket.IO: the token comes in the first packet
+			p := decide("Allow", "socket", e.MethodARN)
+			p.Context = map[string]string{"codec": socketIO}
+			return p, nil
+		}
 		if !ok {
 			log.InfoContext(ctx, "no token")
 			return policy{}, errUnauthorized
@@ -87,9 +93,15 @@ func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handle
 		p.Context = map[string]string{
 			"user": who.User, "name": who.Name, "grants": string(grants), "expires": strconv.FormatInt(who.Expires.Unix(), 10),
 		}
+		if socket {
+			p.Context["codec"] = socketIO
+		}
 		return p, nil
 	})
 }
+
+// socketIO marks the connections of Socket.IO clients in what later events carry of the authorizer.
+const socketIO = "socketio"
 
 func allowed(origin string, origins []string) bool {
 	for _, o := range origins {

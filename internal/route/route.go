@@ -6,7 +6,6 @@
 package route
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,18 +15,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 )
 
 // webSocketEvent is what the functions read of an API Gateway event; the type of aws-lambda-go has five times as many
 // fields to decode.
 type webSocketEvent struct {
 	Headers map[string]string `json:"headers"`
+	Query   map[string]string `json:"queryStringParameters"`
 	Context struct {
 		EventType    string            `json:"eventType"`
 		ConnectionID string            `json:"connectionId"`
@@ -44,6 +46,7 @@ type authorizerContext struct {
 	Name    string `json:"name"`
 	Grants  string `json:"grants"`  // JSON of hub.Grants
 	Expires string `json:"expires"` // Unix seconds
+	Codec   string `json:"codec"`   // socketIO, or empty
 }
 
 func (a authorizerContext) expires() time.Time {
@@ -61,9 +64,13 @@ type response struct {
 	Body       string            `json:"body,omitempty"`
 }
 
-// Connect answers the $connect route. 400: the client offers subprotocols, but not ours.
-func Connect(h *hub.Hub, log *slog.Logger) lambda.Handler {
+// Connect answers the $connect route. 400: the client offers subprotocols, but not ours, or speaks a Socket.IO that is not
+// served.
+func Connect(h *hub.Hub, sockets *sio.Server, log *slog.Logger) lambda.Handler {
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
+		if e.Context.Authorizer.Codec == socketIO {
+			return openSocket(ctx, sockets, e, log), nil
+		}
 		offered := header(e.Headers, "Sec-WebSocket-Protocol")
 		ok := response{StatusCode: http.StatusOK}
 		if offered != "" {
@@ -92,6 +99,18 @@ func Connect(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	})
 }
 
+// openSocket lets a client of Socket.IO in, if it is one that can be served.
+func openSocket(ctx context.Context, sockets *sio.Server, e webSocketEvent, log *slog.Logger) response {
+	if err := sio.Handshake(e.Query); err != nil {
+		return response{StatusCode: http.StatusBadRequest, Body: err.Error()}
+	}
+	if err := sockets.Open(ctx, e.Context.ConnectionID); err != nil {
+		log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "error", err)
+		return response{StatusCode: http.StatusInternalServerError}
+	}
+	return response{StatusCode: http.StatusOK}
+}
+
 // refusal is the status of a handshake that the application refused, or could not be asked about.
 func refusal(c protocol.Code) int {
 	switch c {
@@ -117,11 +136,21 @@ func Disconnect(h *hub.Hub, log *slog.Logger) lambda.Handler {
 }
 
 // Message answers every route that a client's frame may take. An empty body says nothing to the client.
-func Message(h *hub.Hub) lambda.Handler {
+func Message(h *hub.Hub, sockets *sio.Server) lambda.Handler {
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		auth := e.Context.Authorizer
 		caller := hub.Caller{
 			Connection: e.Context.ConnectionID, User: auth.User, Name: auth.Name, Expires: auth.expires(),
+		}
+		if auth.Codec == socketIO {
+			if auth.Grants != "" {
+				grants, err := hub.ParseGrants([]byte(auth.Grants))
+				if err != nil {
+					return response{}, fmt.Errorf("authorizer context: %w", err)
+				}
+				caller.Grants = grants
+			}
+			return response{StatusCode: http.StatusOK, Body: string(sockets.Receive(ctx, caller, []byte(e.Body)))}, nil
 		}
 		return response{StatusCode: http.StatusOK, Body: string(h.Receive(ctx, caller, []byte(e.Body)))}, nil
 	})
@@ -159,7 +188,7 @@ func (e sqsEvent) answer(ctx context.Context, log *slog.Logger, errs []error) sq
 }
 
 // Deliver does the jobs of the deliver queue.
-func Deliver(h *hub.Hub, log *slog.Logger) lambda.Handler {
+func Deliver(h *hub.Hub, sockets *sio.Server, log *slog.Logger) lambda.Handler {
 	return handler[sqsEvent, sqsResponse](func(ctx context.Context, e sqsEvent) (sqsResponse, error) {
 		jobs := make([]hub.Job, len(e.Records))
 		undecoded := make([]error, len(e.Records))
@@ -168,12 +197,33 @@ func Deliver(h *hub.Hub, log *slog.Logger) lambda.Handler {
 				undecoded[i] = fmt.Errorf("decode job: %w", err)
 			}
 		}
-		errs := h.WorkAll(ctx, jobs)
-		for i, err := range undecoded {
-			errs[i] = cmp.Or(err, errs[i])
-		}
-		return e.answer(ctx, log, errs), nil
+		return e.answer(ctx, log, workAll(ctx, h, sockets, jobs, undecoded)), nil
 	})
+}
+
+// workAll does the jobs of both, and gives an error for each that has to come again. Those of sockets run at the same time,
+// since they may wait.
+func workAll(ctx context.Context, h *hub.Hub, sockets *sio.Server, jobs []hub.Job, undecoded []error) []error {
+	errs := slices.Clone(undecoded)
+	var (
+		own   []hub.Job
+		place []int
+		wg    sync.WaitGroup
+	)
+	for i, j := range jobs {
+		switch {
+		case undecoded[i] != nil:
+		case sio.Works(j.Kind):
+			wg.Go(func() { errs[i] = sockets.Work(ctx, j) })
+		default:
+			own, place = append(own, j), append(place, i)
+		}
+	}
+	for n, err := range h.WorkAll(ctx, own) {
+		errs[place[n]] = err
+	}
+	wg.Wait()
+	return errs
 }
 
 // Sweep answers the schedule with what it found.

@@ -18,6 +18,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/bolt"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/route"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -72,14 +73,14 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := hub.New(hub.Config{Store: store, Pusher: world, Queue: world, Verifier: verifier, Now: now, Logger: log})
+	h, sockets := sio.Wire(hub.Config{Store: store, Pusher: world, Queue: world, Verifier: verifier, Now: now, Logger: log}, sio.Options{})
 	functions := map[string]lambda.Handler{
 		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
-		"connect":    route.Connect(h, log),
+		"connect":    route.Connect(h, sockets, log),
 		"disconnect": route.Disconnect(h, log),
-		"message":    route.Message(h),
+		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, log),
-		"deliver":    route.Deliver(h, log),
+		"deliver":    route.Deliver(h, sockets, log),
 		"sweep":      route.Sweep(h, log),
 	}
 	steps := []struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -106,6 +107,19 @@ func (e *environment) hubConfig() hub.Config {
 	}
 }
 
+// sockets reads what an owner can set of Socket.IO.
+func (e *environment) sockets() sio.Options {
+	o := sio.Options{
+		KeepAlive: sio.KeepAlive(e.text("SOCKET_KEEP_ALIVE")), Namespaces: e.list("SOCKET_NAMESPACES"),
+		PingInterval: e.duration("SOCKET_PING_INTERVAL"), PingTimeout: e.duration("SOCKET_PING_TIMEOUT"),
+		ConnectTimeout: e.duration("SOCKET_CONNECT_TIMEOUT"),
+	}
+	if err := o.Check(); err != nil {
+		e.errs = append(e.errs, err)
+	}
+	return o
+}
+
 // hooks reads the application functions that a function may ask, by the variables HOOK_ACTION and so on.
 func (e *environment) hooks() (functions map[hub.Hook]string, options map[hub.Hook]hooks.Options) {
 	functions = map[hub.Hook]string{}
@@ -138,16 +152,17 @@ func (e *environment) tokenConfig() token.Config {
 
 // Settings are what an owner can set.
 type Settings struct {
-	Hub   hub.Config // without what it is made of
-	Token token.Config
-	Hooks map[hub.Hook]hooks.Options
+	Hub     hub.Config // without what it is made of
+	Token   token.Config
+	Hooks   map[hub.Hook]hooks.Options
+	Sockets sio.Options
 }
 
 // Local reads the same settings for a composition that is not on AWS, from the parameters of template.yaml that the
 // variables come from.
 func Local(parameters map[string]string) (Settings, error) {
 	e := &environment{get: func(name string) string { return parameters[parameterName(name)] }, show: parameterName}
-	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions)}
+	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions), Sockets: e.sockets()}
 	return s, e.err()
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/metrics"
 	"github.com/bellhop-rt/bellhop/internal/route"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/sqsqueue"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -103,10 +104,11 @@ func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
 func Connect(_ context.Context, s *Setup) (lambda.Handler, error) {
 	c := s.hubConfig()
 	c.Queue = s.queue() // of automatic rooms with presence
-	if err := s.env.err(); err != nil {
+	h, sockets, err := s.wire(c)
+	if err != nil {
 		return nil, err
 	}
-	return route.Connect(hub.New(c), s.log), nil
+	return route.Connect(h, sockets, s.log), nil
 }
 
 // Disconnect is functions/disconnect.
@@ -126,7 +128,11 @@ func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
 		return nil, err
 	}
 	c.Verifier = v
-	return route.Message(hub.New(c)), nil
+	h, sockets, err := s.wire(c)
+	if err != nil {
+		return nil, err
+	}
+	return route.Message(h, sockets), nil
 }
 
 // Emit is functions/emit.
@@ -140,11 +146,11 @@ func Emit(_ context.Context, s *Setup) (lambda.Handler, error) {
 
 // Deliver is functions/deliver.
 func Deliver(_ context.Context, s *Setup) (lambda.Handler, error) {
-	h, err := s.delivering()
+	h, sockets, err := s.wire(s.deliveringConfig())
 	if err != nil {
 		return nil, err
 	}
-	return route.Deliver(h, s.log), nil
+	return route.Deliver(h, sockets, s.log), nil
 }
 
 // Sweep is functions/sweep.
@@ -214,9 +220,16 @@ func (s *Setup) queue() hub.Queue {
 }
 
 func (s *Setup) delivering() (*hub.Hub, error) {
-	c := s.deliveringConfig()
+	h, _, err := s.wire(s.deliveringConfig())
+	return h, err
+}
+
+// wire makes the hub, unless something was wrong with the environment.
+func (s *Setup) wire(c hub.Config) (*hub.Hub, *sio.Server, error) {
+	o := s.env.sockets()
 	if err := s.env.err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return hub.New(c), nil
+	h, sockets := sio.Wire(c, o)
+	return h, sockets, nil
 }

@@ -40,8 +40,10 @@ func sensible(tb testing.TB) map[string]string {
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
 		"HOOK_ACTION": "arn:a", "HOOK_JOIN": "arn:j", "HOOK_PUBLISH": "arn:p", "HOOK_CONNECT": "arn:c", "HOOK_DISCONNECT": "arn:d",
-		"HOOK_OPTIONS": `{"join":{"timeout":"2s"}}`,
-		"RATE_LIMIT":   "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
+		"HOOK_OPTIONS":      `{"join":{"timeout":"2s"}}`,
+		"SOCKET_NAMESPACES": "/chat", "SOCKET_KEEP_ALIVE": "noop", "SOCKET_PING_INTERVAL": "240s", "SOCKET_PING_TIMEOUT": "180s",
+		"SOCKET_CONNECT_TIMEOUT": "45s",
+		"RATE_LIMIT":             "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.URL,
 	}
 }
@@ -116,6 +118,8 @@ func TestMisconfigured(t *testing.T) {
 		{"disconnect", "PRESENCE_GRACE", "10", "PRESENCE_GRACE must be a duration"},
 		{"authorize", "ALLOWED_ORIGINS", "", "ALLOWED_ORIGINS is not set"},
 		{"message", "HOOK_OPTIONS", `{"join":{"timeout":"1h"}}`, `HOOK_OPTIONS is not valid: hook options: "join": "timeout" must be a duration of at most 25s`},
+		{"deliver", "SOCKET_PING_INTERVAL", "8m", "must stay below 9m together"},
+		{"message", "SOCKET_NAMESPACES", "chat", "begins with /"},
 		{"emit", "BUS_FACTS", "connection.opened,rain", `BUS_FACTS is not valid: there is no fact "rain"`},
 		{"authorize", "DEFAULT_GRANTS", "[]", "DEFAULT_GRANTS is not valid"},
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},

@@ -1,0 +1,106 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Recovered is what a client missed that was away for a moment.
+type Recovered struct {
+	Whole  bool             // nothing more is missing, and the connection is in all the rooms
+	Events []protocol.Event // of each room in order, one room after the other
+}
+
+// Seen is how far a client has seen: an event of one room, and of all others whatever was logged until about the same time.
+type Seen struct {
+	At   time.Time
+	Room string // empty: no event
+	Seq  int64
+}
+
+// slack is how much later than the log's order of time an event may reach a client. What was logged within it is given again.
+const slack = 5 * time.Second
+
+// Recover puts a new connection into rooms that its client was in before, and gives what was logged there since. Rooms that
+// the token does not grant are left out, and then it is not Whole.
+func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, seen Seen) (Recovered, error) {
+	got := Recovered{Whole: true}
+	c, err := h.Store.Connection(ctx, connection)
+	if err != nil {
+		return got, fmt.Errorf("read connection: %w", err)
+	}
+	for _, room := range rooms {
+		k, err := h.kind(room)
+		if err != nil || mayJoin(c, room, k) != nil {
+			got.Whole = false
+			continue
+		}
+		if _, err := h.enter(ctx, c, room, h.free(c)); err != nil {
+			return got, err
+		}
+		missed, err := h.missed(ctx, room, k, seen)
+		if err != nil {
+			return got, err
+		}
+		got.Whole = got.Whole && missed.Whole
+		got.Events = append(got.Events, missed.Events...)
+	}
+	return got, nil
+}
+
+// missed gives what a room has logged since a client's last moment.
+func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recovered, error) {
+	since, err := h.positionAt(ctx, room, seen)
+	if err != nil {
+		return Recovered{}, err
+	}
+	var got Recovered
+	for {
+		page, err := h.catchUp(ctx, room, k, &since)
+		if err != nil {
+			return Recovered{}, err
+		}
+		got.Whole, got.Events = page.Recovered, append(got.Events, page.Events...)
+		since.Seq = page.Seq
+		if !page.Recovered || !page.More || len(page.Events) == 0 {
+			got.Whole = got.Whole && !page.More // a young hole may still be filled
+			return got, nil
+		}
+	}
+}
+
+// positionAt gives the last position in a room that the client must have seen. A log that began later than that moment gets
+// an epoch that no log has: nothing is proven.
+func (h *Hub) positionAt(ctx context.Context, room string, seen Seen) (protocol.Position, error) {
+	head, err := h.Store.Head(ctx, room)
+	if err != nil {
+		return protocol.Position{}, fmt.Errorf("read head of %s: %w", room, err)
+	}
+	before := seen.At.Add(-slack)
+	if head.Began.After(seen.At) && head.Seq > 0 {
+		return protocol.Position{Epoch: "-"}, nil
+	}
+	if room == seen.Room {
+		return protocol.Position{Epoch: head.Epoch, Seq: seen.Seq}, nil
+	}
+	const page = 50
+	for last := head.Seq + 1; ; {
+		entries, err := h.Store.Before(ctx, room, last, page)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return protocol.Position{}, fmt.Errorf("read log of %s: %w", room, err)
+		}
+		at := slices.IndexFunc(entries, func(e Entry) bool { return e.TS <= before.UnixMilli() })
+		switch {
+		case at >= 0:
+			return protocol.Position{Epoch: head.Epoch, Seq: entries[at].Seq}, nil
+		case len(entries) == 0:
+			return protocol.Position{Epoch: head.Epoch, Seq: last - 1}, nil
+		}
+		last = entries[len(entries)-1].Seq
+	}
+}

@@ -1,0 +1,286 @@
+package sio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/protocol/socketio"
+)
+
+// recoverable is how long a client may be away and be recovered, as in Socket.IO's own servers.
+const recoverable = 2 * time.Minute
+
+// Rooms is the [App] that Bellhop is: rooms, presence and events. A connection is in one namespace's rooms only, those of
+// the first that it joined.
+type Rooms struct {
+	Hub      *hub.Hub
+	Verifier hub.Verifier
+
+	callers callers
+}
+
+var _ App = (*Rooms)(nil)
+
+// callers remembers who connections belong to, as known does.
+type callers struct {
+	mu   sync.Mutex
+	list map[string]hub.Caller
+}
+
+func (k *callers) put(c hub.Caller) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.list) >= maxKnown || k.list == nil {
+		k.list = make(map[string]hub.Caller)
+	}
+	k.list[c.Connection] = c
+}
+
+func (k *callers) get(connection string) (hub.Caller, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c, ok := k.list[connection]
+	return c, ok
+}
+
+func (k *callers) drop(connection string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.list, connection)
+}
+
+// session is what a private id stands for.
+type session struct {
+	Connection string `json:"connection"`
+	Namespace  string `json:"namespace"`
+	SID        string `json:"sid"`
+	User       string `json:"user"`
+	At         int64  `json:"at"` // Unix milliseconds, when it began or was recovered
+}
+
+// absence is what is kept of a connection that is gone.
+type absence struct {
+	Rooms []string `json:"rooms"`
+}
+
+func privateNote(pid string) string        { return "pid#" + pid }
+func absenceNote(connection string) string { return "away#" + connection }
+
+// Connect is [App].Connect. The token comes in the payload, {"token":…}, or came with the handshake.
+func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
+	var given struct {
+		Token  string `json:"token"`
+		PID    string `json:"pid"`
+		Offset string `json:"offset"`
+	}
+	if len(auth) > 0 {
+		if err := json.Unmarshal(auth, &given); err != nil {
+			return Welcome{}, protocol.Errorf(protocol.CodeBadRequest, `auth must be an object such as {"token":"…"}`)
+		}
+	}
+	who, err := r.identify(ctx, c, given.Token)
+	if err != nil {
+		return Welcome{}, err
+	}
+	w := Welcome{SID: rand.Text(), PID: rand.Text()}
+	row, err := r.Hub.Store.Connection(ctx, c.Connection)
+	switch {
+	case err == nil && row.User != who.User:
+		return Welcome{}, protocol.Errorf(protocol.CodeForbidden, "the token is for another user than the connection's")
+	case err == nil: // another namespace
+		return Welcome{SID: w.SID}, nil
+	case !errors.Is(err, hub.ErrNotFound):
+		return Welcome{}, fmt.Errorf("read connection: %w", err)
+	}
+	before, rooms, err := r.before(ctx, given.PID, namespace, who.User)
+	if err != nil {
+		return Welcome{}, err
+	}
+	if err := r.Hub.Connect(ctx, c.Connection, who, Codec{namespace}.Name()); err != nil {
+		return Welcome{}, err
+	}
+	r.callers.put(hub.Caller{Connection: c.Connection, User: who.User, Name: who.Name, Expires: who.Expires})
+	if before != nil {
+		recovered, err := r.resume(ctx, c.Connection, namespace, *before, rooms, given.Offset)
+		if err != nil {
+			return Welcome{}, err
+		}
+		if recovered {
+			w.SID, w.PID = before.SID, given.PID
+		}
+	}
+	return w, r.remember(ctx, w, session{
+		Connection: c.Connection, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli(),
+	})
+}
+
+func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.Identity, error) {
+	switch {
+	case token != "":
+		who, err := r.Verifier.Verify(ctx, token)
+		if err != nil {
+			return who, fmt.Errorf("verify token: %w", err)
+		}
+		return who, nil
+	case c.User == "":
+		return hub.Identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "a token is needed: give the client the option auth: { token }")
+	case !c.Expires.After(r.Hub.Now()):
+		return hub.Identity{}, protocol.Refuse(protocol.CodeExpired)
+	}
+	return hub.Identity{User: c.User, Name: c.Name, Grants: c.Grants, Expires: c.Expires}, nil
+}
+
+func (r *Rooms) remember(ctx context.Context, w Welcome, s session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode session: %w", err)
+	}
+	return r.Hub.Store.Note(ctx, privateNote(w.PID), text, r.Hub.Now().Add(lifetime+recoverable))
+}
+
+// before gives the session that a client was in, with its rooms; nil if there is none that it may have back.
+func (r *Rooms) before(ctx context.Context, pid, namespace, user string) (*session, []string, error) {
+	if pid == "" || len(pid) > 64 || strings.Contains(pid, "#") {
+		return nil, nil, nil
+	}
+	var s session
+	if err := r.noted(ctx, privateNote(pid), &s); err != nil || s.User != user || s.Namespace != namespace {
+		return nil, nil, ignoreMissing(err)
+	}
+	// Its old connection may be there still, for the server: the client was faster.
+	if err := r.Hub.Depart(ctx, s.Connection); err != nil {
+		return nil, nil, err
+	}
+	var away absence
+	if err := r.noted(ctx, absenceNote(s.Connection), &away); err != nil {
+		return nil, nil, ignoreMissing(err)
+	}
+	return &s, away.Rooms, nil
+}
+
+func (r *Rooms) noted(ctx context.Context, name string, into any) error {
+	text, err := r.Hub.Store.Noted(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read session: %w", err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("decode session: %w", err)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, hub.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// resume puts the client back where it was, and pushes what it missed. Clients keep what comes before the answer to their
+// CONNECT, and hand it on after it.
+func (r *Rooms) resume(ctx context.Context, connection, namespace string, s session, rooms []string, given string) (bool, error) {
+	seen, ok := parseOffset(given)
+	if !ok {
+		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
+	}
+	got, err := r.Hub.Recover(ctx, connection, rooms, seen)
+	if err != nil {
+		return false, err
+	}
+	if !got.Whole {
+		return false, nil
+	}
+	for _, e := range got.Events {
+		frame, err := Codec{namespace}.EncodeEvent(e)
+		if err == nil {
+			err = r.Hub.Pusher.Push(ctx, connection, frame)
+		}
+		if err != nil {
+			return false, fmt.Errorf("push what was missed: %w", err)
+		}
+	}
+	return true, nil
+}
+
+// Departed is for [hub.Config].Departed: it keeps for a while which rooms a client was in.
+func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
+	if name, _, _ := strings.Cut(c.Codec, ":"); name != codecName {
+		return nil
+	}
+	r.callers.drop(c.ID)
+	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms))})
+	if err != nil {
+		return fmt.Errorf("encode rooms: %w", err)
+	}
+	_, err = r.Hub.Store.NoteOnce(ctx, absenceNote(c.ID), text, r.Hub.Now().Add(recoverable))
+	return err
+}
+
+// Leave is [App].Leave.
+func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
+	row, err := r.Hub.Store.Connection(ctx, c.Connection)
+	if err != nil || row.Codec != (Codec{namespace}).Name() {
+		return ignoreMissing(err)
+	}
+	if err := r.Hub.Depart(ctx, c.Connection); err != nil {
+		return err
+	}
+	return r.Hub.Store.Unnote(ctx, absenceNote(c.Connection)) // who leaves is not waited for
+}
+
+// Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
+const Refused = "refused"
+
+// Event is [App].Event.
+func (r *Rooms) Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]byte, error) {
+	caller, err := r.caller(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a, err := socketio.Action(p)
+	reply := protocol.Reply{}
+	if refused, is := errors.AsType[*protocol.Error](err); is {
+		reply.Err = refused
+		r.Hub.Meter.Refused(refused.Code)
+	} else if err == nil {
+		reply.Data, reply.Err = r.Hub.Act(ctx, caller, a)
+	} else {
+		return nil, err
+	}
+	switch {
+	case p.ID != nil:
+		return socketio.EncodeReply(p.Namespace, *p.ID, reply)
+	case reply.Err == nil || a.Op == protocol.OpSignal:
+		return nil, nil
+	}
+	refusal, err := json.Marshal(reply.Err)
+	if err != nil {
+		return nil, fmt.Errorf("encode refusal: %w", err)
+	}
+	about := append(append([]byte(`{"event":`), p.Args()[0]...), '}')
+	return socketio.AppendEvent(nil, p.Namespace, nil, Refused, refusal, about), nil
+}
+
+// caller is who a connection belongs to. What the handshake knows is nothing for those who showed their token later.
+func (r *Rooms) caller(ctx context.Context, c hub.Caller) (hub.Caller, error) {
+	if known, ok := r.callers.get(c.Connection); ok {
+		return known, nil
+	}
+	row, err := r.Hub.Store.Connection(ctx, c.Connection)
+	if err != nil {
+		return c, fmt.Errorf("read connection: %w", err)
+	}
+	known := hub.Caller{Connection: row.ID, User: row.User, Name: row.Name, Expires: row.Expires}
+	r.callers.put(known)
+	return known, nil
+}
