@@ -58,6 +58,7 @@ type Options struct {
 	PingTimeout    time.Duration // of Heartbeat: 180 s; the two together stay below API Gateway's ten minutes
 	ConnectTimeout time.Duration // until a socket must have sent a CONNECT: 45 s
 	Namespaces     []string      // beside "/"
+	MaxPayload     int           // what clients are told they may send, in bytes: 32 KB
 }
 
 // The times that cannot be set.
@@ -71,6 +72,9 @@ const (
 func (o Options) orDefaults() Options {
 	if o.KeepAlive == "" {
 		o.KeepAlive = Heartbeat
+	}
+	if o.MaxPayload == 0 {
+		o.MaxPayload = protocol.MaxClientFrame
 	}
 	for _, d := range []struct {
 		value *time.Duration
@@ -116,6 +120,11 @@ type App interface {
 	Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]byte, error)
 	// Leave ends what Connect began in a namespace.
 	Leave(ctx context.Context, c hub.Caller, namespace string) error
+}
+
+// Greeter is an App that has something to say right after a CONNECT was answered.
+type Greeter interface {
+	Connected(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) error
 }
 
 // Config is what a server is made of.
@@ -239,7 +248,7 @@ func (s *Server) Work(ctx context.Context, j hub.Job) error {
 
 // open pushes the open packet. A connection that does not come to be is one whose client has left.
 func (s *Server) open(ctx context.Context, connection string) error {
-	h := socketio.Handshake{SID: connection, PingInterval: never - 10*time.Minute, PingTimeout: 10 * time.Minute, MaxPayload: protocol.MaxClientFrame}
+	h := socketio.Handshake{SID: connection, PingInterval: never - 10*time.Minute, PingTimeout: 10 * time.Minute, MaxPayload: s.Options.MaxPayload}
 	if s.Options.KeepAlive == Heartbeat {
 		h.PingInterval, h.PingTimeout = s.Options.PingInterval, s.Options.PingTimeout
 	}
@@ -459,7 +468,15 @@ func (s *Server) connect(ctx context.Context, c hub.Caller, p socketio.Packet) (
 		return nil, err
 	}
 	s.known.put(name, w.SID)
-	return socketio.AppendConnect(nil, p.Namespace, w.SID, w.PID), nil
+	answer := socketio.AppendConnect(nil, p.Namespace, w.SID, w.PID)
+	greeter, is := s.App.(Greeter)
+	if !is {
+		return answer, nil
+	}
+	if err := s.push(ctx, c.Connection, answer); err != nil { // the route's response would come after what is said now
+		return nil, err
+	}
+	return nil, greeter.Connected(ctx, c, p.Namespace, p.Data)
 }
 
 func (s *Server) serves(namespace string) bool {
