@@ -68,12 +68,12 @@ type account struct {
 	logs      bytes.Buffer
 }
 
-// newAccount deploys the template with parameters. change is put over the environment of every function.
-func newAccount(tb testing.TB, built string, parameters, change map[string]string) *account {
+// newAccount deploys the template with parameters, for tokens of an issuer.
+func newAccount(tb testing.TB, built string, parameters map[string]string, issuer issuer) *account {
 	tb.Helper()
 	a := &account{
 		tb: tb, functions: map[string]*runtimeapi.Function{}, endpoint: os.Getenv("DYNAMODB_ENDPOINT"), //nolint:forbidigo // where the tests' database is
-		table: "security-" + rand.Text(), secret: "secret-" + rand.Text() + rand.Text(),
+		table: "security-" + rand.Text(), secret: issuer.secret,
 		calls: map[string]map[string]bool{}, gone: map[string]bool{}, throttled: map[string]bool{},
 	}
 	cfg, err := config.LoadDefaultConfig(tb.Context())
@@ -107,7 +107,7 @@ func newAccount(tb testing.TB, built string, parameters, change map[string]strin
 			"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
 		}
 		maps.Copy(env, a.environment(template, f, aws.URL))
-		maps.Copy(env, change)
+		maps.Copy(env, issuer.environment)
 		function, err := runtimeapi.New(runtimeapi.Config{
 			Name: f.ID, Runtime: f.Runtime, Dir: filepath.Join(built, folder), Env: env, Memory: f.MemoryMB, Timeout: f.Timeout,
 			Logger: slog.New(slog.NewTextHandler(&locked{mu: &a.mu, w: &a.logs}, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -120,7 +120,7 @@ func newAccount(tb testing.TB, built string, parameters, change map[string]strin
 				tb.Error(err)
 			}
 		})
-		a.functions[folder], a.calls[folder] = function, map[string]bool{}
+		a.functions[folder] = function
 	}
 	return a
 }
@@ -202,6 +202,9 @@ func (l *locked) Write(b []byte) (int, error) {
 func (a *account) called(function, action, resource string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.calls[function] == nil {
+		a.calls[function] = map[string]bool{}
+	}
 	a.calls[function][action+" on "+resource] = true
 }
 

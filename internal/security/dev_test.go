@@ -326,6 +326,68 @@ func TestDeletedMessage(t *testing.T) {
 	}
 }
 
+// TestFewerGrants: a connection whose token is renewed with fewer grants is taken out of the rooms that it may not be in.
+func TestFewerGrants(t *testing.T) {
+	issuer := byKey(t)
+	d := startDev(t, issuer.secret)
+	ana := d.open(issuer.sign(t, "ana", 0))
+	d.must(ana, `{"action":"join","id":"q","room":"channel:1"}`, `"ok":true`)
+	d.must(ana, `{"action":"join","id":"q","room":"channel:2"}`, `"ok":true`)
+	fewer := issuer.signWith(t, issuer.key, "ana", 0, map[string][]string{"channel:2": {"join"}})
+	d.must(ana, `{"action":"auth","id":"q","token":"`+fewer+`"}`, `"ok":true`)
+	for frame, want := range map[string]string{
+		`{"action":"history","id":"q","room":"channel:1"}`:                        `"code":"not_in_room"`,
+		`{"action":"join","id":"q","room":"channel:1"}`:                           `"code":"forbidden"`,
+		`{"action":"history","id":"q","room":"channel:2"}`:                        `"ok":true`,
+		`{"action":"publish","id":"q","room":"channel:2","event":"e","data":1}`:   `"code":"forbidden"`,
+		`{"action":"signal","id":"q","room":"channel:2","event":"typing:start"}`:  `"code":"forbidden"`,
+		`{"action":"signal","id":"q","room":"channel:1","event":"typing:start"}`:  `"code":"forbidden"`,
+		`{"action":"message:delete","id":"q","channelId":"1","messageId":"none"}`: `"code":"not_in_room"`,
+	} {
+		d.must(ana, frame, want)
+	}
+	if got := d.get("/_bellhop/connections"); strings.Contains(got, "channel:1") || !strings.Contains(got, "channel:2") {
+		t.Errorf("she is still in it: %s", got)
+	}
+}
+
+// TestEventIDs: the id of another's event gives nothing away and takes nothing over, nor does one that the server would give
+// to the next event.
+func TestEventIDs(t *testing.T) {
+	issuer := byKey(t)
+	d := startDev(t, issuer.secret)
+	ana, eve := d.open(issuer.sign(t, "ana", 0)), d.open(issuer.sign(t, "eve", 0))
+	for _, c := range []*websocket.Conn{ana, eve} {
+		d.must(c, `{"action":"join","id":"q","room":"channel:1"}`, `"ok":true`)
+	}
+	const secret = "only for bob"
+	d.must(ana, `{"action":"publish","id":"q","room":"channel:1","event":"message:new","data":"`+secret+`"}`, `"seq":1`)
+	if got := d.must(eve, `{"action":"publish","id":"q","room":"channel:1","event":"message:new","data":1}`, `"code":"conflict"`); strings.Contains(got, secret) {
+		t.Errorf("the refusal quotes it: %s", got)
+	}
+	var head struct{ Data struct{ Epoch string } }
+	if err := json.Unmarshal([]byte(d.must(eve, `{"action":"history","id":"q","room":"channel:1"}`, `"seq":1`)), &head); err != nil {
+		t.Fatal(err)
+	}
+	for seq := range 4 {
+		id := fmt.Sprintf("%s:%d", head.Data.Epoch, seq)
+		frame := `{"action":"publish","id":"` + id + `","room":"channel:1","event":"message:new","data":1}`
+		if err := eve.Write(t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, got, err := eve.Read(ctx)
+		for err == nil && !bytes.HasPrefix(got, []byte(`{"reply":"`+id)) {
+			_, got, err = eve.Read(ctx)
+		}
+		cancel()
+		if err != nil || !bytes.Contains(got, []byte(`"code":"bad_request"`)) {
+			t.Errorf("%s: %s %v", id, got, err)
+		}
+	}
+	d.must(eve, `{"action":"history","id":"q","room":"channel:1"}`, `"seq":1`)
+}
+
 // TestDevStaysOnThisMachine: with the secret that everybody knows, `bellhop dev` listens on loopback only.
 func TestDevStaysOnThisMachine(t *testing.T) {
 	path := program(t)

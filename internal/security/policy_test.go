@@ -56,10 +56,7 @@ func TestLeastPrivilege(t *testing.T) {
 				"InlineLimit": "2", "RateLimit": "1000", "RateBurst": "1000", "Monitoring": "off", "AllowedOrigins": "https://example.org",
 			}
 			maps.Copy(parameters, c.parameters)
-			a := newAccount(t, build(t, c.goHooks), parameters, c.issuer.environment)
-			if c.issuer.secret != "" {
-				a.secret = c.issuer.secret
-			}
+			a := newAccount(t, build(t, c.goHooks), parameters, c.issuer)
 			tokens := a.visit(c.issuer)
 			if c.conditions["HasActionHook"] {
 				a.say("kim-1", `{"action":"dance","id":"1","data":{"with":"jo"}}`)
@@ -69,6 +66,11 @@ func TestLeastPrivilege(t *testing.T) {
 			if got, want := slices.Sorted(maps.Keys(policies)), slices.Sorted(maps.Keys(a.functions)); !slices.Equal(got, want) {
 				t.Errorf("got the policies of %v, want those of %v", got, want)
 			}
+			a.holdsNo(append(tokens, a.secret))
+			a.logsNo(append(tokens, a.secret, content))
+
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			for function, allowed := range policies {
 				for call := range a.calls[function] {
 					if !allowed[call] {
@@ -81,9 +83,6 @@ func TestLeastPrivilege(t *testing.T) {
 					}
 				}
 			}
-
-			a.holdsNo(append(tokens, a.secret))
-			a.logsNo(append(tokens, a.secret))
 		})
 	}
 }
@@ -98,6 +97,9 @@ func (a *account) visit(issuer issuer) (tokens []string) {
 	a.visitSweep()
 	return tokens
 }
+
+// content is what somebody wrote.
+const content = "a message for nobody else's eyes"
 
 func (a *account) visitAuthorize(issuer issuer) []string {
 	authorize := func(want, origin, protocols, query string) {
@@ -146,6 +148,7 @@ func (a *account) visitMessage(tokens []string) {
 		`{"action":"presence:update","id":"14","status":"busy","communityId":"1"}`,
 		`{"action":"message:send","id":"m2","channelId":"1","content":"hi"}`,
 		`{"action":"message:delete","id":"15","channelId":"1","messageId":"m2"}`,
+		`{"action":"message:send","id":"m3","channelId":"1","content":"`+content+`"}`,
 		`{"action":"notification:read","id":"16","notificationId":"n1"}`,
 		`{"action":"leave:channel","id":"17","channelId":"1"}`,
 		`{"action":"leave:community","id":"18","communityId":"1"}`,
@@ -175,7 +178,7 @@ func (a *account) visitLargeRoom() {
 	}
 	a.work()
 	a.is(a.throttled, true, "cy-1", "fay-1")
-	a.say("gil-1", `{"action":"publish","id":"b1","room":"channel:big","event":"message:new","data":1}`)
+	a.say("gil-1", `{"action":"publish","id":"b1","room":"channel:big","event":"message:new","data":{"content":"`+content+`"}}`)
 	a.workOnce() // leaves jobs of its own: who is throttled is tried again
 	a.is(a.throttled, false, "cy-1", "fay-1")
 	a.work()
@@ -213,6 +216,7 @@ func (a *account) visitEmit() {
 		`{"command":"publish","rooms":["channel:big","channel:9"],"users":["jo"],"connections":["kim-1"],"event":"message:new","data":{"content":"hi"},"id":"e1"}`,
 		`{"command":"publish","rooms":["channel:9"],"event":"message:new","data":{"content":"hi"},"id":"e1"}`,
 		`{"command":"publish","rooms":["channel:9"],"event":"cursor","ephemeral":true}`,
+		`{"command":"publish","rooms":["channel:9","channel:big"],"event":"message:new","data":{"content":"` + content + `"}}`,
 		`{"command":"publish","rooms":["channel:9"],"event":"message:deleted","data":{"messageId":"e1"}}`,
 		`{"command":"join","user":"jo","room":"community:3"}`,
 		`{"command":"presence","room":"community:3"}`,

@@ -54,21 +54,21 @@ func byKeySet(tb testing.TB) issuer {
 // sign makes a token that expires so many seconds after an hour from now.
 func (i issuer) sign(tb testing.TB, user string, seconds int) string {
 	tb.Helper()
-	return i.signWith(tb, i.key, user, seconds)
+	return i.signWith(tb, i.key, user, seconds, map[string][]string{"channel:*": {"join", "publish"}, "community:*": {"join"}})
 }
 
 // forge makes a token that is good but for its signature.
 func (i issuer) forge(tb testing.TB, user string) string {
 	tb.Helper()
-	return i.signWith(tb, i.other, user, 0)
+	return i.signWith(tb, i.other, user, 0, map[string][]string{"channel:*": {"join", "publish", "moderate"}})
 }
 
-func (i issuer) signWith(tb testing.TB, key any, user string, seconds int) string {
+func (i issuer) signWith(tb testing.TB, key any, user string, seconds int, grants map[string][]string) string {
 	tb.Helper()
 	now := time.Now()
 	t := jwt.NewWithClaims(i.method, jwt.MapClaims{
 		"sub": user, "name": user, "iat": now.Add(-3 * time.Hour).Unix(), "exp": now.Add(time.Hour).Unix() + int64(seconds), "jti": rand.Text(),
-		"grants": map[string][]string{"channel:*": {"join", "publish"}, "community:*": {"join"}},
+		"grants": grants,
 	})
 	t.Header["kid"] = "1"
 	signed, err := t.SignedString(key)
