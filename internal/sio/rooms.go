@@ -71,6 +71,7 @@ type session struct {
 // absence is what is kept of a connection that is gone.
 type absence struct {
 	Rooms []string `json:"rooms"`
+	Left  int64    `json:"left"` // Unix milliseconds
 }
 
 func privateNote(pid string) string        { return "pid#" + pid }
@@ -95,6 +96,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	w := Welcome{SID: rand.Text(), PID: rand.Text()}
 	row, err := r.Hub.Store.Connection(ctx, c.Connection)
 	switch {
+	case err == nil && row.Closing: // it left, and comes again
 	case err == nil && row.User != who.User:
 		return Welcome{}, protocol.Errorf(protocol.CodeForbidden, "the token is for another user than the connection's")
 	case err == nil: // another namespace
@@ -165,6 +167,9 @@ func (r *Rooms) before(ctx context.Context, pid, namespace, user string) (*sessi
 	if err := r.noted(ctx, absenceNote(s.Connection), &away); err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
+	if r.Hub.Now().Sub(time.UnixMilli(away.Left)) > recoverable {
+		return nil, nil, nil
+	}
 	return &s, away.Rooms, nil
 }
 
@@ -212,17 +217,19 @@ func (r *Rooms) resume(ctx context.Context, connection, namespace string, s sess
 	return true, nil
 }
 
-// Departed is for [hub.Config].Departed: it keeps for a while which rooms a client was in.
+// Departed is for [hub.Config].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
+// second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	if name, _, _ := strings.Cut(c.Codec, ":"); name != codecName {
 		return nil
 	}
 	r.callers.drop(c.ID)
-	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms))})
+	now := r.Hub.Now()
+	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms)), now.UnixMilli()})
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}
-	_, err = r.Hub.Store.NoteOnce(ctx, absenceNote(c.ID), text, r.Hub.Now().Add(recoverable))
+	_, err = r.Hub.Store.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime))
 	return err
 }
 
@@ -235,7 +242,11 @@ func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error
 	if err := r.Hub.Depart(ctx, c.Connection); err != nil {
 		return err
 	}
-	return r.Hub.Store.Unnote(ctx, absenceNote(c.Connection)) // who leaves is not waited for
+	text, err := json.Marshal(absence{}) // who leaves is not waited for
+	if err != nil {
+		return fmt.Errorf("encode rooms: %w", err)
+	}
+	return r.Hub.Store.Note(ctx, absenceNote(c.Connection), text, r.Hub.Now().Add(lifetime))
 }
 
 // Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
