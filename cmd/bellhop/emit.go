@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/bellhop-rt/bellhop/emitter"
+	"github.com/bellhop-rt/bellhop/internal/asyncapi"
 )
 
 // endpointFlag is where the development server is.
@@ -28,6 +30,7 @@ type emitCommand struct {
 	Data      string   `placeholder:"JSON" help:"What the event carries, such as '{\"content\":\"hi\"}'."`
 	ID        string   `name:"id" help:"Id of the event: sent again with the same id, it is not logged again. Default: random."`
 	From      string   `placeholder:"USER" help:"User that the event is from. Default: nobody."`
+	Strict    bool     `help:"Refuse data that does not fit the event's schema, which /_bellhop/api shows, instead of warning."`
 	Ephemeral bool     `help:"Do not log it: who is not connected now never sees it."`
 	emitFlags
 }
@@ -70,6 +73,19 @@ func (emitCommand) Help() string {
 It prints where the event was logged. On AWS, give --function; programs do the same by an AWS SDK, or use the queue.`
 }
 
+// check holds the data of an event that the system defines against its schema: a client that reads data.content of every
+// message would stumble over one without.
+func (c emitCommand) check() error {
+	schemas, err := asyncapi.Compile()
+	if err != nil {
+		return err
+	}
+	if err := schemas.Data(c.Event, json.RawMessage(c.Data)); err != nil {
+		return fmt.Errorf("%s is not what clients expect of %s: %w", cmp.Or(c.Data, "no data"), c.Event, err)
+	}
+	return nil
+}
+
 // Run sends the event.
 func (c emitCommand) Run(ctx context.Context) error { return c.send(ctx, os.Stdout) }
 
@@ -83,6 +99,12 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 			return fmt.Errorf(`--data is not JSON: %s (strings need their quotes: '"hi"')`, c.Data)
 		}
 		p.Data = json.RawMessage(c.Data)
+	}
+	if err := c.check(); err != nil {
+		if c.Strict {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "bellhop: warning:", err)
 	}
 	if c.From != "" {
 		p.From = &emitter.From{UserID: c.From}

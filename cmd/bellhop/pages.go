@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 	"github.com/bellhop-rt/bellhop/web/console"
@@ -31,6 +33,8 @@ func (s *server) handler() http.Handler {
 		writeJSON(w, http.StatusOK, s.emulator.Stats())
 	})
 	pages.HandleFunc("GET /_bellhop/connections", s.serveConnections)
+	pages.HandleFunc("GET /_bellhop/api", serveProtocol)
+	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", serveAsyncAPI)
 	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
 	s.consoleRoutes(pages)
 	aws := s.look.posts(s.emulator.Handler())
@@ -60,6 +64,27 @@ func (s *server) handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		pages.ServeHTTP(w, r)
 	})
+}
+
+// serveProtocol shows the wire protocol to people, and serveAsyncAPI to generators of clients.
+func serveProtocol(w http.ResponseWriter, _ *http.Request) {
+	var page bytes.Buffer
+	if err := asyncapi.Page(&page, release()); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(page.Bytes())
+}
+
+func serveAsyncAPI(w http.ResponseWriter, _ *http.Request) {
+	text, err := asyncapi.Document(release())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
 }
 
 // refusePolling answers what clients of Socket.IO ask first by default, in the form that they show.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -38,5 +40,37 @@ func TestStats(t *testing.T) {
 	nobody := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{"http://127.0.0.1:1"}}}
 	if err := nobody.print(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "is bellhop dev running?") {
 		t.Errorf("nobody there: got %v", err)
+	}
+}
+
+func TestEmitChecksData(t *testing.T) {
+	s := start(t, openBolt(t))
+	emit := emitCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: `{"text":"hi"}`, Strict: true, emitFlags: emitFlags{endpointFlag: endpointFlag{s.url}}}
+	var out bytes.Buffer
+	if err := emit.send(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "data.content is missing") {
+		t.Errorf("strict: got %v", err)
+	}
+	emit.Strict = false
+	if err := emit.send(t.Context(), &out); err != nil || !strings.Contains(out.String(), `"seq":1`) {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+}
+
+func TestProtocolPage(t *testing.T) {
+	s := start(t, openBolt(t))
+	for path, want := range map[string]string{
+		"/_bellhop/api":               `<article class="card" id="action_join">`,
+		"/_bellhop/api/asyncapi.json": `"asyncapi": "3.0.0"`,
+		"/_bellhop/api.css":           ".api",
+	} {
+		response, err := http.Get(s.url + path) //nolint:noctx // a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s, %v, want %s in\n%.500s", path, response.Status, err, want, body)
+		}
 	}
 }

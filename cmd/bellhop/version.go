@@ -17,6 +17,11 @@ func (versionCommand) Run() error {
 
 // version is that of the module, or of the commit: "v1.2.0 go1.26.8 linux/amd64". The release sets none; Go knows both.
 func version() string {
+	return fmt.Sprintf("%s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// release is the first word of version.
+func release() string {
 	name := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		name = info.Main.Version
@@ -24,7 +29,7 @@ func version() string {
 			name = commit(info.Settings)
 		}
 	}
-	return fmt.Sprintf("%s %s %s/%s", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return name
 }
 
 func commit(settings []debug.BuildSetting) string {

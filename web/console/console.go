@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed index.html style.css *.js favicon.svg
+//go:embed index.html *.css *.js favicon.svg
 var files embed.FS
 
 // Files gives the page with index.html at the root.
