@@ -10,11 +10,11 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint licences fmt bench fuzz simulate build release validate deploy delete logs outputs clean
+.PHONY: help run test lint licences fmt bench fuzz simulate build release validate invoke deploy localstack deploy-local delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start everything on this machine: the API, the table and the demo page (ARGS=… adds flags)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE) || echo 'The demo page could not be built; all else starts without it.'; \
@@ -79,9 +79,18 @@ validate: ## check the template
 	scripts/sam-tools sam validate --lint
 	scripts/sam-tools cfn-lint template.yaml infra/monitoring.yaml
 
+invoke: ## run a function in a container as SAM does: make invoke ARGS='ConnectFunction events/connect.json'
+	scripts/local-invoke $(or $(ARGS),ConnectFunction events/connect.json)
+
 deploy: ## build and deploy to your AWS account by samconfig.toml, ENV=dev or prod (ARGS=--guided asks for everything)
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build
 	scripts/sam-tools sam deploy --config-env $(ENV) $(ARGS)
+
+localstack: ## start LocalStack's last free release in Docker; infra/localstack/README.md says what it can and cannot do
+	docker compose -f infra/localstack/compose.yaml up --detach --wait
+
+deploy-local: ## deploy what LocalStack can run of the stack to it
+	scripts/localstack $(ARGS)
 
 outputs: ## print the addresses of what is deployed as ENV
 	scripts/sam-tools sam list stack-outputs --config-env $(ENV)
