@@ -64,6 +64,7 @@ type account struct {
 	gone      map[string]bool            // connections that are closed; all others are open
 	throttled map[string]bool            // connections that are posted to too often
 	jobs      []string
+	sockets   []string     // jobs that keep sockets of Socket.IO awake or close them, which come again and again
 	sent      bytes.Buffer // the bodies of all calls
 	logs      bytes.Buffer
 }
@@ -332,7 +333,11 @@ func (a *account) sqs(w http.ResponseWriter, function, operation string, body []
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.jobs = append(a.jobs, in.MessageBody)
+	if strings.HasPrefix(in.MessageBody, `{"kind":"socket:beat"`) || strings.HasPrefix(in.MessageBody, `{"kind":"socket:reap"`) {
+		a.sockets = append(a.sockets, in.MessageBody)
+	} else {
+		a.jobs = append(a.jobs, in.MessageBody)
+	}
 	sum := md5.Sum([]byte(in.MessageBody))
 	fmt.Fprintf(w, `{"MessageId":"1","MD5OfMessageBody":%q}`, hex.EncodeToString(sum[:]))
 }
@@ -416,9 +421,14 @@ func (a *account) work() {
 // workOnce runs deliver with the jobs that wait, and reports whether there were any.
 func (a *account) workOnce() bool {
 	a.tb.Helper()
+	return a.workSome(&a.jobs)
+}
+
+func (a *account) workSome(queue *[]string) bool {
+	a.tb.Helper()
 	a.mu.Lock()
-	jobs := a.jobs[:min(10, len(a.jobs))]
-	a.jobs = slices.Clone(a.jobs[len(jobs):])
+	jobs := (*queue)[:min(10, len(*queue))]
+	*queue = slices.Clone((*queue)[len(jobs):])
 	a.mu.Unlock()
 	if len(jobs) > 0 {
 		a.must(`"batchItemFailures":[]`, "deliver", batch(jobs...))

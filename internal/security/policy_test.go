@@ -54,6 +54,7 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			parameters := map[string]string{
 				"InlineLimit": "2", "RateLimit": "1000", "RateBurst": "1000", "Monitoring": "off", "AllowedOrigins": "https://example.org",
+				"SocketKeepAlive": "noop",
 			}
 			maps.Copy(parameters, c.parameters)
 			a := newAccount(t, build(t, c.goHooks), parameters, c.issuer)
@@ -95,6 +96,7 @@ func (a *account) visit(issuer issuer) (tokens []string) {
 	a.visitGone()
 	a.visitEmit()
 	a.visitSweep()
+	a.visitSockets(tokens)
 	return tokens
 }
 
@@ -251,6 +253,49 @@ func (a *account) visitSweep() {
 	row("pat-1", "SET #closing = :v", &types.AttributeValueMemberBOOL{Value: true})
 	a.change("here#community:4", "ray", "SET #version = :v", number("7"))
 	a.must(`"gone":1,"expired":1`, "sweep", map[string]any{})
+	a.work()
+}
+
+// visitSockets is a visit by clients of Socket.IO, who say who they are after they are connected.
+func (a *account) visitSockets(tokens []string) {
+	query := map[string]string{"EIO": "4", "transport": "websocket"}
+	authorize := a.event("authorize", "ana-8", "", "")
+	authorize["headers"], authorize["queryStringParameters"] = map[string]string{"Origin": "https://example.org"}, query
+	a.must(`"codec":"socketio"`, "authorize", authorize)
+	send := func(function, connection, frame, want string) {
+		a.tb.Helper()
+		name := function
+		if function == "message" {
+			name = "default"
+		}
+		e := a.event(name, connection, "", frame)
+		e["requestContext"].(map[string]any)["authorizer"] = map[string]any{"principalId": "socket", "codec": "socketio"}
+		if function == "connect" {
+			e["queryStringParameters"] = query
+			e["headers"] = map[string]string{}
+		}
+		a.must(want, function, e)
+	}
+	for _, id := range []string{"ana-8", "ana-9", "bob-8", "bob-9"} {
+		send("connect", id, "", `"statusCode":200`)
+	}
+	a.work() // pushes the open packets, and leaves beats and reapers
+	send("message", "ana-8", `40{"token":"`+tokens[3]+`"}`, `44{`)
+	send("message", "ana-8", `40{"token":"`+tokens[4]+`"}`, `44{`)
+	send("message", "ana-8", `40{"token":"`+tokens[0]+`"}`, `40{\"sid\":`)
+	send("message", "ana-9", `40{"token":"`+tokens[0]+`"}`, `40{\"sid\":`)
+	send("message", "bob-8", `40{"token":"`+tokens[2]+`"}`, `40{\"sid\":`)
+	a.work()
+	send("message", "ana-8", `421["join:channel","1"]`, `\"ok\":true`)
+	send("message", "ana-8", `422["message:send",{"channelId":"1","content":"`+content+`","id":"s1"}]`, `\"ok\":true`)
+	send("message", "bob-8", `421["join:community","1"]`, `\"ok\":true`)
+	a.workSome(&a.sockets) // bob-9 never says who it is, and is closed; the others are kept awake
+	send("message", "ana-8", `3`, `"statusCode":200`)
+	a.workSome(&a.sockets)
+	send("message", "ana-9", `x`, `"statusCode":200`) // is no packet, and closes the connection
+	send("disconnect", "ana-8", "", `"statusCode":200`)
+	send("disconnect", "ana-9", "", `"statusCode":200`)
+	send("message", "bob-8", `41`, `"statusCode":200`)
 	a.work()
 }
 
