@@ -332,3 +332,34 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplateAccessLogs: tokens come in URLs and headers, and what people say in messages; none of that is logged.
+func TestTemplateAccessLogs(t *testing.T) {
+	api := resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties
+	choice, _ := at(api, "AccessLogSettings").([]any)
+	if len(choice) != 3 {
+		t.Fatalf("access logs are %v", choice)
+	}
+	format := text(choice[1], "Format")
+	variables := regexp.MustCompile(`\$[a-zA-Z.]+`).FindAllString(format, -1)
+	if !json.Valid([]byte(format)) || len(variables) < 8 {
+		t.Errorf("the format is no JSON, or says nothing: %s", format)
+	}
+	for _, v := range variables {
+		name, is := strings.CutPrefix(v, "$context.")
+		if !is || strings.HasPrefix(name, "authorizer") || strings.Contains(name, "userAgent") || strings.Contains(strings.ToLower(name), "query") {
+			t.Errorf("%s is logged", v)
+		}
+	}
+}
+
+// TestLogGroups: every function has a log group of its own, that forgets.
+func TestLogGroups(t *testing.T) {
+	groups := resources(t, "AWS::Logs::LogGroup")
+	for id, function := range resources(t, "AWS::Serverless::Function") {
+		name := text(function.Properties, "LoggingConfig", "LogGroup")
+		if text(groups[name].Properties, "RetentionInDays") != "LogRetentionDays" {
+			t.Errorf("the logs of %s are kept for ever, in %q", id, name)
+		}
+	}
+}
