@@ -178,6 +178,12 @@ func (d *dev) open(token string) *websocket.Conn {
 // ask sends a frame with the id "q" and gives its reply.
 func (d *dev) ask(conn *websocket.Conn, frame string) string {
 	d.tb.Helper()
+	return d.packet(conn, frame, `{"reply":"q"`)
+}
+
+// packet sends a frame and gives the first that begins in a way.
+func (d *dev) packet(conn *websocket.Conn, frame, prefix string) string {
+	d.tb.Helper()
 	ctx, cancel := context.WithTimeout(d.tb.Context(), patience)
 	defer cancel()
 	if err := conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
@@ -188,7 +194,7 @@ func (d *dev) ask(conn *websocket.Conn, frame string) string {
 		if err != nil {
 			d.tb.Fatalf("no reply to %s: %v", frame, err)
 		}
-		if bytes.HasPrefix(text, []byte(`{"reply":"q"`)) {
+		if bytes.HasPrefix(text, []byte(prefix)) {
 			return string(text)
 		}
 	}
@@ -231,6 +237,16 @@ func TestDevKeepsTokens(t *testing.T) {
 	d.must(ana, `{"action":"auth","id":"q","token":"`+renewed+`"}`, `"ok":true`)
 	for _, wrong := range []string{bobs, expired, forged} {
 		d.must(ana, `{"action":"auth","id":"q","token":"`+wrong+`"}`, `"ok":false`)
+	}
+	for _, token := range []string{forged, good} { // a client of Socket.IO says who it is in its first packet
+		socket, status := d.dial("?EIO=4&transport=websocket", "")
+		if status != http.StatusSwitchingProtocols {
+			t.Fatalf("Socket.IO: %d", status)
+		}
+		want := map[string]string{forged: "44{", good: "40{"}[token]
+		if got := d.packet(socket, `40{"token":"`+token+`"}`, "4"); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s…", got, want)
+		}
 	}
 	d.must(ana, `{"action":"history","id":"q","room":"channel:1","before":5}`, `"ok":true`)
 
@@ -372,17 +388,8 @@ func TestEventIDs(t *testing.T) {
 	for seq := range 4 {
 		id := fmt.Sprintf("%s:%d", head.Data.Epoch, seq)
 		frame := `{"action":"publish","id":"` + id + `","room":"channel:1","event":"message:new","data":1}`
-		if err := eve.Write(t.Context(), websocket.MessageText, []byte(frame)); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		_, got, err := eve.Read(ctx)
-		for err == nil && !bytes.HasPrefix(got, []byte(`{"reply":"`+id)) {
-			_, got, err = eve.Read(ctx)
-		}
-		cancel()
-		if err != nil || !bytes.Contains(got, []byte(`"code":"bad_request"`)) {
-			t.Errorf("%s: %s %v", id, got, err)
+		if got := d.packet(eve, frame, `{"reply":"`+id); !strings.Contains(got, `"code":"bad_request"`) {
+			t.Errorf("%s: %s", id, got)
 		}
 	}
 	d.must(eve, `{"action":"history","id":"q","room":"channel:1"}`, `"seq":1`)

@@ -3,6 +3,7 @@ package security
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,11 +83,32 @@ func TestTemplateHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// TestTemplateLogsNoFrames: API Gateway writes neither what clients send nor the URLs they connect to into logs.
+// TestTemplateLogsNoFrames: API Gateway writes neither what clients send nor the URLs they connect to into logs. An access log,
+// which is a choice, has none of the variables that could hold a token:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
 func TestTemplateLogsNoFrames(t *testing.T) {
-	for _, setting := range []string{"DataTraceEnabled", "LoggingLevel", "AccessLogSetting"} {
+	for _, setting := range []string{"DataTraceEnabled", "LoggingLevel"} {
 		if strings.Contains(string(bellhop.Template), setting) {
 			t.Errorf("template.yaml sets %s: tokens may get into the logs that way", setting)
+		}
+	}
+	harmless := []string{
+		"requestId", "connectionId", "eventType", "routeKey", "status", "error.message", "integrationErrorMessage",
+		"integrationLatency", "identity.sourceIp", "requestTime",
+	}
+	formats := regexp.MustCompile(`(?m)^\s+Format: (.*)$`).FindAllStringSubmatch(string(bellhop.Template), -1)
+	if logs := strings.Count(string(bellhop.Template), "AccessLogSettings:"); len(formats) != logs {
+		t.Errorf("%d access logs have %d formats", logs, len(formats))
+	}
+	for _, format := range formats {
+		variables := regexp.MustCompile(`\$(?:context\.)?([A-Za-z.]+)`).FindAllStringSubmatch(format[1], -1)
+		for _, v := range variables {
+			if !slices.Contains(harmless, v[1]) {
+				t.Errorf("the access log has %s: may that hold a token?", v[0])
+			}
+		}
+		if len(variables) == 0 {
+			t.Errorf("nothing is known of the access log's format %s", format[1])
 		}
 	}
 }
