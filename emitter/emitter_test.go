@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/emitter"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -88,6 +89,23 @@ func TestCommands(t *testing.T) {
 			_, err := e.Members(ctx, "channel:42")
 			return err
 		}, `{"command":"members","room":"channel:42"}`},
+		"FetchSockets": {func(ctx context.Context, e *emitter.Emitter) error {
+			_, err := e.In("channel:1").Except("user:ana").FetchSockets(ctx)
+			return err
+		}, `{"command":"connections","rooms":["channel:1"],"except":["user:ana"]}`},
+		"SocketsJoin": {func(ctx context.Context, e *emitter.Emitter) error {
+			return e.In("channel:1").To("channel:2").SocketsJoin(ctx, "channel:3")
+		}, `{"command":"join","room":"channel:3","rooms":["channel:1","channel:2"]}`},
+		"SocketsLeave": {func(ctx context.Context, e *emitter.Emitter) error {
+			return e.Sockets("c1").SocketsLeave(ctx, "channel:3")
+		}, `{"command":"leave","room":"channel:3","connections":["c1"]}`},
+		"DisconnectSockets": {func(ctx context.Context, e *emitter.Emitter) error {
+			return e.To("channel:1").DisconnectSockets(ctx, "over")
+		}, `{"command":"disconnect","rooms":["channel:1"],"reason":"over"}`},
+		"EmitWithAck": {func(ctx context.Context, e *emitter.Emitter) error {
+			_, err := e.To("user:ana").Timeout(2*time.Second).EmitWithAck(ctx, "sure?", map[string]int{"n": 1})
+			return err
+		}, `{"command":"ask","rooms":["user:ana"],"event":"sure?","data":{"n":1},"timeoutMs":2000}`},
 		"Stats": {func(ctx context.Context, e *emitter.Emitter) error {
 			_, err := e.Stats(ctx)
 			return err
@@ -122,7 +140,7 @@ func TestCommands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newTestFunction(t)
-			for _, c := range []string{"presence", "members", "history", "stats", "disconnect", "join", "leave", "close"} {
+			for _, c := range []string{"presence", "members", "history", "stats", "connections", "ask", "disconnect", "join", "leave", "close"} {
 				f.answers[c] = `{"ok":true,"data":{}}`
 			}
 			if err := tt.call(t.Context(), f.emitter()); err != nil {

@@ -17,10 +17,12 @@ import (
 //	presence    Room
 //	members     Room
 //	history     Room, Before, Limit
-//	disconnect  User or Connection, Reason
-//	join, leave User, Room
+//	connections Rooms, Users, Connections, Except
+//	disconnect  User or Connection, or all that connections may have; Reason
+//	join, leave Room, and User or all that connections may have
 //	close       Room, Reason
 //	stats
+//	ask         what connections may have, Event, Data, From, TimeoutMs: for clients of Socket.IO, see package sio
 type Command struct {
 	Command     string          `json:"command"`
 	Rooms       []string        `json:"rooms"`
@@ -30,7 +32,7 @@ type Command struct {
 	Data        json.RawMessage `json:"data"`
 	ID          string          `json:"id"` // idempotency key in each room
 	Ephemeral   bool            `json:"ephemeral"`
-	Except      []string        `json:"except"` // connection ids, user ids or "user:<id>" that are left out
+	Except      []string        `json:"except"` // connection ids, user ids, and rooms, that are left out
 	From        *protocol.From  `json:"from"`   // whom the event is from; the program is trusted with it
 	Room        string          `json:"room"`
 	Before      int64           `json:"before"`
@@ -38,6 +40,7 @@ type Command struct {
 	User        string          `json:"user"`
 	Connection  string          `json:"connection"`
 	Reason      string          `json:"reason"`
+	TimeoutMs   int             `json:"timeoutMs"`
 }
 
 // Answer is what a command gives: {"ok":true,"data":…}, or {"ok":false,"error":…} with data as far as it got.
@@ -98,6 +101,13 @@ func (h *Hub) emit(ctx context.Context, c Command) (any, error) {
 		return h.emitPublish(ctx, c)
 	case "disconnect":
 		return h.emitDisconnect(ctx, c)
+	case "connections":
+		return h.emitConnections(ctx, c)
+	case "ask":
+		if h.Asker == nil {
+			return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command ask here")
+		}
+		return h.Asker.Ask(ctx, c)
 	case "stats":
 		return h.stats(ctx)
 	case "presence", "members", "history", "join", "leave", "close":
@@ -132,6 +142,9 @@ func (h *Hub) emit(ctx context.Context, c Command) (any, error) {
 
 func (h *Hub) emitPublish(ctx context.Context, c Command) (any, error) {
 	if err := checkPublish(c); err != nil {
+		return nil, err
+	}
+	if err := h.exceptRooms(ctx, &c); err != nil {
 		return nil, err
 	}
 	rooms := slices.Clone(c.Rooms)
@@ -240,45 +253,8 @@ func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string
 	return r, nil
 }
 
-// connectionsOf gives the rows of a user's open connections, out of the user's own room.
-func (h *Hub) connectionsOf(ctx context.Context, user string) ([]Connection, error) {
-	if err := protocol.CheckUser(user); err != nil {
-		return nil, err
-	}
-	page, err := h.Store.Members(ctx, protocol.UserRoom(user), 0, "", h.Limits.Page)
-	if err != nil {
-		return nil, fmt.Errorf("read connections of %s: %w", user, err)
-	}
-	rows := make([]Connection, len(page.Members))
-	err = each(len(rows), 16, func(i int) error {
-		row, err := h.Store.Connection(ctx, page.Members[i].Connection)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("read connection: %w", err)
-		}
-		rows[i] = row
-		return nil
-	})
-	return slices.DeleteFunc(rows, func(c Connection) bool { return c.ID == "" }), err
-}
-
 func (h *Hub) emitDisconnect(ctx context.Context, c Command) (any, error) {
-	if (c.User == "") == (c.Connection == "") {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, `disconnect needs either "user" or "connection"`)
-	}
-	var (
-		rows []Connection
-		err  error
-	)
-	if c.User != "" {
-		rows, err = h.connectionsOf(ctx, c.User)
-	} else {
-		var row Connection
-		row, err = h.Store.Connection(ctx, c.Connection)
-		rows = []Connection{row}
-		if errors.Is(err, ErrNotFound) {
-			rows, err = nil, nil
-		}
-	}
+	rows, err := h.Select(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -290,14 +266,15 @@ func (h *Hub) emitDisconnect(ctx context.Context, c Command) (any, error) {
 	return map[string]int{"disconnected": len(rows)}, err
 }
 
-// emitMove puts every connection of a user in a room, or takes it out.
+// emitMove puts connections in a room, or takes them out.
 func (h *Hub) emitMove(ctx context.Context, c Command, k Kind) (any, error) {
-	if k.Owner && c.Room != protocol.RoomKind(c.Room)+":"+c.User {
-		return nil, protocol.Errorf(protocol.CodeForbidden, "only the user that it is named after may join %s", c.Room)
-	}
-	rows, err := h.connectionsOf(ctx, c.User)
+	rows, err := h.Select(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	foreign := func(user string) bool { return c.Room != protocol.RoomKind(c.Room)+":"+user }
+	if k.Owner && (c.User != "" && foreign(c.User) || slices.ContainsFunc(rows, func(row Connection) bool { return foreign(row.User) })) {
+		return nil, protocol.Errorf(protocol.CodeForbidden, "only the user that it is named after may join %s", c.Room)
 	}
 	err = each(len(rows), 16, func(i int) error {
 		if c.Command == "leave" {

@@ -94,6 +94,7 @@ type Config struct {
 	Sleep    func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
 	Jitter   func(limit time.Duration) time.Duration    // default: random, 0 to limit
 	Logger   *slog.Logger                               // default: slog.Default
+	Asker    Asker                                      // default: there is no command ask
 	// Departed is told of a connection that was just taken out of everything, before its row goes. It may be told twice.
 	Departed func(ctx context.Context, c Connection) error // default: nobody is told
 }
@@ -184,6 +185,13 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// Allow charges something of a connection that is no action, and reports whether it keeps to the rate limit, as far as this
+// process knows.
+func (h *Hub) Allow(connection string) bool {
+	_, wait := h.limiter.charge(connection, h.Now())
+	return wait <= 0
 }
 
 // Act does one action of a client, and gives the data of its reply or the refusal.

@@ -1023,3 +1023,55 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestSelect: commands that act on many connections name them in every way, each once.
+func TestSelect(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits.Page = 300 })
+	ana, bob, cyd := w.open("ana"), w.open("bob"), w.open("cyd")
+	for _, in := range []struct {
+		c    hub.Caller
+		room string
+	}{{ana, "1"}, {ana, "2"}, {bob, "1"}, {cyd, "2"}} {
+		w.must(in.c, `{"action":"join:channel","channelId":"`+in.room+`"}`)
+	}
+	for _, s := range []struct {
+		command hub.Command
+		want    string
+	}{
+		{hub.Command{Rooms: []string{"channel:1", "channel:2"}}, "ana-1 bob-2 cyd-3"},
+		{hub.Command{Rooms: []string{"channel:1"}, Users: []string{"cyd", "nobody"}, Connections: []string{"gone", "ana-1"}}, "ana-1 bob-2 cyd-3"},
+		{hub.Command{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"channel:2"}}, "bob-2"},
+		{hub.Command{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"ana", "bob-2", "user:cyd"}}, ""},
+	} {
+		s.command.Command = "connections"
+		a := w.Emit(t.Context(), s.command)
+		var ids []string
+		data, _ := a.Data.(map[string]any)
+		list, _ := data["connections"].([]hub.Described)
+		for _, c := range list {
+			ids = append(ids, c.Connection)
+		}
+		if got := strings.Join(ids, " "); !a.OK || got != s.want {
+			t.Errorf("%+v: got %s, %v, want %s", s.command, got, a.Error, s.want)
+		}
+	}
+	for _, bad := range []hub.Command{{}, {Rooms: []string{"nonsense"}}, {Rooms: []string{"planet:1"}}, {Users: []string{"a b"}}} {
+		bad.Command = "connections"
+		if a := w.Emit(t.Context(), bad); a.OK || a.Error.Code.Retry() {
+			t.Errorf("%+v: got %v", bad, a.Error)
+		}
+	}
+	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:1"}, Event: "x", Except: []string{"channel:2"}})
+	if a, b := w.net.events(ana.Connection), w.net.events(bob.Connection); len(a) != 0 || len(b) != 1 {
+		t.Errorf("a room is not left out: ana got %v, bob %v", a, b)
+	}
+	for i := range hub.SelectLimit + 1 {
+		who := hub.Identity{User: "many", Grants: everything(), Expires: w.now().Add(time.Hour)}
+		if err := w.Connect(t.Context(), fmt.Sprintf("m%04d", i), who, protocol.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := w.Emit(t.Context(), hub.Command{Command: "connections", Users: []string{"many"}}); a.OK || a.Error.Code != protocol.CodeBadRequest {
+		t.Errorf("too many give %v", a.Error)
+	}
+}

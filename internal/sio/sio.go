@@ -118,6 +118,8 @@ type App interface {
 	Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error)
 	// Event does an EVENT, and gives the frame of its ACK, or nil.
 	Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]byte, error)
+	// Acked takes an ACK, which has an ID.
+	Acked(ctx context.Context, c hub.Caller, p socketio.Packet) error
 	// Leave ends what Connect began in a namespace.
 	Leave(ctx context.Context, c hub.Caller, namespace string) error
 }
@@ -137,6 +139,8 @@ type Config struct {
 	Now     func() time.Time                           // default: time.Now
 	Sleep   func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
 	Logger  *slog.Logger                               // default: slog.Default
+	// Allow says whether a connection may send another frame that is no EVENT: a CONNECT, an ACK, a pong. Default: it may.
+	Allow func(connection string) bool
 }
 
 // Server is the sessions at work. It is safe for concurrent use, and starts nothing that outlives a call.
@@ -156,6 +160,9 @@ func New(c Config) *Server {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Allow == nil {
+		c.Allow = func(string) bool { return true }
 	}
 	return &Server{Config: c}
 }
@@ -366,6 +373,7 @@ func (s *Server) Receive(ctx context.Context, c hub.Caller, frame []byte) []byte
 
 var (
 	errOrder    = errors.New("a packet before the CONNECT of its namespace, or a second CONNECT")
+	errFlood    = errors.New("more frames than the rate limit allows")
 	errOneWay   = errors.New("only a server sends this packet")
 	errGoodbye  = errors.New("the client closes")
 	errTooEarly = errors.New("an EVENT or ACK in a namespace that was not joined")
@@ -379,6 +387,9 @@ func (s *Server) receive(ctx context.Context, c hub.Caller, frame []byte) ([]byt
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p.Type != socketio.Event && !s.Allow(c.Connection) {
+		return nil, errFlood
 	}
 	switch p.Engine {
 	case socketio.Pong:
@@ -421,8 +432,8 @@ func (s *Server) message(ctx context.Context, c hub.Caller, p socketio.Packet) (
 		name := joined(c.Connection, p.Namespace)
 		s.known.drop(name)
 		return nil, errors.Join(s.Notes.Unnote(ctx, name), s.App.Leave(ctx, c, p.Namespace))
-	case socketio.Ack: // of an event that nobody waits for
-		return nil, nil
+	case socketio.Ack:
+		return nil, s.App.Acked(ctx, c, p)
 	default:
 		return nil, errOneWay
 	}

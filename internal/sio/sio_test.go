@@ -292,6 +292,17 @@ func TestWhatBreaksTheProtocol(t *testing.T) {
 	has(t, "binary", w.send("c", `451-7["x",{"_placeholder":true,"num":0}]`), `437[{"ok":false,"error":{"code":"bad_request","message":"binary data`)
 }
 
+func TestFlood(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	w.open("c", `{"token":"ana"}`)
+	for range 1100 {
+		w.send("c", `437["x"]`)
+	}
+	if !w.isClosed("c") {
+		t.Error("anybody may fill the table with ACKs")
+	}
+}
+
 func TestActions(t *testing.T) {
 	w := newWorld(t, sio.Options{})
 	w.open("ana", `{"token":"ana"}`)
@@ -338,6 +349,60 @@ func TestActions(t *testing.T) {
 	}
 	has(t, "coming again", w.send("ana", `40{"token":"ana"}`), `40{"sid":"`)
 	has(t, "and acting", w.send("ana", `420["join:channel","1"]`), `430[{"ok":true`)
+}
+
+// TestAsk: a program waits for what clients of Socket.IO answer.
+func TestAsk(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	for _, user := range []string{"ana", "bob", "cyd"} {
+		w.open(user, fmt.Sprintf(`{"token":%q}`, user))
+		w.send(user, `42["join:channel","1"]`)
+	}
+	who, _ := w.Verify(t.Context(), "json")
+	if err := w.Connect(t.Context(), "json", who, protocol.Name); err != nil {
+		t.Fatal(err)
+	}
+	w.Emit(t.Context(), hub.Command{Command: "join", User: "json", Room: "channel:1"})
+	w.fail = func(connection string) error { // the answer comes while the question is being put
+		if connection == "cyd" {
+			return hub.ErrGone
+		}
+		return nil
+	}
+	go func() {
+		for range 200 {
+			w.mu.Lock()
+			frames := slices.Clone(w.frames["ana"])
+			w.mu.Unlock()
+			for _, f := range frames {
+				if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
+					w.send("ana", "43"+id+`["red",1]`)
+					return
+				}
+			}
+			time.Sleep(time.Millisecond) //nolint:forbidigo // another goroutine's doing is waited for
+		}
+	}()
+	w.Sleep = func(_ context.Context, d time.Duration) {
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the same
+		w.pass(d)
+	}
+	a := w.Emit(t.Context(), hub.Command{Command: "ask", Rooms: []string{"channel:1"}, Event: "colour?", Data: json.RawMessage(`{"of":"sky"}`), TimeoutMs: 2000})
+	got, ok := a.Data.(sio.Asked)
+	if !a.OK || !ok || len(got.Answers) != 1 || string(got.Answers[0].Args) != `["red",1]` || got.Answers[0].UserID != "ana" {
+		t.Fatalf("got %+v, %v", a.Data, a.Error)
+	}
+	slices.Sort(got.Missing)
+	if !slices.Equal(got.Missing, []string{"bob", "cyd", "json"}) {
+		t.Errorf("missing are %v", got.Missing)
+	}
+	for _, c := range []hub.Command{
+		{Command: "ask", Event: "x"}, {Command: "ask", Rooms: []string{"channel:1"}}, {Command: "ask", Rooms: []string{"planet:1"}, Event: "x"},
+	} {
+		if a := w.Emit(t.Context(), c); a.OK {
+			t.Errorf("%+v is fine", c)
+		}
+	}
 }
 
 func parts(t *testing.T, answer string) (sid, pid string) {

@@ -265,5 +265,8 @@ func (e echo) Event(_ context.Context, _ hub.Caller, p socketio.Packet) ([]byte,
 	return socketio.AppendEvent(nil, p.Namespace, nil, "message-back", args...), nil
 }
 
+// Acked is [sio.App].Acked.
+func (echo) Acked(context.Context, hub.Caller, socketio.Packet) error { return nil }
+
 // Leave is [sio.App].Leave.
 func (echo) Leave(context.Context, hub.Caller, string) error { return nil }

@@ -1,5 +1,6 @@
 import type { CheckIn, From, Goal, HistoryResult, Message, Notification, Occupant, SystemEvents } from "../types.js";
 import { EmitError, about, asEmitError, badRequest, type EmitErrorCode } from "./errors.js";
+import { createOperator, type Operator } from "./operator.js";
 import { commands, write, type LoosePublish, type Publish } from "./publish.js";
 import type { Outcome, Transport } from "./transport.js";
 
@@ -131,6 +132,10 @@ export interface Emitter {
   members(room: string): Promise<MembersResult>;
   /** Gives logged events of a room, up to `limit` of those with a seq below `before`. Without `before` it begins with the newest. */
   history(room: string, options?: { before?: number; limit?: number }): Promise<HistoryResult>;
+  /** What is done with the connections in rooms, in the words of Socket.IO's servers; a user is the room `user:<id>`. */
+  to(rooms: string | readonly string[]): Operator;
+  /** Is `to`. */
+  in(rooms: string | readonly string[]): Operator;
   /** Counts connections, users and rooms, by reading every connection's row: on AWS about 1 RCU for ten. */
   stats(): Promise<Stats>;
   /** Closes connections and gives how many. The clients may connect again as long as their token is good. */
@@ -205,6 +210,10 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
     return publish({ rooms: [`channel:${channelId}`], event: name, data, from, ephemeral: true, except: [from.userId] });
   };
 
+  const operator = (rooms: string | readonly string[]) =>
+    createOperator({ publish: publish as Emitter["publish"] }, (name, fields, answers) => (answers ? ask(name, fields) : tell(name, fields)) as never,
+      typeof rooms === "string" ? [rooms] : rooms);
+
   return {
     async newMessage(channelId, message, options) {
       need({ channelId, content: message.content ?? undefined }, "a message needs a channel and content");
@@ -239,6 +248,8 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
       need({ room }, "history needs a room");
       return ask<HistoryResult>("history", { room, before, limit });
     },
+    to: operator,
+    in: operator,
     stats: async () => ask<Stats>("stats", {}),
     async disconnect({ user, connection, reason }) {
       if (!user === !connection) throw badRequest("disconnect needs a user or a connection, and not both");

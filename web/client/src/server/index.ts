@@ -10,6 +10,7 @@ export {
 export { fromEnvironment, socketEvents, type Environment } from "./environment.js";
 export { EmitError, type EmitErrorCode, type EmitErrorOptions, type TransportErrorCode } from "./errors.js";
 export { http, type HttpOptions } from "./http.js";
+export type { Ack, Acks, Operator, Socket } from "./operator.js";
 export type { Delivery, Publish } from "./publish.js";
 export type { RetryOptions } from "./retry.js";
 export type { Outcome, Transport } from "./transport.js";

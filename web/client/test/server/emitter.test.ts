@@ -182,6 +182,26 @@ describe("the commands", () => {
     expect(await refused(emitter.join("ana", "user:bob"))).toMatchObject({ code: "forbidden" });
   });
 
+  test("rooms are operated on in the words of Socket.IO", async () => {
+    const [ana, bob, cyd] = [await open("ana", "channel:o1"), await open("bob", "channel:o1"), await open("cyd", "channel:o2")];
+    await emitter.to("channel:o1").to("channel:o2").except("user:bob").emit("news", 1);
+    expect(await ana.event("news")).toMatchObject({ data: 1, room: "channel:o1" });
+    expect(await cyd.event("news")).toMatchObject({ data: 1, room: "channel:o2" });
+    const sockets = await emitter.in(["channel:o1", "channel:o2"]).except("channel:o2").fetchSockets();
+    expect(sockets.map(({ userId, codec }) => [userId, codec]).sort()).toEqual([["ana", "bellhop.v1"], ["bob", "bellhop.v1"]]);
+    expect(sockets[0]!.rooms).toContain("channel:o1");
+    await emitter.in("channel:o1").socketsJoin(["channel:o3", "channel:o4"]);
+    await emitter.in("channel:o1").except("ana").socketsLeave("channel:o3");
+    expect((await emitter.members("channel:o3")).members.map(({ userId }) => userId)).toEqual(["ana"]);
+    await emitter.to("channel:o4").volatile.emit("flash");
+    expect(await bob.event("flash")).not.toHaveProperty("seq");
+    const { answers, missing } = await emitter.in("channel:o1").timeout(200).emitWithAck("sure?");
+    expect([answers, missing.length]).toEqual([[], 2]); // they speak bellhop.v1
+    await emitter.in("channel:o2").disconnectSockets("over");
+    expect(await cyd.event("session:ending")).toMatchObject({ data: { reason: "over" } });
+    expect(await refused(emitter.in([]).fetchSockets())).toMatchObject({ code: "bad_request" });
+  });
+
   test("a room is closed, and everybody told why", async () => {
     const ana = await open("ana", "channel:c1");
     await emitter.close("channel:c1", "archived");
