@@ -30,13 +30,27 @@ type rawClient struct {
 
 func dialRaw(b *testing.B, s *running, user string) *rawClient {
 	b.Helper()
+	return dialAt(b, s, "/dev", "Sec-WebSocket-Protocol: bellhop.v1, bearer."+s.token(token.Claims{User: user})+"\r\n")
+}
+
+// dialSocket connects as a client of Socket.IO does.
+func dialSocket(b *testing.B, s *running, user string) *rawClient {
+	b.Helper()
+	c := dialAt(b, s, "/socket.io/?EIO=4&transport=websocket", "")
+	c.until(b, `0{"sid"`)
+	c.send(b, `40{"token":"`+s.token(token.Claims{User: user})+`"}`)
+	c.until(b, `40{"sid"`)
+	return c
+}
+
+func dialAt(b *testing.B, s *running, path, header string) *rawClient {
+	b.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://")) //nolint:noctx // a benchmark
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /dev HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bellhop.v1, bearer.%s\r\n\r\n",
-		s.token(token.Claims{User: user}))
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, header)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -157,8 +171,16 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens connections, with authorizer and $connect, 50 at a time.
+// BenchmarkOpen opens connections of both dialects, 50 at a time: until the handshake is answered, and for Socket.IO until the
+// CONNECT is.
 func BenchmarkOpen(b *testing.B) {
+	for name, dial := range map[string]func(*testing.B, *running, string) *rawClient{"bellhop.v1": dialRaw, "socketio": dialSocket} {
+		b.Run(name, func(b *testing.B) { openMany(b, dial) })
+	}
+}
+
+func openMany(b *testing.B, dial func(*testing.B, *running, string) *rawClient) {
+	b.Helper()
 	s := start(b, openBolt(b), unlimited)
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -166,14 +188,11 @@ func BenchmarkOpen(b *testing.B) {
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 50)
-	var failed atomic.Int64
 	for i := range b.N {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if c := dialRaw(b, s, fmt.Sprintf("user%d", i)); c == nil {
-				failed.Add(1)
-			}
+			dial(b, s, fmt.Sprintf("user%d", i))
 		})
 	}
 	wg.Wait()
