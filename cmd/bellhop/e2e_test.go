@@ -799,6 +799,41 @@ func TestForeignPages(t *testing.T) {
 	}
 }
 
+// TestReboundName has a page of the web whose own name leads here use the management, invoke and queue paths.
+func TestReboundName(t *testing.T) {
+	t.Parallel()
+	s := start(t, openBolt(t))
+	for _, c := range []struct{ method, path, target, origin string }{
+		{http.MethodPost, "/2015-03-31/functions/emit/invocations", "", "http://rebound.example.org"},
+		{http.MethodPost, "/dev/@connections/AAAAAAAAAAAAAAA=", "", "http://rebound.example.org"},
+		{http.MethodDelete, "/dev/@connections/AAAAAAAAAAAAAAA=", "", "http://rebound.example.org"},
+		{http.MethodPost, "/", "AmazonSQS.ListQueues", "http://rebound.example.org"},
+		{http.MethodPost, "/", "secretsmanager.GetSecretValue", "http://rebound.example.org"},
+		{http.MethodGet, "/_bellhop/connections", "", ""}, // a page's own GET has no Origin
+		{http.MethodGet, "/_bellhop/stats", "", ""},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, s.url+c.path, strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "rebound.example.org"
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		if c.target != "" {
+			req.Header.Set("X-Amz-Target", c.target)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s %s %s: got %d, want 403", c.method, c.path, c.target, res.StatusCode)
+		}
+	}
+}
+
 // TestRestart stops a server and begins another on the same file: what was said is still there, and nobody is present
 // who is not.
 func TestRestart(t *testing.T) {

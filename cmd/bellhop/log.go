@@ -180,10 +180,10 @@ func describe(e emulator.Event) (colour, sign, text string) {
 
 // shorten keeps tokens and long messages out of the log.
 func shorten(data []byte) string {
-	text := string(data)
-	if strings.Contains(text, `"token"`) {
+	if holdsToken(data) {
 		return "(holds a token)"
 	}
+	text := string(data)
 	const most = 160
 	if len(text) > most {
 		return strings.ToValidUTF8(text[:most], "") + "…"

@@ -29,17 +29,17 @@ func (s *server) handler() http.Handler {
 		pages.Handle("GET /", http.FileServerFS(demo.Files()))
 	}
 	pages.Handle("GET /_bellhop/", http.StripPrefix("/_bellhop", http.FileServerFS(console.Files())))
-	pages.HandleFunc("GET /_bellhop/stats", func(w http.ResponseWriter, _ *http.Request) {
+	pages.HandleFunc("GET /_bellhop/stats", s.here(func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, s.emulator.Stats())
-	})
-	pages.HandleFunc("GET /_bellhop/connections", s.serveConnections)
+	}))
+	pages.HandleFunc("GET /_bellhop/connections", s.here(s.serveConnections))
 	pages.HandleFunc("GET /_bellhop/api", serveProtocol)
 	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", serveAsyncAPI)
 	pages.HandleFunc("POST /_bellhop/token", s.serveToken)
 	s.consoleRoutes(pages)
 	aws := s.look.posts(s.emulator.Handler())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "" && foreign(r) {
+		if r.Header.Get("Upgrade") == "" && foreign(r, s.look.local) {
 			refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
@@ -101,14 +101,16 @@ func refusePolling(w http.ResponseWriter, r *http.Request) {
 }
 
 // foreign reports whether a page of another site made the request. Its script could not read the answer, but what it
-// asks for would be done all the same. For the WebSocket the authorizer decides, by AllowedOrigins.
-func foreign(r *http.Request) bool {
+// asks for would be done all the same. For the WebSocket the authorizer decides, by AllowedOrigins. local: only this machine
+// can reach the server; then a page is of this machine by its name alone, since one of the web may have its own name lead
+// here, and would ask for that very name. Programs that come by another name, out of a container, send no Origin.
+func foreign(r *http.Request, local bool) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return false
 	}
 	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host && !loopback(u.Hostname())
+	return err != nil || !loopback(u.Hostname()) && (local || u.Host != r.Host)
 }
 
 // connectionInfo is one open connection as developers see it.

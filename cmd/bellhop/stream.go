@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -123,9 +124,17 @@ func (s *stream) put(e emulator.Event, user string) {
 	s.items[s.last%keptItems] = i
 }
 
+// jwt is the beginning of a token: a header and claims in base64, which both begin with {".
+var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`)
+
+// holdsToken reports whether a payload has a token in it, under whatever name.
+func holdsToken(data []byte) bool {
+	return bytes.Contains(data, []byte(`"token"`)) || jwt.Match(data)
+}
+
 // excerpt is what may be shown of a payload: no tokens, and not everything of a long one.
 func excerpt(data []byte) (text string, cut bool) {
-	if bytes.Contains(data, []byte(`"token"`)) {
+	if holdsToken(data) {
 		return "(holds a token)", true
 	}
 	if len(data) > itemData {

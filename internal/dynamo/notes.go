@@ -14,6 +14,9 @@ func noteKey(name string) item { return key("note#"+name, "-") }
 
 func noteRow(name string, value []byte, ttl time.Time) item {
 	row := noteKey(name)
+	if value == nil {
+		value = []byte{} // DynamoDB takes an empty value, but not none
+	}
 	row["text"], row["ttl"] = &types.AttributeValueMemberB{Value: value}, seconds(ttl)
 	return row
 }

@@ -54,7 +54,6 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			parameters := map[string]string{
 				"InlineLimit": "2", "RateLimit": "1000", "RateBurst": "1000", "Monitoring": "off", "AllowedOrigins": "https://example.org",
-				"SocketKeepAlive": "noop",
 			}
 			maps.Copy(parameters, c.parameters)
 			a := newAccount(t, build(t, c.goHooks), parameters, c.issuer)

@@ -26,6 +26,13 @@ func noteComesBack(f *fixture) {
 		f.ok("noted", err)
 		f.equal("value", string(got), text)
 	}
+	f.ok("note nothing", f.Note(ctx, name, nil, ttl))
+	did, err := f.NoteOnce(ctx, f.id("once"), nil, ttl)
+	f.ok("note nothing once", err)
+	f.equal("noting nothing once", did, true)
+	got, err := f.Noted(ctx, name)
+	f.ok("noted nothing", err)
+	f.equal("value of nothing", len(got), 0)
 	for range 2 {
 		f.ok("unnote", f.Unnote(ctx, name))
 	}
