@@ -55,7 +55,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 
 // missed gives what a room has logged since a client's last moment.
 func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recovered, error) {
-	since, err := h.positionAt(ctx, room, seen)
+	since, err := h.positionAt(ctx, room, k, seen)
 	if err != nil {
 		return Recovered{}, err
 	}
@@ -74,15 +74,16 @@ func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recov
 	}
 }
 
-// positionAt gives the last position in a room that the client must have seen. A log that began later than that moment gets
-// an epoch that no log has: nothing is proven.
-func (h *Hub) positionAt(ctx context.Context, room string, seen Seen) (protocol.Position, error) {
+// positionAt gives the last position in a room that the client must have seen. A log that began anew since that moment, or
+// that no longer reaches back to it, gets an epoch that no log has: nothing is proven.
+func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (protocol.Position, error) {
 	head, err := h.Store.Head(ctx, room)
 	if err != nil {
 		return protocol.Position{}, fmt.Errorf("read head of %s: %w", room, err)
 	}
 	before := seen.At.Add(-slack)
-	if head.Began.After(seen.At) && head.Seq > 0 {
+	anew := head.Began.After(seen.At) && head.Base > 0
+	if anew || h.Now().Sub(before) > k.Keep {
 		return protocol.Position{Epoch: "-"}, nil
 	}
 	if room == seen.Room {

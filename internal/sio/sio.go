@@ -325,6 +325,10 @@ func (s *Server) beat(ctx context.Context, connection string, asked time.Time) e
 		if silent {
 			return s.shut(ctx, connection)
 		}
+		// Before the ping: its answer, which deletes the note, may be here before the push returns.
+		if err := s.Notes.Note(ctx, pinged(connection), nil, s.Now().Add(lifetime)); err != nil {
+			return err
+		}
 	}
 	err := s.Pusher.Push(ctx, connection, frame)
 	switch {
@@ -332,11 +336,6 @@ func (s *Server) beat(ctx context.Context, connection string, asked time.Time) e
 		return nil // and with that the last beat
 	case err != nil && !errors.Is(err, hub.ErrThrottled):
 		return fmt.Errorf("push beat: %w", err)
-	}
-	if s.Options.KeepAlive == Heartbeat {
-		if err := s.Notes.Note(ctx, pinged(connection), nil, s.Now().Add(lifetime)); err != nil {
-			return err
-		}
 	}
 	return s.nextBeat(ctx, connection)
 }

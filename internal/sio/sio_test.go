@@ -238,6 +238,24 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// The answer to a ping may be here before the push of the ping has returned.
+func TestFastPong(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.fail = func(string) error {
+		w.mu.Unlock() // as Push holds it
+		defer w.mu.Lock()
+		w.send("ana", "3")
+		return nil
+	}
+	for range 3 {
+		w.work("socket:beat")
+	}
+	if w.isClosed("ana") {
+		t.Error("a client is too fast to live")
+	}
+}
+
 func TestKeepAliveModes(t *testing.T) {
 	w := newWorld(t, sio.Options{KeepAlive: sio.Noop})
 	w.open("ana", `{"token":"ana"}`)
@@ -470,6 +488,24 @@ func TestRecovery(t *testing.T) {
 	w.pass(3 * time.Minute)
 	if late, _ := parts(t, w.open("a3", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))); late == sid {
 		t.Error("recovered after three minutes")
+	}
+}
+
+// A client that has heard nothing yet has no offset. It is recovered from when it came, also into rooms whose log began then.
+func TestRecoveryWithoutOffset(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	w.pass(time.Second)
+	w.send("a1", `42["join",{"room":"channel:new"}]`)
+	if err := w.Depart(t.Context(), "a1"); err != nil {
+		t.Fatal(err)
+	}
+	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:new"}, Event: "news", ID: "n1"})
+	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
+		t.Error("not recovered")
+	}
+	if got := w.take("a2"); len(got) != 1 || !strings.Contains(got[0], `"id":"n1"`) {
+		t.Errorf("given again are %v", got)
 	}
 }
 
