@@ -1,0 +1,199 @@
+// An unmodified socket.io-client against bellhop dev, in Node and in Chromium, as the applications that Bellhop replaces use it.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { setTimeout as pause } from "node:timers/promises";
+import { after, before, describe, test } from "node:test";
+import { io } from "socket.io-client";
+import { Bellhop, Windows, launch } from "./harness.mjs";
+
+describe("socket.io-client", { timeout: 180_000 }, () => {
+  const bellhop = new Bellhop();
+  const sockets = [];
+  before(async () => {
+    await bellhop.build();
+    await bellhop.start("--parameter", "PresenceGrace=4s", "--parameter", "RateBurst=100", "--parameter", "SocketNamespaces=/chat", "--parameter", "SocketConnectTimeout=1s");
+  }, { timeout: 180_000 });
+  after(async () => {
+    for (const socket of sockets) socket.close();
+    await bellhop.remove();
+  });
+
+  const connect = async (user, { nsp = "", ...options } = {}) => {
+    const socket = io(bellhop.url + nsp, { transports: ["websocket"], forceNew: true, auth: { token: await bellhop.token(user, "1h") }, ...options });
+    sockets.push(socket);
+    socket.heard = [];
+    socket.onAny((event, ...args) => socket.heard.push([event, ...args]));
+    return socket;
+  };
+  const open = async (user, options) => {
+    const socket = await connect(user, options);
+    await new Promise((resolve, reject) => socket.on("connect", resolve).on("connect_error", reject));
+    return socket;
+  };
+  const refused = async (socket) => (await once(socket, "connect_error"))[0];
+  const hears = async (socket, event, fits = () => true) => {
+    for (const end = Date.now() + 10_000; ; await pause(20)) {
+      const found = socket.heard.find(([name, data, meta]) => name === event && fits(data, meta ?? {}));
+      if (found) return found;
+      assert.ok(Date.now() < end, `${event} does not come; heard ${JSON.stringify(socket.heard)}`);
+    }
+  };
+  const ok = async (promise) => {
+    const reply = await promise;
+    assert.equal(reply.ok, true, JSON.stringify(reply));
+    return reply.data;
+  };
+  const emit = async (command) => {
+    const response = await fetch(`${bellhop.url}/2015-03-31/functions/emit/invocations`, { method: "POST", body: JSON.stringify(command) });
+    return ok(response.json());
+  };
+
+  test("connects at every path, and says who may not", async () => {
+    for (const options of [{}, { path: "/dev" }, { path: "/dev", addTrailingSlash: false }]) {
+      const socket = await open("ana", options);
+      assert.ok(socket.id && socket.recovered === false);
+      socket.close();
+    }
+    const token = await bellhop.token("ana", "1h");
+    assert.ok(await open("ana", { auth: {}, query: { token } }));
+    assert.equal((await refused(await connect("ana", { auth: {} }))).data.code, "unauthenticated");
+    assert.equal((await refused(await connect("ana", { auth: { token: "nonsense" } }))).data.code, "unauthenticated");
+    assert.equal((await refused(await connect("ana", { nsp: "/nowhere" }))).message, "Invalid namespace");
+    assert.equal((await refused(await connect("ana", { transports: ["polling"], reconnection: false }))).message, "xhr poll error");
+    const polling = await fetch(`${bellhop.url}/socket.io/?EIO=4&transport=polling`);
+    assert.equal(polling.status, 400);
+    assert.match((await polling.json()).message, /transports: \["websocket"\]/);
+  });
+
+  test("the old events work with their old arguments", async () => {
+    const [ana, bob] = [await open("ana"), await open("bob")];
+    for (const socket of [ana, bob]) {
+      await ok(socket.emitWithAck("join:channel", "old"));
+      await ok(socket.emitWithAck("join:community", { communityId: 7 }));
+    }
+    await ok(ana.emitWithAck("message:send", { channelId: "old", content: "hi", id: "m1" }));
+    const [, data, meta, offset] = await hears(bob, "message:new");
+    assert.deepEqual(data, { content: "hi" });
+    assert.deepEqual([meta.room, meta.seq, meta.id, meta.from.userId], ["channel:old", 1, "m1", "ana"]);
+    assert.equal(typeof offset, "string");
+    ana.emit("typing:start", "old");
+    await hears(bob, "user:typing", (_, { from }) => from.userId === "ana");
+    ana.emit("typing:stop", { channelId: "old" });
+    await hears(bob, "user:stopped-typing");
+    assert.equal(ana.heard.some(([event]) => event === "user:typing"), false);
+    await ok(ana.emitWithAck("presence:update", "busy"));
+    await hears(bob, "presence:changed", ({ userId, status }) => userId === "ana" && status === "busy");
+    await ok(ana.emitWithAck("message:delete", "old", "m1"));
+    await hears(bob, "message:deleted", ({ messageId }) => messageId === "m1");
+    await bellhop.emit("bob", "notification:new", { title: "Hello" });
+    const [, , { id }] = await hears(bob, "notification:new");
+    await ok(bob.emitWithAck("notification:read", id));
+    await hears(bob, "notification:read", ({ notificationId }) => notificationId === id);
+    ana.close();
+    await hears(bob, "user:offline", ({ userId }) => userId === "ana");
+  });
+
+  test("refusals come in the ack, or as an event", async () => {
+    const ana = await open("ana");
+    const reply = await ana.emitWithAck("publish", { room: "channel:r", event: "message:new", data: 1 });
+    assert.equal(reply.error.code, "not_in_room");
+    ana.emit("join", { room: "a b" });
+    const [, error, about] = await hears(ana, "refused");
+    assert.deepEqual([error.code, about], ["bad_request", { event: "join" }]);
+    assert.equal((await ana.emitWithAck("dance")).error.code, "unknown_action");
+  });
+
+  test("with retries messages keep their order", async () => {
+    const [ana, bob] = [await open("ana", { retries: 3, ackTimeout: 5_000 }), await open("bob")];
+    for (const socket of [ana, bob]) await ok(socket.emitWithAck("join:channel", "order"));
+    for (let i = 0; i < 20; i++) ana.emit("message:send", { channelId: "order", content: i, id: `o${i}` });
+    await hears(bob, "message:new", ({ content }) => content === 19);
+    assert.deepEqual(bob.heard.filter(([event]) => event === "message:new").map(([, { content }]) => content), [...Array(20).keys()]);
+  });
+
+  test("a cut is recovered with what was missed, and shows to nobody", async () => {
+    const [ana, bob] = [await open("ana"), await open("bob")];
+    for (const socket of [ana, bob]) await ok(socket.emitWithAck("join", { room: "community:cut" }));
+    const { id } = ana;
+    await ok(bob.emitWithAck("publish", { room: "community:cut", event: "message:new", data: { content: "before" } }));
+    await hears(ana, "message:new");
+    bob.heard.length = 0;
+    ana.io.engine.close();
+    await ok(bob.emitWithAck("publish", { room: "community:cut", event: "message:new", data: { content: "missed" } }));
+    await once(ana, "connect");
+    assert.deepEqual([ana.recovered, ana.id], [true, id]);
+    await hears(ana, "message:new", ({ content }) => content === "missed");
+    assert.equal(ana.heard.filter(([event, data]) => event === "message:new" && data.content === "before").length, 1);
+    await ok(bob.emitWithAck("publish", { room: "community:cut", event: "message:new", data: { content: "after" } }));
+    await hears(ana, "message:new", ({ content }) => content === "after");
+    assert.equal(bob.heard.some(([event]) => event === "user:online" || event === "user:offline"), false);
+  });
+
+  test("who is disconnected is told and stays away; who is cut by the server comes back", async () => {
+    const ana = await open("ana-kicked");
+    const ended = once(ana, "disconnect");
+    await emit({ command: "disconnect", user: "ana-kicked", reason: "banned" });
+    assert.equal((await ended)[0], "io server disconnect");
+    await hears(ana, "session:ending", ({ reason }) => reason === "banned");
+    assert.equal(ana.active, false);
+    const bob = await open("bob-cut");
+    await bellhop.cut("bob-cut");
+    await once(bob, "connect");
+  });
+
+  test("programs ask and are answered", async () => {
+    const ana = await open("ana-asked");
+    ana.on("sure?", ({ n }, _meta, answer) => answer({ yes: n + 1 }));
+    const { answers, missing } = await emit({ command: "ask", users: ["ana-asked"], event: "sure?", data: { n: 1 } });
+    assert.deepEqual([answers.map(({ args }) => args), missing], [[[{ yes: 2 }]], []]);
+  });
+
+  test("namespaces, and what breaks the protocol", async () => {
+    const ana = await open("ana", { nsp: "/chat" });
+    await ok(ana.emitWithAck("join:channel", "nsp"));
+    await bellhop.publish("channel:nsp", { content: "in a namespace" });
+    await hears(ana, "message:new");
+    for (const frame of ["42[]", "nonsense", '42["join:channel","1"]', ""]) { // the last one only says nothing
+      const raw = new (createRequire(import.meta.url)("ws").WebSocket)(`${bellhop.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+      await once(raw, "message"); // the open packet
+      if (frame) raw.send(frame);
+      await once(raw, "close");
+    }
+  });
+
+  test("in a browser, beside a window that speaks bellhop.v1", async (t) => {
+    const browser = await launch();
+    t.after(() => browser.close());
+    const windows = new Windows(t, browser, bellhop);
+    const page = await windows.page();
+    await page.route("**/socket.io.js", (route) => route.fulfill({
+      contentType: "text/javascript", body: readFileSync(createRequire(import.meta.url).resolve("socket.io-client/dist/socket.io.js"), "utf8"),
+    }));
+    await page.route("**/console.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
+    await page.goto(`${bellhop.url}/_bellhop/`); // without its script it does nothing
+    await page.evaluate(() => new Promise((resolve, reject) => {
+      document.head.append(Object.assign(document.createElement("script"), { src: "/socket.io.js", onload: resolve, onerror: reject }));
+    }));
+    const token = await bellhop.token("cyd", "1h");
+    const joined = await page.evaluate(async (bearer) => {
+      window.heard = [];
+      window.sock = window.io({ transports: ["websocket"], auth: { token: bearer } });
+      window.sock.onAny((event, data) => window.heard.push([event, data]));
+      return window.sock.emitWithAck("join:channel", "page");
+    }, token);
+    assert.equal(joined.ok, true);
+    const dan = await open("dan");
+    await ok(dan.emitWithAck("join:channel", "page"));
+    await page.evaluate(() => window.sock.emitWithAck("message:send", { channelId: "page", content: "from a browser" }));
+    await hears(dan, "message:new", ({ content }) => content === "from a browser");
+    await page.evaluate(() => new Promise((resolve) => {
+      window.sock.on("connect", resolve);
+      window.sock.io.engine.close();
+    }));
+    assert.equal(await page.evaluate(() => window.sock.recovered), true);
+    await bellhop.publish("channel:page", { content: "to a browser" });
+    await page.waitForFunction(() => window.heard.some(([event, data]) => event === "message:new" && data.content === "to a browser"));
+  });
+});
