@@ -41,6 +41,7 @@ test: validate lint ## install what is needed and run every test
 
 lint: ## find mistakes without running anything
 	$(GO) vet ./...
+	$(GO) vet -tags example ./app ./cmd/bellhop
 	$(GOLANGCI_LINT) run ./...
 	$(GOLANGCI_LINT) fmt --diff
 	@for script in $$(grep -l '^#!.*bash' scripts/* .ci/run); do bash -n "$$script" || exit 1; done
