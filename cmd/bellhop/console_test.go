@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/cost"
+	"github.com/bellhop-rt/bellhop/internal/emulated"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/trace"
 )
@@ -182,8 +183,8 @@ func TestGoneIsTraced(t *testing.T) {
 		t.Error("the same frame is read twice")
 	}
 	f.pushed("c1", nil)
-	f.pushed("c2", asHub(&emulator.APIError{Status: http.StatusGone}))
-	f.pushed("c3", asHub(&emulator.APIError{Status: http.StatusTooManyRequests}))
+	f.pushed("c2", emulated.AsHub(&emulator.APIError{Status: http.StatusGone}))
+	f.pushed("c3", emulated.AsHub(&emulator.APIError{Status: http.StatusTooManyRequests}))
 	f.pushed("c4", io.ErrUnexpectedEOF)
 	got := l.traces.Traces("m1")[0].Counts
 	for _, what := range []trace.Outcome{trace.Delivered, trace.Gone, trace.Throttled, trace.Failed} {

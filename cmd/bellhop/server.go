@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/app"
+	"github.com/bellhop-rt/bellhop/internal/emulated"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
-	"github.com/bellhop-rt/bellhop/internal/eventbridge"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/route"
@@ -73,10 +72,10 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	aws := &cloud{}
+	aws := &emulated.AWS{Queue: deliverQueue}
 	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
 	rules.Limits.Lifetime = c.MaxConnection
-	if aws.bus = parameters["EventBusName"]; aws.bus != "" {
+	if aws.Bus = parameters["EventBusName"]; aws.Bus != "" {
 		rules.Bus = aws
 	}
 	look, err := newInspector(parameters, c)
@@ -99,7 +98,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 			return nil, err
 		}
 	}
-	aws.emulator, err = emulator.New(emulator.Config{
+	aws.Emulator, err = emulator.New(emulator.Config{
 		Template: bellhop.Template, Parameters: parameters, Functions: look.functions(functions),
 		Mappings:    []string{"socket.io"}, // where clients of Socket.IO look
 		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueFile: c.QueueFile, Faults: c.Faults,
@@ -108,12 +107,12 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	look.post = aws.emulator.PostFrame
+	look.post = aws.Emulator.PostFrame
 	if c.Processes != nil {
-		c.Processes.queueURL = aws.emulator.QueueURL
+		c.Processes.queueURL = aws.Emulator.QueueURL
 	}
 	return &server{
-		hub: h, emulator: aws.emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, hooks: c.Hooks, look: look, forgetful: c.QueueFile == "",
+		hub: h, emulator: aws.Emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, hooks: c.Hooks, look: look, forgetful: c.QueueFile == "",
 	}, nil
 }
 
@@ -175,75 +174,5 @@ func (s *server) stop(ctx context.Context) error {
 	return err
 }
 
-// cloud is what the hub needs of AWS, by the emulator.
-type cloud struct {
-	emulator *emulator.Server
-	bus      string // name of the event bus that facts go to
-}
-
-var (
-	_ hub.Pusher = (*cloud)(nil)
-	_ hub.Queue  = (*cloud)(nil)
-	_ hub.Bus    = (*cloud)(nil)
-)
-
-// Push is [hub.Pusher].Push.
-func (c *cloud) Push(ctx context.Context, connection string, frame []byte) error {
-	return asHub(c.emulator.Post(ctx, connection, frame))
-}
-
-// Close is [hub.Pusher].Close.
-func (c *cloud) Close(ctx context.Context, connection string) error {
-	return asHub(c.emulator.Disconnect(ctx, connection))
-}
-
-// Alive is [hub.Pusher].Alive.
-func (c *cloud) Alive(_ context.Context, connection string) (bool, error) {
-	_, err := c.emulator.Connection(connection)
-	err = asHub(err)
-	if errors.Is(err, hub.ErrGone) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// asHub says an error of the management API in the hub's words.
-func asHub(err error) error {
-	e, ok := errors.AsType[*emulator.APIError](err)
-	if !ok {
-		return err
-	}
-	switch e.Status {
-	case http.StatusGone, http.StatusBadRequest:
-		return hub.ErrGone
-	case http.StatusTooManyRequests:
-		return hub.ErrThrottled
-	case http.StatusRequestEntityTooLarge:
-		return hub.ErrTooLarge
-	}
-	return err
-}
-
-// Tell is [hub.Bus].Tell.
-func (c *cloud) Tell(_ context.Context, f hub.Fact) error {
-	detail, err := json.Marshal(f)
-	if err != nil {
-		return fmt.Errorf("encode fact: %w", err)
-	}
-	_, err = c.emulator.PutEvent(emulator.BusEvent{
-		Bus: c.bus, Source: eventbridge.Source, DetailType: string(f.Type), Detail: detail, Time: time.UnixMilli(f.Time),
-	})
-	return err
-}
-
 // deliverQueue is the logical id of the queue in template.yaml.
 const deliverQueue = "DeliverQueue"
-
-// Enqueue is [hub.Queue].Enqueue.
-func (c *cloud) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
-	body, err := json.Marshal(job)
-	if err != nil {
-		return fmt.Errorf("encode job: %w", err)
-	}
-	return c.emulator.Send(ctx, deliverQueue, string(body), delay)
-}

@@ -116,7 +116,7 @@ func New(c Config) *Hub {
 		c.Now = time.Now
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = Sleep
 	}
 	if c.Jitter == nil {
 		c.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit) } //nolint:gosec // spreads load, guards nothing
@@ -135,7 +135,8 @@ func New(c Config) *Hub {
 	return h
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+// Sleep waits, at most until ctx is done.
+func Sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -26,38 +25,10 @@ type Rooms struct {
 	Hub      *hub.Hub
 	Verifier hub.Verifier
 
-	callers callers
+	callers recent[hub.Caller] // by connection
 }
 
 var _ App = (*Rooms)(nil)
-
-// callers remembers who connections belong to, as known does.
-type callers struct {
-	mu   sync.Mutex
-	list map[string]hub.Caller
-}
-
-func (k *callers) put(c hub.Caller) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.list) >= maxKnown || k.list == nil {
-		k.list = make(map[string]hub.Caller)
-	}
-	k.list[c.Connection] = c
-}
-
-func (k *callers) get(connection string) (hub.Caller, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c, ok := k.list[connection]
-	return c, ok
-}
-
-func (k *callers) drop(connection string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.list, connection)
-}
 
 // session is what a private id stands for.
 type session struct {
@@ -111,7 +82,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	if err := r.Hub.Connect(ctx, c.Connection, who, Codec{namespace}.Name()); err != nil {
 		return Welcome{}, err
 	}
-	r.callers.put(hub.Caller{Connection: c.Connection, User: who.User, Name: who.Name, Expires: who.Expires})
+	r.callers.put(c.Connection, hub.Caller{Connection: c.Connection, User: who.User, Name: who.Name, Expires: who.Expires})
 	if before != nil {
 		recovered, err := r.resume(ctx, c.Connection, namespace, *before, rooms, given.Offset)
 		if err != nil {
@@ -292,6 +263,6 @@ func (r *Rooms) caller(ctx context.Context, c hub.Caller) (hub.Caller, error) {
 		return c, fmt.Errorf("read connection: %w", err)
 	}
 	known := hub.Caller{Connection: row.ID, User: row.User, Name: row.Name, Expires: row.Expires}
-	r.callers.put(known)
+	r.callers.put(known.Connection, known)
 	return known, nil
 }

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -146,7 +145,7 @@ type Config struct {
 // Server is the sessions at work. It is safe for concurrent use, and starts nothing that outlives a call.
 type Server struct {
 	Config
-	known known
+	known recent[string] // sids, by the names of notes: not every EVENT reads one
 }
 
 // New makes a server.
@@ -156,7 +155,7 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = hub.Sleep
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -165,45 +164,6 @@ func New(c Config) *Server {
 		c.Allow = func(string) bool { return true }
 	}
 	return &Server{Config: c}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-// known remembers for a while which namespaces connections are in, so that not every EVENT reads a note.
-type known struct {
-	mu   sync.Mutex
-	list map[string]string // note name to sid
-}
-
-// maxKnown bounds the memory of a function; when it is full it begins anew.
-const maxKnown = 10_000
-
-func (k *known) put(name, sid string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.list) >= maxKnown || k.list == nil {
-		k.list = make(map[string]string)
-	}
-	k.list[name] = sid
-}
-
-func (k *known) has(name string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.list[name] != ""
-}
-
-func (k *known) drop(name string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.list, name)
 }
 
 // Handshake checks the query of a client that says it speaks Engine.IO. The error is a sentence for people.
@@ -440,7 +400,7 @@ func (s *Server) message(ctx context.Context, c hub.Caller, p socketio.Packet) (
 
 func (s *Server) isIn(ctx context.Context, connection, namespace string) (bool, error) {
 	name := joined(connection, namespace)
-	if s.known.has(name) {
+	if _, is := s.known.get(name); is {
 		return true, nil
 	}
 	sid, err := s.Notes.Noted(ctx, name)

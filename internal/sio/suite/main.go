@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/bellhop-rt/bellhop/internal/bolt"
+	"github.com/bellhop-rt/bellhop/internal/emulated"
 	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol/socketio"
@@ -106,7 +107,7 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	aws := &cloud{}
+	aws := &emulated.AWS{Queue: "Jobs"}
 	sessions := sio.New(sio.Config{
 		App: echo{aws}, Notes: notes, Pusher: aws, Queue: aws, Logger: slog.New(slog.DiscardHandler),
 		Options: sio.Options{
@@ -120,7 +121,7 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 			return nil, err
 		}
 	}
-	aws.emulator, err = emulator.New(emulator.Config{
+	aws.Emulator, err = emulator.New(emulator.Config{
 		Template: []byte(template), Mappings: []string{path}, Faults: faults, Logger: slog.New(slog.DiscardHandler),
 		Functions: map[string]emulator.Function{
 			"connect": function(a.connect), "disconnect": function(a.disconnect), "message": function(a.message), "work": function(a.work),
@@ -129,13 +130,13 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	aws.emulator.Start()
-	return aws.emulator, nil
+	aws.Emulator.Start()
+	return aws.Emulator, nil
 }
 
 // api is the functions of one suite's API.
 type api struct {
-	aws      *cloud
+	aws      *emulated.AWS
 	sessions *sio.Server
 	engine   bool // the engine's suite: messages come back as they are
 }
@@ -205,43 +206,8 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(answer)
 }
 
-// cloud is the emulator as sessions need it.
-type cloud struct{ emulator *emulator.Server }
-
-// Push is [hub.Pusher].Push.
-func (c *cloud) Push(ctx context.Context, connection string, frame []byte) error {
-	return gone(c.emulator.Post(ctx, connection, frame))
-}
-
-// Close is [hub.Pusher].Close.
-func (c *cloud) Close(ctx context.Context, connection string) error {
-	return gone(c.emulator.Disconnect(ctx, connection))
-}
-
-// Alive is [hub.Pusher].Alive.
-func (c *cloud) Alive(_ context.Context, connection string) (bool, error) {
-	_, err := c.emulator.Connection(connection)
-	return err == nil, nil
-}
-
-func gone(err error) error {
-	if e, is := errors.AsType[*emulator.APIError](err); is && (e.Status == http.StatusGone || e.Status == http.StatusBadRequest) {
-		return hub.ErrGone
-	}
-	return err
-}
-
-// Enqueue is [hub.Queue].Enqueue.
-func (c *cloud) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
-	body, err := json.Marshal(job)
-	if err != nil {
-		return fmt.Errorf("encode job: %w", err)
-	}
-	return c.emulator.Send(ctx, "Jobs", string(body), delay)
-}
-
 // echo is the application of the Socket.IO suite: it tells what the CONNECT brought, and sends messages back.
-type echo struct{ pusher *cloud }
+type echo struct{ pusher *emulated.AWS }
 
 // Connect is [sio.App].Connect.
 func (e echo) Connect(_ context.Context, c hub.Caller, namespace string, _ json.RawMessage) (sio.Welcome, error) {
