@@ -12,7 +12,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
-// socket is a client of Socket.IO, frame by frame. web/socketio has the real one.
+// socket is a client of Socket.IO, frame by frame. web/e2e/socketio.test.mjs has the real one.
 type socket struct {
 	t    *testing.T
 	conn *websocket.Conn

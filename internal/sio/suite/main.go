@@ -1,5 +1,5 @@
 // Suite serves what the official test suites of Engine.IO v4 and Socket.IO v5 ask of a server, on this module's sessions and
-// emulator: an application that sends everything back. web/socketio/conformance.mjs runs the suites against it.
+// emulator: an application that sends everything back. scripts/socketio-suites runs the suites against it.
 //
 // The application is the one that both documents describe for their suites; it has nothing to do with rooms.
 package main
