@@ -73,6 +73,22 @@ func New(client *dynamodb.Client, table string, o Options) *Store {
 	return &Store{db: client, table: table, now: o.Now}
 }
 
+// ErrNoTable is that the store's table does not exist.
+var ErrNoTable = errors.New("there is no such table in this region and account")
+
+// Check asks for a row that there is not: 1 RCU. It opens a connection, which the next call finds open, and its error is
+// ErrNoTable if there is no table; any other may be over soon.
+func (s *Store) Check(ctx context.Context) error {
+	_, err := s.get(ctx, key("check", "-"))
+	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
+		return ErrNoTable
+	}
+	if errors.Is(err, hub.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // CreateTable makes a table like that of template.yaml, for tests and local tools, and waits until it can be used.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
 	pk, sk, ttl, on := "pk", "sk", "ttl", true

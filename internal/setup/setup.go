@@ -5,6 +5,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -31,6 +32,9 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
+// checkTime is how long a function's start may ask for its table.
+const checkTime = time.Second
+
 // Function makes the handler of one function.
 type Function func(ctx context.Context, s *Setup) (lambda.Handler, error)
 
@@ -40,6 +44,7 @@ type Setup struct {
 	aws   aws.Config
 	log   *slog.Logger
 	meter *metrics.Meter // nil: nothing is counted
+	check func(ctx context.Context) error
 }
 
 // Main runs a function under Lambda. It does not return.
@@ -101,10 +106,10 @@ func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
 }
 
 // Connect is functions/connect. It can push to nobody: the connection is not open yet, and nobody else is concerned.
-func Connect(_ context.Context, s *Setup) (lambda.Handler, error) {
+func Connect(ctx context.Context, s *Setup) (lambda.Handler, error) {
 	c := s.hubConfig()
 	c.Queue = s.queue() // of automatic rooms with presence
-	h, sockets, err := s.wire(c)
+	h, sockets, err := s.wire(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +117,8 @@ func Connect(_ context.Context, s *Setup) (lambda.Handler, error) {
 }
 
 // Disconnect is functions/disconnect.
-func Disconnect(_ context.Context, s *Setup) (lambda.Handler, error) {
-	h, err := s.delivering()
+func Disconnect(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +133,7 @@ func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
 		return nil, err
 	}
 	c.Verifier = v
-	h, sockets, err := s.wire(c)
+	h, sockets, err := s.wire(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +141,8 @@ func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
 }
 
 // Emit is functions/emit.
-func Emit(_ context.Context, s *Setup) (lambda.Handler, error) {
-	h, err := s.delivering()
+func Emit(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +150,8 @@ func Emit(_ context.Context, s *Setup) (lambda.Handler, error) {
 }
 
 // Deliver is functions/deliver.
-func Deliver(_ context.Context, s *Setup) (lambda.Handler, error) {
-	h, sockets, err := s.wire(s.deliveringConfig())
+func Deliver(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	h, sockets, err := s.wire(ctx, s.deliveringConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +159,8 @@ func Deliver(_ context.Context, s *Setup) (lambda.Handler, error) {
 }
 
 // Sweep is functions/sweep.
-func Sweep(_ context.Context, s *Setup) (lambda.Handler, error) {
-	h, err := s.delivering()
+func Sweep(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	h, err := s.delivering(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +195,8 @@ func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
 func (s *Setup) hubConfig() hub.Config {
 	c := s.env.hubConfig()
 	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
-	c.Store = dynamo.New(dynamo.NewClient(s.aws), table, dynamo.Options{})
+	store := dynamo.New(dynamo.NewClient(s.aws), table, dynamo.Options{})
+	c.Store, s.check = store, store.Check
 	c.Logger = s.log
 	if s.meter != nil {
 		c.Meter = s.meter
@@ -219,16 +225,22 @@ func (s *Setup) queue() hub.Queue {
 	return sqsqueue.New(sqs.NewFromConfig(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
 }
 
-func (s *Setup) delivering() (*hub.Hub, error) {
-	h, _, err := s.wire(s.deliveringConfig())
+func (s *Setup) delivering(ctx context.Context) (*hub.Hub, error) {
+	h, _, err := s.wire(ctx, s.deliveringConfig())
 	return h, err
 }
 
-// wire makes the hub, unless something was wrong with the environment.
-func (s *Setup) wire(c hub.Config) (*hub.Hub, *sio.Server, error) {
+// wire makes the hub, unless something was wrong with the environment. A table that is not there is; one that cannot be asked
+// just now may be there when it is needed.
+func (s *Setup) wire(ctx context.Context, c hub.Config) (*hub.Hub, *sio.Server, error) {
 	o := s.env.sockets()
 	if err := s.env.err(); err != nil {
 		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	if err := s.check(ctx); errors.Is(err, dynamo.ErrNoTable) {
+		return nil, nil, fmt.Errorf("TABLE_NAME is %q: %w", s.env.text("TABLE_NAME"), err)
 	}
 	h, sockets := sio.Wire(c, o)
 	return h, sockets, nil

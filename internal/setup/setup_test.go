@@ -27,7 +27,17 @@ func functions() map[string]Function {
 func sensible(tb testing.TB) map[string]string {
 	tb.Helper()
 	secrets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), "arn:secret") {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB") {
+			if strings.Contains(string(body), `"TableName":"none"`) {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = fmt.Fprint(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`)
+				return
+			}
+			_, _ = fmt.Fprint(w, `{}`)
+			return
+		}
+		if !strings.Contains(string(body), "arn:secret") {
 			http.Error(w, `{"__type":"ResourceNotFoundException"}`, http.StatusBadRequest)
 			return
 		}
@@ -53,6 +63,7 @@ func start(t *testing.T, name string, variables map[string]string) error {
 	for k, v := range map[string]string{
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
+		"AWS_ENDPOINT_URL_DYNAMODB":        variables["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
 	} {
 		t.Setenv(k, v)
 	}
@@ -120,6 +131,8 @@ func TestMisconfigured(t *testing.T) {
 		{"message", "HOOK_OPTIONS", `{"join":{"timeout":"1h"}}`, `HOOK_OPTIONS is not valid: hook options: "join": "timeout" must be a duration of at most 25s`},
 		{"deliver", "SOCKET_PING_INTERVAL", "8m", "must stay below 9m together"},
 		{"message", "SOCKET_NAMESPACES", "chat", "begins with /"},
+		{"message", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
+		{"sweep", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
 		{"emit", "BUS_FACTS", "connection.opened,rain", `BUS_FACTS is not valid: there is no fact "rain"`},
 		{"authorize", "DEFAULT_GRANTS", "[]", "DEFAULT_GRANTS is not valid"},
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},
