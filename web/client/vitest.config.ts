@@ -9,6 +9,10 @@ const react = {
   setupFiles: ["test/react/setup.ts"],
 };
 
+// What the transport is nothing to: over that of socket.io-client too.
+const over = { OVER: "socket.io" };
+const react19 = { ...react, env: { REACT: "19" } };
+
 export default defineConfig({
   test: {
     globalSetup: ["test/build.ts"],
@@ -16,7 +20,15 @@ export default defineConfig({
     hookTimeout: 120_000,
     projects: [
       { extends: true, test: { name: "node", include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"] } },
-      { extends: true, test: { name: "react 19", ...react, env: { REACT: "19" } } },
+      { extends: true, test: { name: "node over socket.io", include: ["test/core/{room,connection,hooks}.test.ts"], env: over } },
+      { extends: true, test: { name: "react 19", ...react19 } },
+      {
+        extends: true,
+        test: {
+          name: "react 19 over socket.io", ...react19,
+          include: ["test/react/{chat,events,notifications,presence}.test.tsx"], env: { ...react19.env, ...over },
+        },
+      },
       {
         extends: true,
         resolve: { alias: [{ find: /^(react|react-dom)(?=\/|$)/, replacement: react18("$1") }] },

@@ -4,24 +4,11 @@ import { Listeners } from "./listeners.js";
 import { Handle, SharedRoom } from "./room.js";
 import { jitter, pause } from "./time.js";
 import { readToken, renewIn } from "./token.js";
-import { Transport } from "./transport.js";
+import { refused, type Action, type Frame, type OpenTransport, type Transport } from "./transport.js";
 import type {
-  Client, ClientEvents, ConnectOptions, ErrorCode, Position, PresenceResult, PublishResult, Room, RoomEvent, Status, Unsubscribe,
+  Client, ClientEvents, ConnectOptions, Position, PresenceResult, PublishResult, Room, RoomEvent, Status, Unsubscribe,
 } from "./types.js";
-
-/** The most that a client may send in one frame, in bytes. */
-const MAX_FRAME = 32 * 1024;
-
-interface Frame {
-  batch?: Frame[];
-  reply?: string | null;
-  ok?: boolean;
-  data?: unknown;
-  error?: { code: ErrorCode; message: string; retry: boolean; retryAfterMs?: number };
-  event?: string;
-  room?: string;
-  message?: string; // of the gateway itself
-}
+import { WebSocketTransport } from "./websocket.js";
 
 interface Request {
   resolve(data: never): void;
@@ -68,11 +55,15 @@ export class Connection implements Client {
 
   constructor(url: string, options: ConnectOptions) {
     this.#options = options;
-    this.#transport = new Transport(url, options, {
+    const open: OpenTransport = options.transport ?? ((...how) => new WebSocketTransport(...how));
+    this.#transport = open(url, options, {
       token: () => this.#token(),
       connecting: () => this.#set("connecting"),
       open: () => this.#opened(),
-      message: (text) => this.#message(text),
+      receive: (frame) => {
+        this.#keepAlive.received();
+        this.#receive(frame);
+      },
       lost: (reason) => this.#lost(reason),
     });
     this.#watchNetwork();
@@ -145,23 +136,15 @@ export class Connection implements Client {
     return globalThis.crypto?.randomUUID?.() ?? Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join("");
   }
 
-  /** @throws BellhopError too_large */
-  encode(action: object): string {
-    const frame = JSON.stringify(action);
-    const size = frame.length < MAX_FRAME / 3 ? 0 : new TextEncoder().encode(frame).length;
-    if (size > MAX_FRAME) throw new BellhopError("too_large", `A frame may have ${MAX_FRAME} bytes, this has ${size}.`);
-    return frame;
-  }
-
   /** Sends an action that needs no reply, if the connection is open. */
-  send(action: object): boolean {
-    const sent = this.#transport.send(this.encode(action));
+  send(action: Action): boolean {
+    const sent = this.#transport.send(action);
     if (sent) this.#keepAlive.sent();
     return sent;
   }
 
   /** Sends an action once and resolves to the data of its reply. */
-  request<T>(action: { action: string; id?: string; [field: string]: unknown }): Promise<T> {
+  request<T>(action: Action): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const id = action.id ?? this.newId();
       if (!this.send({ ...action, id })) return reject(new BellhopError("disconnected", "There is no connection.", { retry: true }));
@@ -178,7 +161,7 @@ export class Connection implements Client {
    * be over later. It must be one that may be repeated.
    */
   async persist<T>(
-    action: { action: string; id?: string; [field: string]: unknown }, room: SharedRoom | null, signal?: AbortSignal, sending?: (is: boolean) => void,
+    action: Action, room: SharedRoom | null, signal?: AbortSignal, sending?: (is: boolean) => void,
   ): Promise<T> {
     const own = signal ? null : new AbortController();
     const ended = signal ?? own!.signal;
@@ -264,17 +247,6 @@ export class Connection implements Client {
     if (reason.code !== "disconnected" || this.#status !== "open") this.#listeners.emit("error", reason);
     if (!reason.retry) return this.#end(reason);
     this.#set("connecting");
-  }
-
-  #message(text: string): void {
-    this.#keepAlive.received();
-    let frame: Frame;
-    try {
-      frame = JSON.parse(text) as Frame;
-    } catch {
-      return this.#listeners.emit("error", new BellhopError("internal", "The server sent a frame that is no JSON."));
-    }
-    this.#receive(frame);
   }
 
   #receive(frame: Frame): void {
@@ -415,9 +387,4 @@ export class Connection implements Client {
   #tooLate(action: string): BellhopError {
     return new BellhopError("timeout", `${action} was tried for ${this.#publishTimeout / 1000} s and not answered; it is not known whether it was done.`, { retry: true });
   }
-}
-
-function refused(error: Frame["error"]): BellhopError {
-  const { code, message, retry, retryAfterMs } = error ?? { code: "internal" as const, message: "The server refused without a reason.", retry: true, retryAfterMs: undefined };
-  return new BellhopError(code, message, { retry, ...(retryAfterMs !== undefined && { retryAfterMs }) });
 }

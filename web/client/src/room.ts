@@ -4,6 +4,7 @@ import { Listeners } from "./listeners.js";
 import { Order, type Logged } from "./order.js";
 import { Presence } from "./presence.js";
 import { jitter, pause } from "./time.js";
+import { encode } from "./transport.js";
 import type {
   DataOf, HistoryResult, Joined, JoinResult, Occupant, Position, PresenceResult, PublishResult, Room, RoomEvent, Unsubscribe,
 } from "./types.js";
@@ -235,7 +236,7 @@ export class SharedRoom {
 
   publish(event: string, data: unknown, id: string): Promise<PublishResult> {
     const action = { action: "publish" as const, id, room: this.name, event, data };
-    this.#connection.encode(action); // too large is said at once
+    encode(action); // too large is said at once
     let settle!: Publish["settle"];
     const done = new Promise<PublishResult>((resolve, reject) => (settle = { resolve, reject }));
     const publish: Publish = { action, sending: false, ended: new AbortController(), done, settle };

@@ -1,118 +1,82 @@
-import ReconnectingWebSocket from "partysocket/ws";
 import { BellhopError } from "./error.js";
-import { jitter } from "./time.js";
-import type { ConnectOptions } from "./types.js";
+import type { ConnectOptions, ErrorCode } from "./types.js";
 
-const SUBPROTOCOL = "bellhop.v1";
-const FIRST_DELAY = 1_000;
-/** API Gateway cuts every connection after two hours: those that were opened together come back spread over this. */
-const DELAY_AFTER_LONG = 4_000;
-const LONG = 60 * 60_000;
-const HANDSHAKE_TIMEOUT = 15_000;
+/** The most that a client may send in one frame, in bytes. */
+const MAX_FRAME = 32 * 1024;
 
+/** What a client asks for. With an id it is answered. */
+export interface Action {
+  action: string;
+  id?: string;
+  [field: string]: unknown;
+}
+
+/** What comes back: a reply, an event, several of them, or a complaint of the gateway itself. */
+export interface Frame {
+  batch?: Frame[];
+  reply?: string | null;
+  ok?: boolean;
+  data?: unknown;
+  error?: Refusal;
+  event?: string;
+  room?: string;
+  message?: string; // of the gateway itself
+}
+
+/** Why an action was refused. */
+export interface Refusal {
+  code: ErrorCode;
+  message: string;
+  retry: boolean;
+  retryAfterMs?: number;
+}
+
+/** What a transport tells its client. */
 export interface TransportEvents {
   /** The token for the next attempt to connect. */
   token(): Promise<string>;
   connecting(): void;
   open(): void;
-  message(text: string): void;
+  receive(frame: Frame): void;
   /** The connection that was open, or about to be, is over. Another attempt follows unless `close` was called. */
   lost(reason: BellhopError): void;
 }
 
-/** Holds one WebSocket open. Reconnecting itself is partysocket's; the pauses are this client's, for their full jitter. */
-export class Transport {
-  #socket: ReconnectingWebSocket;
-  #events: TransportEvents;
-  #maxDelay: number;
-  #attempts = 0; // one more than have failed since the connection was last known to be good
-  #openedAt = 0;
-  #wake: (() => void) | null = null;
-  #closed = false;
-  #trying = false; // a handshake is under way or a connection open, whose end is news
-
-  constructor(url: string, options: ConnectOptions, events: TransportEvents) {
-    const implementation = options.WebSocket ?? (globalThis as { WebSocket?: unknown }).WebSocket;
-    if (!implementation) throw new Error('There is no WebSocket here: npm install ws, and give its class as the option "WebSocket".');
-    this.#events = events;
-    this.#maxDelay = options.maxDelay ?? 20_000;
-    const socket = new ReconnectingWebSocket(url, () => this.#next(), {
-      WebSocket: implementation as typeof WebSocket,
-      minReconnectionDelay: 0,
-      maxReconnectionDelay: 0,
-      connectionTimeout: HANDSHAKE_TIMEOUT,
-      maxEnqueuedMessages: 0,
-    });
-    this.#socket = socket;
-    // Not by the on… properties, which partysocket calls itself: some DOMs call them for dispatched events once more.
-    socket.addEventListener("open", () => {
-      this.#openedAt = Date.now();
-      events.open();
-    });
-    socket.addEventListener("message", ({ data }) => void (typeof data === "string" && data && events.message(data)));
-    socket.addEventListener("close", ({ code }) => this.#lost(new BellhopError("disconnected", `The connection was closed (${code}).`, { retry: true })));
-    socket.addEventListener("error", () => this.#lost(new BellhopError("disconnected", "The connection was refused or cut.", { retry: true })));
-  }
-
-  get open(): boolean {
-    return !this.#closed && this.#socket.readyState === 1;
-  }
-
-  /** Sends a frame if the connection is open, and says whether it was. */
-  send(frame: string): boolean {
-    return this.open && this.#socket.send(frame);
-  }
-
+/** Holds one connection open, whatever is spoken over it. */
+export interface Transport {
+  readonly open: boolean;
+  /**
+   * Sends an action if the connection is open, and says whether it was.
+   *
+   * @throws BellhopError too_large
+   */
+  send(action: Action): boolean;
   /** The server has answered: what fails from now on begins with short pauses. */
-  good(): void {
-    this.#attempts = Math.min(this.#attempts, 1);
-  }
-
+  good(): void;
   /** Gives the open connection up for a new one, or ends the pause before an attempt. One that is under way goes on. */
-  reconnect(): void {
-    if (this.#wake) this.#wake();
-    else if (this.open) this.#socket.reconnect(1000);
-  }
+  reconnect(): void;
+  close(): void;
+}
 
-  close(): void {
-    this.#closed = true;
-    this.#wake?.();
-    this.#socket.close(1000);
-  }
+/** Makes a transport, which begins to connect. */
+export type OpenTransport = (url: string, options: ConnectOptions, events: TransportEvents) => Transport;
 
-  #lost(reason: BellhopError): void {
-    if (!this.#trying || this.#closed) return;
-    this.#trying = false;
-    this.#events.lost(reason);
-  }
+/** @throws BellhopError too_large */
+export function encode(action: Action): string {
+  const frame = JSON.stringify(action);
+  const size = frame.length < MAX_FRAME / 3 ? 0 : new TextEncoder().encode(frame).length;
+  if (size > MAX_FRAME) throw new BellhopError("too_large", `A frame may have ${MAX_FRAME} bytes, this has ${size}.`);
+  return frame;
+}
 
-  /** partysocket asks for the subprotocols of each attempt: the token's place, and that of the pause before it. */
-  async #next(): Promise<string[]> {
-    this.#events.connecting();
-    const long = this.#openedAt > 0 && Date.now() - this.#openedAt > LONG;
-    this.#openedAt = 0;
-    const failed = this.#attempts++;
-    if (failed > 0) await this.#pause(jitter(failed - 1, long ? DELAY_AFTER_LONG : FIRST_DELAY, this.#maxDelay));
-    if (this.#closed) return [];
-    try {
-      const token = await this.#events.token();
-      this.#trying = true;
-      return [SUBPROTOCOL, `bearer.${token}`];
-    } catch (err) {
-      const reason = err instanceof BellhopError ? err : new BellhopError("token", `There is no token to connect with: ${String(err)}`, { retry: true, cause: err });
-      if (!this.#closed) this.#events.lost(reason);
-      throw reason; // partysocket tries again
-    }
-  }
+/** The refusal as the error that callers get. */
+export function refused(refusal: Refusal | undefined): BellhopError {
+  const { code, message, retry, retryAfterMs } = refusal ?? { code: "internal", message: "The server refused without a reason.", retry: true, retryAfterMs: undefined };
+  return new BellhopError(code, message, { retry, ...(retryAfterMs !== undefined && { retryAfterMs }) });
+}
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#wake?.(), ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        this.#wake = null;
-        resolve();
-      };
-    });
-  }
+/** The failure of a token function. */
+export function noToken(err: unknown): BellhopError {
+  if (err instanceof BellhopError) return err;
+  return new BellhopError("token", `There is no token to connect with: ${String(err)}`, { retry: true, cause: err });
 }

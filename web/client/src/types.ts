@@ -3,6 +3,8 @@
  * `internal/protocol/protocol.go`; its golden frames are decoded by these types in the tests.
  */
 
+import type { OpenTransport } from "./transport.js";
+
 /** A place in a room's log. */
 export interface Position {
   epoch: string;
@@ -152,6 +154,8 @@ export interface ConnectOptions {
   replyTimeout?: number;
   /** The longest pause between two attempts to connect, in milliseconds. 20,000. */
   maxDelay?: number;
+  /** What the protocol goes over, such as `socketIO` of `@bellhop/client/socketio`. A WebSocket. */
+  transport?: OpenTransport;
 }
 
 /** How a join, the first or one after a reconnect, has ended. */

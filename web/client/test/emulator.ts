@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { connect, type Client, type ConnectOptions } from "../src/index.js";
+import { overSocketIO } from "./socketio.js";
 
 const SECRET = "a secret of the tests, long enough for HS256";
 
@@ -107,6 +108,7 @@ export class Bellhop {
       token: () => this.token(user, { ...(ttl && { ttl }), ...(name && { name }), ...(grants && { grants }) }),
       WebSocket,
       maxDelay: 500,
+      ...(process.env.OVER === "socket.io" && { transport: overSocketIO }),
       ...rest,
     });
   }

@@ -1,6 +1,9 @@
 import { act, StrictMode, type ReactNode } from "react";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { BellhopProvider } from "../../src/react/index.js";
+import type { ConnectOptions } from "../../src/types.js";
+import type { Losses } from "../losses.js";
+import { LossySocketIO, overSocketIO } from "../socketio.js";
 import { Lossy, type World } from "./world.js";
 
 const open = new Set<Page>();
@@ -81,7 +84,7 @@ export function watch<T>(use: () => T): Watched<T> {
 export class Tab<T> extends Page {
   readonly hook: Watched<T>;
   /** What goes wrong on the way to the server and back, if a test says so. */
-  readonly losses = { actions: false, replies: false };
+  readonly losses: Losses = { actions: false, replies: false };
 
   private constructor(
     readonly world: World,
@@ -101,21 +104,24 @@ export class Tab<T> extends Page {
 
   /** Renders it, or renders it again. */
   async render(): Promise<void> {
-    const { losses, world, user, grants } = this;
-    const WebSocket = class extends Lossy {
-      override readonly losses = losses;
-    };
+    const { world, user, grants } = this;
     await this.show(
       <StrictMode>
         <BellhopProvider
           url={world.url}
           token={() => world.token(user, grants && { grants })}
-          options={{ WebSocket, publishTimeout: 1_200, replyTimeout: 300, maxDelay: 200 }}
+          options={{ ...this.#over, publishTimeout: 1_200, replyTimeout: 300, maxDelay: 200 }}
         >
           {this.hook.node}
         </BellhopProvider>
       </StrictMode>,
     );
+  }
+
+  get #over(): Partial<ConnectOptions> {
+    const { losses } = this;
+    if (process.env.OVER !== "socket.io") return { WebSocket: class extends Lossy { override readonly losses = losses; } };
+    return { transport: overSocketIO, WebSocket: class extends LossySocketIO { override readonly losses = losses; } };
   }
 
   /** What the hook gives now. */

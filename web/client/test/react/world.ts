@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { Bellhop, type Claims } from "../emulator.js";
+import { logged, type Losses } from "../losses.js";
 
 /** A `bellhop dev` whose users have names, and whose commands have to work. */
 export class World extends Bellhop {
@@ -29,11 +30,9 @@ export async function until<T>(look: () => T | Promise<T>, what: string, within 
   }
 }
 
-const logged = ["publish", "notification:read"];
-
-/** A real WebSocket that loses what a test says: what is to be logged, or the replies to that. */
+/** A real WebSocket that loses what a test says. */
 export class Lossy extends WebSocket {
-  readonly losses: { actions: boolean; replies: boolean } = { actions: false, replies: false };
+  readonly losses: Losses = { actions: false, replies: false };
   readonly #ids = new Set<string>();
 
   override send(data: Parameters<WebSocket["send"]>[0], ...rest: unknown[]): void {
