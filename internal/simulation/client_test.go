@@ -11,10 +11,12 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/protocol/socketio"
 )
 
 // device is a client that follows the rules of package protocol: it joins with its position, orders by seq, drops what
-// it knows, asks again where something is missing, and repeats a publish under its id until it is acknowledged.
+// it knows, asks again where something is missing, and repeats a publish under its id until it is acknowledged. In which
+// dialect it says all this makes no other difference.
 type device struct {
 	w    *world
 	name string // "ana-1"
@@ -32,6 +34,7 @@ type device struct {
 	outbox   []*outgoing
 	messages []string // ids of own messages in channels
 	attempts int
+	socketIO *socketIO // nil: it speaks bellhop.v1
 }
 
 // view is what a device knows of one room.
@@ -41,6 +44,7 @@ type view struct {
 	joined bool // on this socket
 	busy   bool // a join or a leave is under way
 	maybe  bool // a join was sent on this socket, and no leave was answered since
+	kept   kept
 	// Until when a join or a leave that got no reply may still be running. What undoes it has to wait, since messages of
 	// one connection run at the same time.
 	joining, leaving time.Duration
@@ -152,6 +156,9 @@ func (d *device) goOnline() {
 	d.w.after(15*time.Second, func() {
 		if d.sock == s && !d.isOpen {
 			d.logf("gives up connecting")
+			if s.calm && s.alive() {
+				d.w.violatef("handshake", []string{s.id}, "%s does not come to be", s.id)
+			}
 			d.w.gateway.drop(s, true)
 			d.gone()
 		}
@@ -161,6 +168,9 @@ func (d *device) goOnline() {
 // goOffline ends the connection. clean: the other side hears of it.
 func (d *device) goOffline(clean bool) {
 	d.wanted = false
+	if d.socketIO != nil && clean && d.isOpen {
+		d.w.gateway.send(d.sock, "DISCONNECT", socketio.AppendDisconnect(nil, "/"), false)
+	}
 	d.disconnect(clean)
 }
 
@@ -175,11 +185,17 @@ func (d *device) disconnect(clean bool) {
 
 // gone forgets all that belongs to the connection, and connects again if it should.
 func (d *device) gone() {
+	wasOpen := d.isOpen
 	d.sock, d.isOpen = nil, false
 	for _, room := range d.order {
 		v := d.rooms[room]
+		if d.socketIO != nil && wasOpen {
+			v.keep(d.w.elapsed())
+		}
 		v.joined, v.busy, v.maybe, v.joining, v.leaving = false, false, false, 0, 0
-		clear(v.early)
+		if !v.kept.member {
+			clear(v.early)
+		}
 	}
 	for _, id := range sortedKeys(d.requests) {
 		r := d.requests[id]
@@ -212,7 +228,7 @@ func (d *device) lost(s *socket) {
 	}
 }
 
-// connected hears that the connection is open.
+// connected hears that the WebSocket is open.
 func (d *device) connected(s *socket) {
 	if d.sock != s {
 		return
@@ -222,6 +238,14 @@ func (d *device) connected(s *socket) {
 		d.gone()
 		return
 	}
+	s.up = true
+	if d.socketIO == nil {
+		d.begin(s)
+	}
+}
+
+// begin goes to work on a connection that is open, after a handshake of the dialect's own.
+func (d *device) begin(s *socket) {
 	d.isOpen = true
 	d.logf("is open")
 	if !d.careless {
@@ -254,25 +278,37 @@ func (d *device) renew() {
 
 // ask sends an action and waits for its reply. id: of the action; empty: a new one.
 func (d *device) ask(action, fields, id string, reply func(*inbound), lost func()) {
+	d.asked++
 	if id == "" {
-		d.asked++
 		id = fmt.Sprintf("%s.%d", d.name, d.asked)
 	}
-	if fields != "" {
-		fields = "," + fields
+	key := id
+	if d.socketIO != nil {
+		key = strconv.Itoa(d.asked) // the ack id
 	}
 	r := &request{id: id, reply: reply, lost: lost}
-	d.requests[id] = r
-	frame := fmt.Sprintf(`{"action":%q,"id":%q%s}`, action, id, fields)
+	d.requests[key] = r
+	frame := d.frame(action, id, key, fields)
 	d.logf("sends %s", frame)
-	d.w.gateway.send(d.sock, action+" "+id, []byte(frame), action == "publish" || action == "presence")
+	d.w.gateway.send(d.sock, action+" "+id, frame, action == "publish" || action == "presence")
 	d.w.after(patience, func() {
-		if d.requests[id] == r {
-			delete(d.requests, id)
+		if d.requests[key] == r {
+			delete(d.requests, key)
 			d.logf("got no reply to %s", id)
 			lost()
 		}
 	})
+}
+
+// frame gives an action in the device's dialect. Empty id: it wants no reply.
+func (d *device) frame(action, id, ack, fields string) []byte {
+	if id != "" {
+		fields = strings.TrimSuffix(fmt.Sprintf(`"id":%q,%s`, id, fields), ",")
+	}
+	if d.socketIO != nil {
+		return fmt.Appendf(nil, `42%s[%q,{%s}]`, ack, action, fields)
+	}
+	return fmt.Appendf(nil, `{"action":%q,%s}`, action, fields)
 }
 
 // retry does what a refusal asks for, and then again what was refused.
@@ -515,6 +551,9 @@ func (d *device) receive(s *socket, in *inbound) {
 	if d.sock != s {
 		return
 	}
+	if in.packet != nil && !d.take(s, in) {
+		return
+	}
 	for _, one := range in.inner {
 		d.receive(s, one)
 		if d.sock != s {
@@ -605,8 +644,8 @@ type program struct {
 
 func (p *program) emit(c hub.Command) {
 	var answer hub.Answer
-	p.w.invoke("emit "+c.Command+" "+c.ID, emitTimeout, false, func(ctx context.Context, h *hub.Hub) {
-		answer = h.Emit(ctx, c)
+	p.w.invoke("emit "+c.Command+" "+c.ID, emitTimeout, false, func(ctx context.Context, box sandbox) {
+		answer = box.hub.Emit(ctx, c)
 	}, func(ok bool) {
 		if !ok || !answer.OK {
 			if ok && !answer.Error.Code.Retry() {

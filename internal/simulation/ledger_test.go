@@ -30,6 +30,7 @@ type ledger struct {
 	rooms      map[string]*roomLedger
 	spans      []*span
 	epochs     []string
+	secrets    []string // private ids of Socket.IO
 }
 
 type roomLedger struct {
@@ -61,11 +62,16 @@ func (w *world) violatef(kind string, about []string, format string, args ...any
 	w.ledger.violations = append(w.ledger.violations, v)
 }
 
-// plain takes out of a text what is random beyond the seed: the names of epochs.
+// plain takes out of a text what is random beyond the seed: the names of epochs, and private ids.
 func (l *ledger) plain(text string) string {
 	for i, epoch := range l.epochs {
 		if strings.Contains(text, epoch) {
 			text = strings.ReplaceAll(text, epoch, fmt.Sprintf("epoch%d", i))
+		}
+	}
+	for i, pid := range l.secrets {
+		if strings.Contains(text, pid) {
+			text = strings.ReplaceAll(text, pid, fmt.Sprintf("pid%d", i))
 		}
 	}
 	return text
@@ -75,6 +81,13 @@ func (l *ledger) plain(text string) string {
 func (l *ledger) epoch(name string) {
 	if !slices.Contains(l.epochs, name) {
 		l.epochs = append(l.epochs, name)
+	}
+}
+
+// secret is called with the names that are in use; some hold a private id.
+func (l *ledger) secret(name string) {
+	if pid, is := strings.CutPrefix(name, "pid#"); is && !slices.Contains(l.secrets, pid) {
+		l.secrets = append(l.secrets, pid)
 	}
 }
 

@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/protocol/socketio"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 )
 
 // stage is where a socket stands for API Gateway.
@@ -30,7 +34,18 @@ type socket struct {
 	cut     bool      // the network between them is gone
 	kicked  bool      // somebody asked for its end
 	expires time.Time // of the token that it opened with
+	calm    bool      // it began in calm times
+	up      bool      // the client knows that it is open
+
+	// of Socket.IO
+	greeted time.Duration   // when the client sent its CONNECT; zero: not yet
+	seen    time.Time       // what that said about what the client has seen
+	pings   int             // and the open packet
+	heard   map[string]bool // logged events that were pushed, by room and seq
 }
+
+// alive: the client has it, and can be reached.
+func (s *socket) alive() bool { return s.dev.sock == s && s.held && !s.cut && s.server == open }
 
 // gateway is API Gateway, and the management API.
 type gateway struct {
@@ -60,7 +75,9 @@ type inbound struct {
 	TS    int64             `json:"ts"`
 	Batch []json.RawMessage `json:"batch"`
 
-	inner []*inbound // of Batch
+	inner  []*inbound       // of Batch
+	packet *socketio.Packet // of Socket.IO
+	offset string           // of an EVENT, for recovery
 }
 
 func (in *inbound) event() protocol.Event {
@@ -73,7 +90,11 @@ func (g *gateway) decode(frame []byte) *inbound {
 		return in
 	}
 	in := &inbound{}
-	if err := json.Unmarshal(frame, in); err != nil {
+	read := func() error { return json.Unmarshal(frame, in) }
+	if frame[0] != '{' {
+		read = func() error { return in.readPacket(frame) }
+	}
+	if err := read(); err != nil {
 		g.w.violatef("frame", nil, "%s: %v", frame, err)
 	}
 	for _, b := range in.Batch {
@@ -85,14 +106,20 @@ func (g *gateway) decode(frame []byte) *inbound {
 
 // connect is a client's handshake.
 func (g *gateway) connect(d *device) *socket {
-	s := &socket{id: fmt.Sprintf("%s.%d", d.name, len(g.order)), dev: d, held: true, expires: d.expires}
+	s := &socket{
+		id: fmt.Sprintf("%s.%d", d.name, len(g.order)), dev: d, held: true, expires: d.expires, calm: g.w.calm, heard: map[string]bool{},
+	}
 	g.sockets[s.id] = s
 	g.order = append(g.order, s)
 	w := g.w
 	w.after(w.between(5*time.Millisecond, 80*time.Millisecond), func() {
 		var err error
-		w.invoke("connect "+s.id, connectTimeout, false, func(ctx context.Context, h *hub.Hub) {
-			err = h.Connect(ctx, s.id, d.identity(s.expires), protocol.Name)
+		w.invoke("connect "+s.id, connectTimeout, false, func(ctx context.Context, box sandbox) {
+			if d.socketIO != nil {
+				err = box.sockets.Open(ctx, s.id)
+				return
+			}
+			err = box.hub.Connect(ctx, s.id, d.identity(s.expires), protocol.Name)
 		}, func(ok bool) { // until the 101 is on its way, the connection is as good as closed to the management API
 			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() { g.connected(s, ok && err == nil) })
 		})
@@ -154,7 +181,7 @@ func (g *gateway) close(s *socket, why string) {
 }
 
 func (g *gateway) disconnected(s *socket) {
-	g.w.invoke("disconnect "+s.id, messageTimeout, false, func(ctx context.Context, h *hub.Hub) { _ = h.Depart(ctx, s.id) }, nil)
+	g.w.invoke("disconnect "+s.id, messageTimeout, false, func(ctx context.Context, box sandbox) { _ = box.hub.Depart(ctx, s.id) }, nil)
 }
 
 // drop is a client's end of a socket. clean: it says so to the other side.
@@ -190,8 +217,12 @@ func (g *gateway) receive(s *socket, name string, frame []byte) {
 	var reply []byte
 	d := s.dev
 	caller := hub.Caller{Connection: s.id, User: d.user, Name: d.user, Expires: s.expires}
-	g.w.invoke(s.id+" "+name, messageTimeout, false, func(ctx context.Context, h *hub.Hub) {
-		reply = h.Receive(ctx, caller, frame)
+	g.w.invoke(s.id+" "+name, messageTimeout, false, func(ctx context.Context, box sandbox) {
+		if d.socketIO != nil {
+			reply = box.sockets.Receive(ctx, d.socketIO.caller(d, s), frame)
+			return
+		}
+		reply = box.hub.Receive(ctx, caller, frame)
 	}, func(ok bool) {
 		if ok && len(reply) > 0 {
 			g.transmit(s, reply)
@@ -214,7 +245,7 @@ func (g *gateway) transmit(s *socket, frame []byte) {
 	arrive = func() {
 		switch {
 		case !s.held || s.cut:
-		case s.dev.sock == s && !s.dev.isOpen: // nothing overtakes the answer to the handshake
+		case s.dev.sock == s && !s.up: // nothing overtakes the answer to the handshake
 			w.after(10*time.Millisecond, arrive)
 		default:
 			s.dev.receive(s, in)
@@ -264,12 +295,22 @@ func (g *gateway) Close(ctx context.Context, connection string) error {
 			return hub.ErrGone
 		}
 		s.kicked = true
+		g.checkMayClose(ctx, s)
 		if s.server != open {
 			return hub.ErrGone
 		}
 		g.close(s, "deleted")
 		return nil
 	})
+}
+
+// checkMayClose holds that jobs close no connection whose client is there: they are to find dead ones. The faults of other
+// times may have lost a ping or its answer.
+func (g *gateway) checkMayClose(ctx context.Context, s *socket) {
+	inv := ctx.Value(invocationKey{}).(*invocation)
+	if strings.HasPrefix(inv.name, "deliver ") && s.calm && s.dev.isOpen && s.alive() {
+		g.w.violatef("live connection closed", []string{s.id}, "%s is closed by a job while its client is there", s.id)
+	}
 }
 
 // Alive is GetConnection.
@@ -284,7 +325,11 @@ func (g *gateway) Alive(ctx context.Context, connection string) (alive bool, err
 
 // checkMayDepart holds that no connection is departed that lives: it would be deaf without knowing it.
 func (g *gateway) checkMayDepart(connection string) {
-	if s := g.sockets[connection]; s != nil && s.server != closed && !s.kicked {
+	s := g.sockets[connection]
+	if s != nil && s.dev.socketIO != nil && !s.held {
+		return // by its own client, which has a new one, or has said DISCONNECT
+	}
+	if s != nil && s.server != closed && !s.kicked {
 		g.w.violatef("live connection departed", []string{connection}, "%s is departed while it is open", connection)
 	}
 }
@@ -372,8 +417,8 @@ func (q *queue) poll() {
 		jobs = append(jobs, m.job)
 	}
 	var errs []error
-	w.invoke("deliver "+jobNames(batch), emitTimeout, last, func(ctx context.Context, h *hub.Hub) {
-		errs = h.WorkAll(ctx, jobs)
+	w.invoke("deliver "+jobNames(batch), emitTimeout, last, func(ctx context.Context, box sandbox) {
+		errs = box.work(ctx, jobs)
 	}, func(ok bool) {
 		for i, m := range batch {
 			switch {
@@ -386,6 +431,28 @@ func (q *queue) poll() {
 			}
 		}
 	})
+}
+
+// work does jobs as the deliver function does: those of sockets at the same time, since they may wait.
+func (b sandbox) work(ctx context.Context, jobs []hub.Job) []error {
+	errs := make([]error, len(jobs))
+	var (
+		own   []hub.Job
+		place []int
+		wg    sync.WaitGroup
+	)
+	for i, j := range jobs {
+		if !sio.Works(j.Kind) {
+			own, place = append(own, j), append(place, i)
+			continue
+		}
+		wg.Go(func() { errs[i] = b.sockets.Work(context.WithValue(ctx, laneKey{}, i+1), j) })
+	}
+	for n, err := range b.hub.WorkAll(ctx, own) {
+		errs[place[n]] = err
+	}
+	wg.Wait()
+	return errs
 }
 
 func jobNames(batch []*message) string {

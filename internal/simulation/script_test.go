@@ -9,12 +9,14 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/bolt"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 )
 
 // settings are what a seed decides before anything happens.
 type settings struct {
 	limits       hub.Limits
 	kinds        hub.Kinds
+	sockets      sio.Options
 	users        int
 	rooms        []string // those that clients choose from, and those of the users
 	trouble      time.Duration
@@ -64,7 +66,7 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 	if w.twoSteps || p.pushesFirst || p.remembersLater {
 		w.store.log = &twoStepLog{w: w, rooms: map[string]*steppedRoom{}}
 	}
-	w.newHubs(2)
+	w.newSandboxes(2)
 	return w
 }
 
@@ -104,6 +106,9 @@ func (w *world) drawSettings() settings {
 	}
 	if w.chance(0.2) {
 		s.shortTokens = 0.3
+	}
+	if w.chance(0.3) {
+		s.sockets.KeepAlive = sio.Noop
 	}
 	return s
 }
@@ -169,6 +174,9 @@ func (w *world) cast() {
 			d := &device{
 				w: w, name: fmt.Sprintf("%s-%d", user, n+1), user: user, careless: w.chance(0.3),
 				rooms: map[string]*view{}, requests: map[string]*request{},
+			}
+			if w.chance(1.0 / 3) {
+				d.socketIO = &socketIO{query: w.chance(0.3)}
 			}
 			d.view(protocol.UserRoom(user)).wanted = true
 			for _, room := range w.rooms {
@@ -249,7 +257,7 @@ func (d *device) setStatus() {
 
 func (d *device) type_(room string) {
 	if d.isOpen {
-		d.w.gateway.send(d.sock, "signal", fmt.Appendf(nil, `{"action":"signal","room":%q,"event":"typing:start"}`, room), false)
+		d.w.gateway.send(d.sock, "signal", d.frame("signal", "", "", fmt.Sprintf(`"room":%q,"event":"typing:start"`, room)), false)
 	}
 }
 
@@ -276,7 +284,7 @@ func (w *world) sweep() {
 func (w *world) sweepNow() { w.trySweep(1) }
 
 func (w *world) trySweep(try int) {
-	w.invoke("sweep", sweepTimeout, try == asyncTries, func(ctx context.Context, h *hub.Hub) { _, _ = h.Sweep(ctx) }, func(ok bool) {
+	w.invoke("sweep", sweepTimeout, try == asyncTries, func(ctx context.Context, box sandbox) { _, _ = box.hub.Sweep(ctx) }, func(ok bool) {
 		if !ok && try < asyncTries {
 			w.after(time.Duration(try)*time.Minute, func() { w.trySweep(try + 1) })
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 )
 
 // world is one run. Everything but the fields under mu belongs to the goroutine that runs the agenda.
@@ -35,13 +36,13 @@ type world struct {
 	invocations int
 	live        map[int]*invocation
 
-	hubs    []*hub.Hub
-	store   *store
-	gateway *gateway
-	queue   *queue
-	program *program
-	devices []*device
-	ledger  *ledger
+	sandboxes []sandbox
+	store     *store
+	gateway   *gateway
+	queue     *queue
+	program   *program
+	devices   []*device
+	ledger    *ledger
 
 	traced bool
 	trace  []string
@@ -50,9 +51,10 @@ type world struct {
 
 // stats counts what a run did.
 type stats struct {
-	steps  int
-	acts   int
-	faults map[string]int
+	steps     int
+	acts      int
+	recovered int // clients of Socket.IO, after an absence
+	faults    map[string]int
 }
 
 // event is one entry of the agenda.
@@ -113,7 +115,9 @@ func (w *world) settle() {
 		w.parked, w.ended = nil, nil
 		w.mu.Unlock()
 		slices.SortStableFunc(parked, func(a, b *call) int {
-			return cmp.Or(cmp.Compare(a.inv.id, b.inv.id), cmp.Compare(a.name, b.name), cmp.Compare(a.key, b.key))
+			return cmp.Or(
+				cmp.Compare(a.inv.id, b.inv.id), cmp.Compare(a.lane, b.lane), cmp.Compare(a.name, b.name), cmp.Compare(a.key, b.key),
+			)
 		})
 		for _, c := range parked {
 			w.admit(c)
@@ -167,6 +171,15 @@ type invocation struct {
 
 type invocationKey struct{}
 
+// laneKey is of what an invocation does beside others: jobs of one batch may make the same calls at the same moment.
+type laneKey struct{}
+
+// sandbox is what invocations run in.
+type sandbox struct {
+	hub     *hub.Hub
+	sockets *sio.Server
+}
+
 // Timeouts of the functions, as in the template.
 const (
 	connectTimeout = 10 * time.Second
@@ -176,13 +189,13 @@ const (
 )
 
 // invoke starts an invocation. then hears whether it returned, which it does not if it is cut off.
-func (w *world) invoke(name string, timeout time.Duration, charmed bool, run func(context.Context, *hub.Hub), then func(ok bool)) {
+func (w *world) invoke(name string, timeout time.Duration, charmed bool, run func(context.Context, sandbox), then func(ok bool)) {
 	w.invocations++
 	inv := &invocation{id: w.invocations, name: name, charmed: charmed, began: w.elapsed(), then: then}
 	ctx, cancel := context.WithDeadline(context.WithValue(context.Background(), invocationKey{}, inv), time.Now().Add(timeout))
 	inv.cancel = cancel
 	w.live[inv.id] = inv
-	h := w.hubs[w.rng.IntN(len(w.hubs))]
+	box := w.sandboxes[w.rng.IntN(len(w.sandboxes))]
 	w.logf("invoke %d %s", inv.id, name)
 	go func() {
 		defer func() {
@@ -191,7 +204,7 @@ func (w *world) invoke(name string, timeout time.Duration, charmed bool, run fun
 			w.ended = append(w.ended, inv)
 			w.mu.Unlock()
 		}()
-		run(ctx, h)
+		run(ctx, box)
 	}()
 	w.stirred = true
 	w.after(timeout, func() {
@@ -245,6 +258,7 @@ var (
 // call is one call of the hub's, parked.
 type call struct {
 	inv    *invocation
+	lane   int
 	name   string
 	key    string
 	wait   time.Duration // a pause of its own: Sleep
@@ -256,7 +270,8 @@ type call struct {
 // call parks the calling coroutine until do has been run, or its fault.
 func (w *world) call(ctx context.Context, name, key string, wait time.Duration, do func() error) error {
 	inv := ctx.Value(invocationKey{}).(*invocation)
-	c := &call{inv: inv, name: name, key: key, wait: wait, ctx: ctx, do: do, answer: make(chan error, 1)}
+	lane, _ := ctx.Value(laneKey{}).(int)
+	c := &call{inv: inv, lane: lane, name: name, key: key, wait: wait, ctx: ctx, do: do, answer: make(chan error, 1)}
 	w.mu.Lock()
 	if inv.dead {
 		w.mu.Unlock()
@@ -274,6 +289,7 @@ func (w *world) admit(c *call) {
 		w.stirred = true
 		return
 	}
+	w.ledger.secret(c.key)
 	c.inv.calls = append(c.inv.calls, c)
 	wait := c.wait + w.between(w.quick, w.usual)
 	if c.inv.charmed {
@@ -369,16 +385,17 @@ func (w *world) stop() {
 	}
 }
 
-// newHubs makes the sandboxes that invocations run in.
-func (w *world) newHubs(n int) {
+// newSandboxes makes the sandboxes that invocations run in, wired as the functions are.
+func (w *world) newSandboxes(n int) {
 	for range n {
-		w.hubs = append(w.hubs, hub.New(hub.Config{
+		h, sockets := sio.Wire(hub.Config{
 			Store: w.store, Pusher: w.gateway, Queue: w.queue, Verifier: verifier{}, Kinds: w.kinds, Limits: w.limits,
 			Sleep: func(ctx context.Context, d time.Duration) {
 				_ = w.call(ctx, "Sleep", d.String(), d, func() error { return nil })
 			},
 			Jitter: func(limit time.Duration) time.Duration { return limit / 2 },
 			Logger: slog.New(slog.DiscardHandler),
-		}))
+		}, w.sockets)
+		w.sandboxes = append(w.sandboxes, sandbox{h, sockets})
 	}
 }

@@ -16,6 +16,7 @@ const react19 = { ...react, env: { REACT: "19" } };
 export default defineConfig({
   test: {
     globalSetup: ["test/build.ts"],
+    maxWorkers: 4, // they wait more than they work
     testTimeout: 30_000,
     hookTimeout: 120_000,
     projects: [

@@ -112,10 +112,10 @@ test("whoever is disconnected is told why, and comes back", async () => {
 });
 
 test("an event to the connection alone is the client's", async () => {
-  const ana = client("ana");
-  const { id } = await until(async () => (await bellhop.connections("ana"))[0]);
+  const alone = client("alone");
+  const { id } = await until(async () => (await bellhop.connections("alone"))[0]);
   const heard: unknown[] = [];
-  ana.on("event", (event) => heard.push(event));
+  alone.on("event", (event) => heard.push(event));
   await bellhop.emit({ command: "publish", connections: [id], event: "app:hint", data: { n: 1 } });
   await until(() => heard.length === 1);
   expect(heard[0]).toMatchObject({ event: "app:hint", data: { n: 1 } });
