@@ -43,9 +43,9 @@ export class Bellhop {
   async start(...more) {
     const args = ["dev", "--listen", `127.0.0.1:${this.port}`, "--data", join(this.dir, "data"), ...more];
     this.output = "";
-    this.process = spawn(this.binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.process = spawn(this.binary, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (chunk) => (this.output += chunk));
-    for (const end = Date.now() + 15_000; ; await pause(50)) {
+    for (const end = Date.now() + 150_000; ; await pause(50)) {
       if (await fetch(this.url).catch(() => null)) return;
       assert.equal(this.process.exitCode, null, `bellhop dev ended:\n${this.output}`);
       assert.ok(Date.now() < end, `bellhop dev does not answer:\n${this.output}`);

@@ -1,19 +1,23 @@
 // An unmodified socket.io-client against bellhop dev, in Node and in Chromium, as the applications that Bellhop replaces use it.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { io } from "socket.io-client";
-import { Bellhop, Windows, launch } from "./harness.mjs";
+import { Bellhop, Windows, launch, message, say } from "./harness.mjs";
 
-describe("socket.io-client", { timeout: 180_000 }, () => {
+for (const functions of ["here", "process"]) describe(`socket.io-client, functions: ${functions}`, { timeout: 300_000 }, () => {
   const bellhop = new Bellhop();
   const sockets = [];
   before(async () => {
     await bellhop.build();
-    await bellhop.start("--parameter", "PresenceGrace=4s", "--parameter", "RateBurst=100", "--parameter", "SocketNamespaces=/chat", "--parameter", "SocketConnectTimeout=1s");
+    const parameters = ["PresenceGrace=4s", "RateBurst=100", "SocketNamespaces=/chat", "SocketConnectTimeout=1s"];
+    await bellhop.start(...(functions === "process" ? ["--functions", functions, "--dynamodb", "local"] : []), ...parameters.flatMap((one) => ["--parameter", one]));
   }, { timeout: 180_000 });
   after(async () => {
     for (const socket of sockets) socket.close();
@@ -195,5 +199,28 @@ describe("socket.io-client", { timeout: 180_000 }, () => {
     assert.equal(await page.evaluate(() => window.sock.recovered), true);
     await bellhop.publish("channel:page", { content: "to a browser" });
     await page.waitForFunction(() => window.heard.some(([event, data]) => event === "message:new" && data.content === "to a browser"));
+  });
+
+  test("python-socketio chats with a window that speaks bellhop.v1", async (t) => {
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await new Windows(t, browser, bellhop).login({ user: "eve", channel: "snakes" });
+    const script = fileURLToPath(new URL("chat.py", import.meta.url));
+    const env = fileURLToPath(new URL("../../scripts/python-env", import.meta.url));
+    const python = spawn(
+      env, ["python-socketio", "python-socketio[client]==5.18.*", "--", "python", script, bellhop.url, await bellhop.token("monty", "1h"), "snakes"],
+      { stdio: ["pipe", "pipe", "inherit"] },
+    );
+    t.after(() => python.kill());
+    const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
+    const said = async () => JSON.parse((await lines.next()).value);
+    assert.deepEqual(await said(), ["joined", true]);
+    await say(page, "hello snake");
+    let heard = await said();
+    while (heard[0] !== "message:new") heard = await said(); // eve typed before
+    assert.deepEqual([heard[1].content, heard[2]], ["hello snake", "eve"]);
+    python.stdin.end("hello window\n");
+    await message(page, "hello window").waitFor();
+    assert.equal((await once(python, "exit"))[0], 0);
   });
 });
