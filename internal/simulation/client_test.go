@@ -45,6 +45,8 @@ type view struct {
 	busy   bool // a join or a leave is under way
 	maybe  bool // a join was sent on this socket, and no leave was answered since
 	kept   kept
+	// Seqs that the server did not have to tell of when the device was recovered.
+	excused map[int64]bool
 	// Until when a join or a leave that got no reply may still be running. What undoes it has to wait, since messages of
 	// one connection run at the same time.
 	joining, leaving time.Duration
@@ -266,10 +268,11 @@ func (d *device) renewLater(s *socket) {
 	})
 }
 
+func (d *device) token() string { return fmt.Sprintf("%s|%d", d.user, d.expires.UnixMilli()) }
+
 func (d *device) renew() {
 	d.newToken()
-	token := fmt.Sprintf("%s|%d", d.user, d.expires.UnixMilli())
-	d.ask("auth", fmt.Sprintf(`"token":%q`, token), "", func(in *inbound) {
+	d.ask("auth", fmt.Sprintf(`"token":%q`, d.token()), "", func(in *inbound) {
 		if !in.OK {
 			d.retry(in, func() {})
 		}

@@ -39,7 +39,6 @@ type socket struct {
 
 	// of Socket.IO
 	greeted time.Duration   // when the client sent its CONNECT; zero: not yet
-	seen    time.Time       // what that said about what the client has seen
 	pings   int             // and the open packet
 	heard   map[string]bool // logged events that were pushed, by room and seq
 }
@@ -263,6 +262,9 @@ func (g *gateway) Push(ctx context.Context, connection string, frame []byte) err
 	return g.w.call(ctx, "Push", connection+" "+string(frame), 0, func() error {
 		w := g.w
 		s := g.sockets[connection]
+		if s != nil && w.store.swallows(inv, s, frame) {
+			return nil
+		}
 		if s == nil || s.server != open {
 			return hub.ErrGone
 		}
@@ -283,6 +285,9 @@ func (g *gateway) Push(ctx context.Context, connection string, frame []byte) err
 }
 
 func (g *gateway) accept(s *socket, frame []byte) {
+	if g.w.store.losesSeq && s.dev.socketIO != nil {
+		frame = seqOf.ReplaceAll(frame, nil)
+	}
 	g.w.ledger.pushed(s.id, g.decode(frame))
 	g.transmit(s, frame)
 }
@@ -324,10 +329,10 @@ func (g *gateway) Alive(ctx context.Context, connection string) (alive bool, err
 }
 
 // checkMayDepart holds that no connection is departed that lives: it would be deaf without knowing it.
-func (g *gateway) checkMayDepart(connection string) {
+func (g *gateway) checkMayDepart(inv *invocation, connection string) {
 	s := g.sockets[connection]
-	if s != nil && s.dev.socketIO != nil && !s.held {
-		return // by its own client, which has a new one, or has said DISCONNECT
+	if s != nil && s.dev.socketIO != nil && (!s.held || s.dev.socketIO.doubt && strings.HasSuffix(inv.name, " CONNECT")) {
+		return // by its own client, which has another or has said DISCONNECT, or by a CONNECT that it gave up
 	}
 	if s != nil && s.server != closed && !s.kicked {
 		g.w.violatef("live connection departed", []string{connection}, "%s is departed while it is open", connection)
@@ -366,6 +371,9 @@ func (q *queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 	}
 	return q.w.call(ctx, "Enqueue", string(body), 0, func() error {
 		w := q.w
+		if w.store.beatsNever && job.Kind == "socket:beat" {
+			return nil
+		}
 		if delay < 0 || delay > 15*time.Minute {
 			return fmt.Errorf("the queue cannot delay by %v", delay)
 		}

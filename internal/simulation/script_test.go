@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/bolt"
@@ -42,8 +44,29 @@ type plant struct {
 	remembersLater bool // an id is remembered after its event was written
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
+	// of Socket.IO
+	opensOnce       bool // the open packet is pushed once, whether the connection is there or not
+	beatsNever      bool // nobody pings
+	losesPongs      bool // what a client answers to a ping is not taken note of
+	losesSeq        bool // events do not say where in their room they are
+	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
+
 	arrivals int
 }
+
+// swallows: a push says that it worked, and did nothing.
+func (p plant) swallows(inv *invocation, s *socket, frame []byte) bool {
+	switch {
+	case p.opensOnce:
+		return frame[0] == '0' && s.server == opening
+	case p.recoversNothing:
+		return inv.name == s.id+" CONNECT" && bytes.HasPrefix(frame, []byte("42"))
+	}
+	return false
+}
+
+// seqOf finds the seq in an EVENT.
+var seqOf = regexp.MustCompile(`"seq":[0-9]+,`)
 
 // newWorld draws a world from its seed. Each fault is left out of half the worlds, so that those which need quiet around
 // them are found too.

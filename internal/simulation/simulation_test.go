@@ -89,14 +89,16 @@ func TestSimulation(t *testing.T) {
 	var (
 		mu     sync.Mutex
 		failed = map[uint64]*world{}
-		steps  int
+		sum    stats
 		faults = map[string]int{}
 	)
 	began := time.Now()
 	many(t, *from, n, plant{}, func(w *world) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		steps += w.stats.steps
+		sum.steps += w.stats.steps
+		sum.acts += w.stats.acts
+		sum.recovered += w.stats.recovered
 		for kind, n := range w.stats.faults {
 			faults[kind] += n
 		}
@@ -105,7 +107,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return true
 	})
-	t.Logf("%d seeds, %d steps in %v", n, steps, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered in %v", n, sum.steps, sum.acts, sum.recovered, time.Since(began).Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%8d × %s", faults[kind], kind)
 	}
@@ -154,6 +156,12 @@ func TestSimulationIsAlive(t *testing.T) {
 		"a join reads the log before it writes the membership":     {joinsLate: true},
 		"an id is remembered outside the transaction":              {remembersLater: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
+
+		"the open packet is pushed once":                        {opensOnce: true},
+		"no ping is sent":                                       {beatsNever: true},
+		"a pong is not taken note of":                           {losesPongs: true},
+		"events to clients of Socket.IO have no seq":            {losesSeq: true},
+		"a client that is recovered is not told what it missed": {recoversNothing: true},
 	}
 	for _, name := range slices.Sorted(maps.Keys(bugs)) {
 		t.Run(name, func(t *testing.T) {
