@@ -26,8 +26,8 @@
 //   - A message of a queue is late, comes twice, or again after its visibility timeout.
 //   - DynamoDB counts a position up and writes there later, or never.
 //
-//   - The open packet comes late or twice, a CONNECT is made twice, and one that was given up takes effect later. Pings and
-//     their answers are lost, and then a connection may be closed that was alive.
+//   - The open packet comes late or twice, a CONNECT comes twice, and one that was given up takes effect later.
+//   - A ping or its answer is lost, and then a connection is closed whose client is there.
 //
 // What may not: a job that fails as often as its queue allows, or a sweep that fails as often as Lambda tries it. The last
 // try of each is without faults, since what is left then is for an operator. And a call that is given up by its deadline
