@@ -25,7 +25,6 @@
 //   - A connection ends without its client or API Gateway knowing; $disconnect comes late or never.
 //   - A message of a queue is late, comes twice, or again after its visibility timeout.
 //   - DynamoDB counts a position up and writes there later, or never.
-//
 //   - The open packet comes late or twice, a CONNECT comes twice, and one that was given up takes effect later.
 //   - A ping or its answer is lost, and then a connection is closed whose client is there.
 //
