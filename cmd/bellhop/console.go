@@ -141,9 +141,14 @@ func (s *server) describe(r *http.Request, c emulator.ConnectionInfo) connection
 	if s.look.raw == nil {
 		return info
 	}
-	if row, err := s.look.raw.Connection(r.Context(), c.ID); err == nil {
-		info.User, info.Name, info.Rooms = row.User, row.Name, slices.Sorted(maps.Keys(row.Rooms))
+	rooms := map[string]int{}
+	for _, id := range s.sockets.Sockets(c.ID) {
+		if row, err := s.look.raw.Connection(r.Context(), id); err == nil {
+			info.User, info.Name = row.User, row.Name
+			maps.Copy(rooms, row.Rooms)
+		}
 	}
+	info.Rooms = append(info.Rooms, slices.Sorted(maps.Keys(rooms))...)
 	return info
 }
 

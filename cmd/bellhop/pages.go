@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/asyncapi"
@@ -128,18 +126,7 @@ type connectionInfo struct {
 func (s *server) serveConnections(w http.ResponseWriter, r *http.Request) {
 	list := []connectionInfo{}
 	for _, c := range s.emulator.Connections() {
-		info := connectionInfo{
-			ID: c.ID, ConnectedAt: c.ConnectedAt, LastActiveAt: c.LastActiveAt, Rooms: []string{},
-			SourceIP: c.Identity.SourceIP, UserAgent: c.Identity.UserAgent,
-		}
-		if s.hub == nil {
-			list = append(list, info)
-			continue
-		}
-		if row, err := s.look.raw.Connection(r.Context(), c.ID); err == nil {
-			info.User, info.Name, info.Rooms = row.User, row.Name, slices.Sorted(maps.Keys(row.Rooms))
-		}
-		list = append(list, info)
+		list = append(list, s.describe(r, c))
 	}
 	writeJSON(w, http.StatusOK, list)
 }

@@ -46,6 +46,7 @@ type serverConfig struct {
 // composition beside internal/setup, with the emulator in the place of API Gateway, Lambda and SQS.
 type server struct {
 	hub      *hub.Hub
+	sockets  *sio.Server
 	emulator *emulator.Server
 	secret   []byte
 	minting  bool
@@ -87,7 +88,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	functions := map[string]emulator.Function{
 		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
-		"disconnect": route.Disconnect(h, c.Logger),
+		"disconnect": route.Disconnect(sockets, c.Logger),
 		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, c.Logger),
 		"deliver":    route.Deliver(h, sockets, c.Logger),
@@ -112,7 +113,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		c.Processes.queueURL = aws.Emulator.QueueURL
 	}
 	return &server{
-		hub: h, emulator: aws.Emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, hooks: c.Hooks, look: look, forgetful: c.QueueFile == "",
+		hub: h, sockets: sockets, emulator: aws.Emulator, secret: c.Secret, minting: c.Minting, processes: c.Processes, hooks: c.Hooks, look: look, forgetful: c.QueueFile == "",
 	}, nil
 }
 

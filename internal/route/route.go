@@ -124,9 +124,9 @@ func refusal(c protocol.Code) int {
 }
 
 // Disconnect answers the $disconnect route. What it cannot finish the sweep does.
-func Disconnect(h *hub.Hub, log *slog.Logger) lambda.Handler {
+func Disconnect(sockets *sio.Server, log *slog.Logger) lambda.Handler {
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
-		if err := h.Depart(ctx, e.Context.ConnectionID); err != nil {
+		if err := sockets.Closed(ctx, e.Context.ConnectionID); err != nil {
 			return response{}, err
 		}
 		log.InfoContext(ctx, "disconnected",

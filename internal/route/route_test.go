@@ -77,7 +77,7 @@ func TestEvents(t *testing.T) {
 	functions := map[string]lambda.Handler{
 		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
 		"connect":    route.Connect(h, sockets, log),
-		"disconnect": route.Disconnect(h, log),
+		"disconnect": route.Disconnect(sockets, log),
 		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, log),
 		"deliver":    route.Deliver(h, sockets, log),

@@ -118,11 +118,11 @@ func Connect(ctx context.Context, s *Setup) (lambda.Handler, error) {
 
 // Disconnect is functions/disconnect.
 func Disconnect(ctx context.Context, s *Setup) (lambda.Handler, error) {
-	h, err := s.delivering(ctx)
+	_, sockets, err := s.wire(ctx, s.deliveringConfig())
 	if err != nil {
 		return nil, err
 	}
-	return route.Disconnect(h, s.log), nil
+	return route.Disconnect(sockets, s.log), nil
 }
 
 // Message is functions/message.

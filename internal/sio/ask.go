@@ -135,5 +135,5 @@ func (r *Rooms) collect(ctx context.Context, got *Asked, waiting []hub.Connectio
 
 // Acked keeps an ACK for whoever asked. One that nobody waits for lapses.
 func (r *Rooms) Acked(ctx context.Context, c hub.Caller, p socketio.Packet) error {
-	return r.Hub.Store.Note(ctx, ackNote(c.Connection, *p.ID), p.Data, r.Hub.Now().Add(time.Minute))
+	return r.Hub.Store.Note(ctx, ackNote(socketID(c.Connection, p.Namespace), *p.ID), p.Data, r.Hub.Now().Add(time.Minute))
 }

@@ -25,8 +25,8 @@ var (
 
 // Codecs gives those of all namespaces that a server has.
 func Codecs(o Options) []protocol.Codec {
-	list := []protocol.Codec{Codec{"/"}}
-	for _, n := range o.Namespaces {
+	var list []protocol.Codec
+	for _, n := range o.namespaces() {
 		list = append(list, Codec{n})
 	}
 	return list

@@ -19,20 +19,20 @@ import (
 // recoverable is how long a client may be away and be recovered, as in Socket.IO's own servers.
 const recoverable = 2 * time.Minute
 
-// Rooms is the [App] that Bellhop is: rooms, presence and events. A connection is in one namespace's rooms only, those of
-// the first that it joined.
+// Rooms is the [App] that Bellhop is: rooms, presence and events. The hub knows a client's socket in each namespace as a
+// connection of its own.
 type Rooms struct {
 	Hub      *hub.Hub
 	Verifier hub.Verifier
 
-	callers recent[hub.Caller] // by connection
+	callers recent[hub.Caller] // by socket
 }
 
 var _ App = (*Rooms)(nil)
 
 // session is what a private id stands for.
 type session struct {
-	Connection string `json:"connection"`
+	Socket     string `json:"socket"`
 	Namespace  string `json:"namespace"`
 	SID        string `json:"sid"`
 	User       string `json:"user"`
@@ -64,14 +64,12 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	if err != nil {
 		return Welcome{}, err
 	}
-	w := Welcome{SID: rand.Text(), PID: rand.Text()}
-	row, err := r.Hub.Store.Connection(ctx, c.Connection)
-	switch {
-	case err == nil && row.Closing: // it left, and comes again
-	case err == nil && row.User != who.User:
-		return Welcome{}, protocol.Errorf(protocol.CodeForbidden, "the token is for another user than the connection's")
-	case err == nil: // another namespace
-		return Welcome{SID: w.SID}, nil
+	w, socket := Welcome{SID: rand.Text(), PID: rand.Text()}, socketID(c.Connection, namespace)
+	switch _, err := r.Hub.Store.Connection(ctx, socket); {
+	case err == nil: // it left, and comes again; or its last CONNECT was cut off
+		if err := r.Hub.Depart(ctx, socket); err != nil {
+			return Welcome{}, err
+		}
 	case !errors.Is(err, hub.ErrNotFound):
 		return Welcome{}, fmt.Errorf("read connection: %w", err)
 	}
@@ -79,12 +77,12 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	if err != nil {
 		return Welcome{}, err
 	}
-	if err := r.Hub.Connect(ctx, c.Connection, who, Codec{namespace}.Name()); err != nil {
+	if err := r.Hub.Connect(ctx, socket, who, Codec{namespace}.Name()); err != nil {
 		return Welcome{}, err
 	}
-	r.callers.put(c.Connection, hub.Caller{Connection: c.Connection, User: who.User, Name: who.Name, Expires: who.Expires})
+	r.callers.put(socket, hub.Caller{Connection: socket, User: who.User, Name: who.Name, Expires: who.Expires})
 	if before != nil {
-		recovered, err := r.resume(ctx, c.Connection, namespace, *before, rooms, given.Offset)
+		recovered, err := r.resume(ctx, socket, namespace, *before, rooms, given.Offset)
 		if err != nil {
 			return Welcome{}, err
 		}
@@ -93,7 +91,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 		}
 	}
 	return w, r.remember(ctx, w, session{
-		Connection: c.Connection, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli(),
+		Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli(),
 	})
 }
 
@@ -131,11 +129,11 @@ func (r *Rooms) before(ctx context.Context, pid, namespace, user string) (*sessi
 		return nil, nil, ignoreMissing(err)
 	}
 	// Its old connection may be there still, for the server: the client was faster.
-	if err := r.Hub.Depart(ctx, s.Connection); err != nil {
+	if err := r.Hub.Depart(ctx, s.Socket); err != nil {
 		return nil, nil, err
 	}
 	var away absence
-	if err := r.noted(ctx, absenceNote(s.Connection), &away); err != nil {
+	if err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
 	if r.Hub.Now().Sub(time.UnixMilli(away.Left)) > recoverable {
@@ -206,18 +204,21 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 
 // Leave is [App].Leave.
 func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
-	row, err := r.Hub.Store.Connection(ctx, c.Connection)
-	if err != nil || row.Codec != (Codec{namespace}).Name() {
-		return ignoreMissing(err)
-	}
-	if err := r.Hub.Depart(ctx, c.Connection); err != nil {
+	socket := socketID(c.Connection, namespace)
+	r.callers.drop(socket)
+	if err := r.Hub.Depart(ctx, socket); err != nil {
 		return err
 	}
 	text, err := json.Marshal(absence{}) // who leaves is not waited for
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}
-	return r.Hub.Store.Note(ctx, absenceNote(c.Connection), text, r.Hub.Now().Add(lifetime))
+	return r.Hub.Store.Note(ctx, absenceNote(socket), text, r.Hub.Now().Add(lifetime))
+}
+
+// Gone is [App].Gone.
+func (r *Rooms) Gone(ctx context.Context, connection, namespace string) error {
+	return r.Hub.Depart(ctx, socketID(connection, namespace))
 }
 
 // Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
@@ -225,7 +226,7 @@ const Refused = "refused"
 
 // Event is [App].Event.
 func (r *Rooms) Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]byte, error) {
-	caller, err := r.caller(ctx, c)
+	caller, err := r.caller(ctx, socketID(c.Connection, p.Namespace))
 	if err != nil {
 		return nil, err
 	}
@@ -253,16 +254,16 @@ func (r *Rooms) Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]b
 	return socketio.AppendEvent(nil, p.Namespace, nil, Refused, refusal, about), nil
 }
 
-// caller is who a connection belongs to. What the handshake knows is nothing for those who showed their token later.
-func (r *Rooms) caller(ctx context.Context, c hub.Caller) (hub.Caller, error) {
-	if known, ok := r.callers.get(c.Connection); ok {
+// caller is who a socket belongs to. What the handshake knows is nothing for those who showed their token later.
+func (r *Rooms) caller(ctx context.Context, socket string) (hub.Caller, error) {
+	if known, ok := r.callers.get(socket); ok {
 		return known, nil
 	}
-	row, err := r.Hub.Store.Connection(ctx, c.Connection)
+	row, err := r.Hub.Store.Connection(ctx, socket)
 	if err != nil {
-		return c, fmt.Errorf("read connection: %w", err)
+		return hub.Caller{}, fmt.Errorf("read connection: %w", err)
 	}
 	known := hub.Caller{Connection: row.ID, User: row.User, Name: row.Name, Expires: row.Expires}
-	r.callers.put(known.Connection, known)
+	r.callers.put(socket, known)
 	return known, nil
 }

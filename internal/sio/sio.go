@@ -86,6 +86,8 @@ func (o Options) orDefaults() Options {
 	return o
 }
 
+func (o Options) namespaces() []string { return append([]string{"/"}, o.Namespaces...) }
+
 // Check gives an error that says what to mend.
 func (o Options) Check() error {
 	o = o.orDefaults()
@@ -119,8 +121,10 @@ type App interface {
 	Event(ctx context.Context, c hub.Caller, p socketio.Packet) ([]byte, error)
 	// Acked takes an ACK, which has an ID.
 	Acked(ctx context.Context, c hub.Caller, p socketio.Packet) error
-	// Leave ends what Connect began in a namespace.
+	// Leave ends what Connect began in a namespace: the client has left it.
 	Leave(ctx context.Context, c hub.Caller, namespace string) error
+	// Gone is Leave of a connection that is closed. There may be nothing that began.
+	Gone(ctx context.Context, connection, namespace string) error
 }
 
 // Greeter is an App that has something to say right after a CONNECT was answered.
@@ -450,5 +454,23 @@ func (s *Server) connect(ctx context.Context, c hub.Caller, p socketio.Packet) (
 }
 
 func (s *Server) serves(namespace string) bool {
-	return namespace == "/" || slices.Contains(s.Options.Namespaces, namespace)
+	return slices.Contains(s.Options.namespaces(), namespace)
+}
+
+// Closed answers the disconnect route, of clients of either dialect.
+func (s *Server) Closed(ctx context.Context, connection string) error {
+	var err error
+	for _, n := range s.Options.namespaces() {
+		err = errors.Join(err, s.App.Gone(ctx, connection, n))
+	}
+	return err
+}
+
+// Sockets names what the hub may know of a connection, of clients of either dialect.
+func (s *Server) Sockets(connection string) []string {
+	var ids []string
+	for _, n := range s.Options.namespaces() {
+		ids = append(ids, socketID(connection, n))
+	}
+	return ids
 }

@@ -296,6 +296,72 @@ func TestConnect(t *testing.T) {
 	}
 }
 
+// TestNamespaces: the sockets of one client have a connection in common, and nothing else.
+func TestNamespaces(t *testing.T) {
+	w := newWorld(t, sio.Options{Namespaces: []string{"/chat", "/admin"}})
+	w.open("c", `{"token":"ana"}`)
+	w.send("c", `40/chat,{"token":"bob"}`)
+	has(t, "join", w.send("c", `420["join:channel","1"]`), `430[{"ok":true`)
+	has(t, "join in a namespace", w.send("c", `42/chat,0["join:channel","2"]`), `43/chat,0[{"ok":true`)
+	has(t, "another's room", w.send("c", `421["publish",{"room":"channel:2","event":"x"}]`), `"code":"not_in_room"`)
+	say := func(room string) []string {
+		t.Helper()
+		if answer := w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{room}, Event: "x"}); !answer.OK {
+			t.Fatal(answer.Error)
+		}
+		return w.take("c")
+	}
+	if got := say("channel:1"); len(got) != 1 || !strings.HasPrefix(got[0], `42["x"`) {
+		t.Errorf("heard %q of a room of the main namespace", got)
+	}
+	if got := say("channel:2"); len(got) != 1 || !strings.HasPrefix(got[0], `42/chat,["x"`) {
+		t.Errorf("heard %q of a room of a namespace", got)
+	}
+	if got := say("user:bob"); len(got) != 1 || !strings.HasPrefix(got[0], `42/chat,["x"`) {
+		t.Errorf("heard %q of the room of a namespace's user", got)
+	}
+
+	// Left alone, and come to again.
+	w.send("c", "41/chat,")
+	if got := say("channel:2"); len(got) != 0 {
+		t.Errorf("heard %q after it left", got)
+	}
+	if got := say("channel:1"); len(got) != 1 {
+		t.Error("the other namespace is left too")
+	}
+	if again, _ := parts(t, w.send("c", `40/chat,{"token":"bob"}`)); again == "" {
+		t.Error("it may not come again")
+	}
+	w.send("c", `42/chat,["join:channel","2"]`)
+
+	// Closed, all are gone. Each comes back by itself, to its own rooms.
+	_, pid := parts(t, w.send("c", `40/admin,{"token":"ana"}`))
+	w.send("c", `42/admin,["join:channel","3"]`)
+	if err := w.sockets.Closed(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range w.sockets.Sockets("c") {
+		if row, err := w.Store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
+			t.Errorf("%s is still there: %+v, %v", id, row, err)
+		}
+	}
+	w.open("d", `{"token":"ana"}`)
+	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/admin,{"token":"ana","pid":%q}`, pid))); got != pid {
+		t.Error("the socket of a namespace is not recovered")
+	}
+	w.take("d")
+	say("channel:3")
+	if got := w.take("d"); len(got) != 1 || !strings.HasPrefix(got[0], `42/admin,["x"`) {
+		t.Errorf("recovered, it heard %q", got)
+	}
+
+	// A user who is disconnected in a namespace is disconnected.
+	w.Emit(t.Context(), hub.Command{Command: "disconnect", Connection: "d#/admin", Reason: "banned"})
+	if got := w.take("d"); len(got) != 2 || got[1] != "41/admin," || !w.isClosed("d") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestWhatBreaksTheProtocol(t *testing.T) {
 	for _, frame := range []string{"", "x", "42", `42["join"]`, `42{}`, `4`, `9`, `45-["x"]`, `451-["x",{"_placeholder":true,"num":0}]`, `0{}`, `1`, `431["x"]`, `44{}`, "\xff"} {
 		w := newWorld(t, sio.Options{})
@@ -426,7 +492,7 @@ func TestAsk(t *testing.T) {
 func parts(t *testing.T, answer string) (sid, pid string) {
 	t.Helper()
 	var got struct{ SID, PID string }
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "40")), &got); err != nil || got.SID == "" {
+	if err := json.Unmarshal([]byte(answer[strings.Index(answer, "{"):]), &got); err != nil || got.SID == "" {
 		t.Fatalf("%s: %v", answer, err)
 	}
 	return got.SID, got.PID

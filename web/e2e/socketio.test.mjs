@@ -155,10 +155,26 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
   });
 
   test("namespaces, and what breaks the protocol", async () => {
-    const ana = await open("ana", { nsp: "/chat" });
-    await ok(ana.emitWithAck("join:channel", "nsp"));
+    const ana = await open("ana");
+    const chat = ana.io.socket("/chat", { auth: ana.auth }); // over the same connection
+    sockets.push(chat);
+    chat.heard = [];
+    chat.onAny((event, ...args) => chat.heard.push([event, ...args]));
+    await once(chat, "connect");
+    await ok(ana.emitWithAck("join:channel", "nsp-main"));
+    await ok(chat.emitWithAck("join:channel", "nsp"));
     await bellhop.publish("channel:nsp", { content: "in a namespace" });
+    await bellhop.publish("channel:nsp-main", { content: "in none" });
+    await hears(chat, "message:new");
     await hears(ana, "message:new");
+    for (const [socket, room] of [[ana, "channel:nsp-main"], [chat, "channel:nsp"]]) {
+      assert.deepEqual(socket.heard.filter(([event]) => event === "message:new").map(([, , meta]) => meta.room), [room]);
+    }
+    ana.io.engine.close();
+    await Promise.all([once(ana, "connect"), once(chat, "connect")]);
+    assert.deepEqual([ana.recovered, chat.recovered], [true, true]);
+    await bellhop.publish("channel:nsp", { content: "after" });
+    await hears(chat, "message:new", ({ content }) => content === "after");
     for (const frame of ["42[]", "nonsense", '42["join:channel","1"]', ""]) { // the last one only says nothing
       const raw = new (createRequire(import.meta.url)("ws").WebSocket)(`${bellhop.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
       await once(raw, "message"); // the open packet

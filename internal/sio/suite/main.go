@@ -236,3 +236,6 @@ func (echo) Acked(context.Context, hub.Caller, socketio.Packet) error { return n
 
 // Leave is [sio.App].Leave.
 func (echo) Leave(context.Context, hub.Caller, string) error { return nil }
+
+// Gone is [sio.App].Gone.
+func (echo) Gone(context.Context, string, string) error { return nil }
