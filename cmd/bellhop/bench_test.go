@@ -171,15 +171,17 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens connections of both dialects, 50 at a time: until the handshake is answered, and for Socket.IO until the
-// CONNECT is.
+// BenchmarkOpen opens connections of both dialects, one by one and 50 at a time: until the handshake is answered, and for
+// Socket.IO until the CONNECT is.
 func BenchmarkOpen(b *testing.B) {
 	for name, dial := range map[string]func(*testing.B, *running, string) *rawClient{"bellhop.v1": dialRaw, "socketio": dialSocket} {
-		b.Run(name, func(b *testing.B) { openMany(b, dial) })
+		for _, many := range []int{1, 50} {
+			b.Run(fmt.Sprintf("%s/at a time=%d", name, many), func(b *testing.B) { openMany(b, many, dial) })
+		}
 	}
 }
 
-func openMany(b *testing.B, dial func(*testing.B, *running, string) *rawClient) {
+func openMany(b *testing.B, many int, dial func(*testing.B, *running, string) *rawClient) {
 	b.Helper()
 	s := start(b, openBolt(b), unlimited)
 	var before, after runtime.MemStats
@@ -187,7 +189,7 @@ func openMany(b *testing.B, dial func(*testing.B, *running, string) *rawClient) 
 	runtime.ReadMemStats(&before)
 	b.ResetTimer()
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 50)
+	slots := make(chan struct{}, many)
 	for i := range b.N {
 		slots <- struct{}{}
 		wg.Go(func() {

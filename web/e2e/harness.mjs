@@ -132,7 +132,7 @@ export class Windows {
   // page gives an empty window with cookies and storage of its own.
   async page(options = {}) {
     const context = await this.browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(20_000);
     this.#contexts.push(context);
     const page = await context.newPage();
     page.on("console", (line) => ["error", "warning"].includes(line.type()) && this.#complaints.push(line.text()));

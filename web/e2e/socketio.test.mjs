@@ -227,6 +227,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
       env, ["python-socketio", "python-socketio[client]==5.18.*", "--", "python", script, bellhop.url, await bellhop.token("monty", "1h"), "snakes"],
       { stdio: ["pipe", "pipe", "inherit"] },
     );
+    const exit = once(python, "exit");
     t.after(() => python.kill());
     const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
     const said = async () => JSON.parse((await lines.next()).value);
@@ -237,6 +238,6 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     assert.deepEqual([heard[1].content, heard[2]], ["hello snake", "eve"]);
     python.stdin.end("hello window\n");
     await message(page, "hello window").waitFor();
-    assert.equal((await once(python, "exit"))[0], 0);
+    assert.equal((await exit)[0], 0);
   });
 });
