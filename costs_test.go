@@ -26,6 +26,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/metrics"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/route"
+	"github.com/bellhop-rt/bellhop/internal/sio"
 	"github.com/bellhop-rt/bellhop/internal/storetest"
 )
 
@@ -136,6 +137,7 @@ const (
 type account struct {
 	t       testing.TB
 	h       *hub.Hub
+	sockets *sio.Server
 	store   hub.Store
 	meter   *cost.Meter
 	metrics *metrics.Meter
@@ -182,7 +184,7 @@ func (a *account) Enqueue(_ context.Context, j hub.Job, delay time.Duration) err
 	return nil
 }
 
-func newAccount(t testing.TB) *account {
+func newAccount(t testing.TB, o sio.Options) *account {
 	t.Helper()
 	a := &account{t: t, meter: &cost.Meter{}, logs: &bytes.Buffer{}, time: time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC)}
 	store, err := bolt.Open("", bolt.Options{Now: a.now})
@@ -200,10 +202,10 @@ func newAccount(t testing.TB) *account {
 		return attr
 	}}
 	a.log = slog.New(slog.NewJSONHandler(a.logs, noTime)).With("requestId", "8f507cfc-xmpl-4697-b07a-ac58fc914c95")
-	a.h = hub.New(hub.Config{
+	a.h, a.sockets = sio.Wire(hub.Config{
 		Store: cost.Store{Store: store, Meter: a.meter}, Pusher: a, Queue: a, Meter: a.metrics, Now: a.now, Logger: a.log,
 		Limits: hub.Limits{Rate: 10_000, Burst: 10_000},
-	})
+	}, o)
 	return a
 }
 
@@ -212,6 +214,10 @@ type feature struct {
 	name  string
 	usage cost.Usage
 	logs  float64
+}
+
+func (f feature) plus(other feature) feature {
+	return feature{f.name, f.usage.Plus(other.usage), f.logs + other.logs}
 }
 
 // spend runs one invocation and the jobs that it leaves behind, each an invocation of its own. in is the size of the
@@ -243,7 +249,7 @@ func (a *account) spend(name string, mb float64, in int, do func() int) feature 
 			a.t.Fatal(err)
 		}
 		u = u.Plus(a.invoke(deliverMB, func() {
-			if err := a.h.Work(a.t.Context(), j); err != nil {
+			if err := a.work(j); err != nil {
 				a.t.Errorf("%s: %v", name, err)
 			}
 		}))
@@ -252,6 +258,13 @@ func (a *account) spend(name string, mb float64, in int, do func() int) feature 
 	u.MessagesOut += float64(a.pushed.Load())
 	u.BytesOut += float64(a.bytes.Load())
 	return feature{name, u.Plus(a.meter.Report().Usage.Minus(before)), float64(a.logs.Len())}
+}
+
+func (a *account) work(j hub.Job) error {
+	if sio.Works(j.Kind) {
+		return a.sockets.Work(a.t.Context(), j)
+	}
+	return a.h.Work(a.t.Context(), j)
 }
 
 // invoke counts an invocation, with the times that `bellhop cost` assumes.
@@ -276,17 +289,18 @@ func (a *account) caller(user string) hub.Caller {
 func (a *account) connected(user string) hub.Caller {
 	a.t.Helper()
 	c := a.caller(user)
-	a.event(route.Connect(a.h, nil, a.log), c)
+	a.event(route.Connect(a.h, a.sockets, a.log), c, "")
 	return c
 }
 
 // event invokes a function with the part of API Gateway's event that it reads.
-func (a *account) event(f lambda.Handler, c hub.Caller) int {
+func (a *account) event(f lambda.Handler, c hub.Caller, codec string) int {
 	a.t.Helper()
-	payload, err := json.Marshal(map[string]any{"requestContext": map[string]any{
+	query := map[string]string{"EIO": "4", "transport": "websocket"} // which the other dialect does not look at
+	payload, err := json.Marshal(map[string]any{"queryStringParameters": query, "requestContext": map[string]any{
 		"connectionId": c.Connection, "disconnectStatusCode": 1001, "disconnectReason": "Going away",
 		"authorizer": map[string]string{
-			"user": c.User, "name": c.Name, "grants": `{"*":["join","publish"]}`, "expires": strconv.FormatInt(c.Expires.Unix(), 10),
+			"codec": codec, "user": c.User, "name": c.Name, "grants": `{"*":["join","publish"]}`, "expires": strconv.FormatInt(c.Expires.Unix(), 10),
 		},
 	}})
 	if err != nil {
@@ -302,6 +316,12 @@ func (a *account) event(f lambda.Handler, c hub.Caller) int {
 func (a *account) action(name string, c hub.Caller, frame string) feature {
 	a.t.Helper()
 	return a.spend(name, messageMB, len(frame), func() int { return a.send(c, frame) })
+}
+
+// receive is a packet of a client of Socket.IO, counted.
+func (a *account) receive(c hub.Caller, frame string) feature {
+	a.t.Helper()
+	return a.spend("", messageMB, len(frame), func() int { return len(a.sockets.Receive(a.t.Context(), c, []byte(frame))) })
 }
 
 // send gives the size of the reply.
@@ -331,10 +351,37 @@ func message(id, room string) string {
 	return `{"action":"publish",` + id + `"room":"` + room + `","event":"message:new","data":{"content":"` + strings.Repeat("x", 150) + `"}}`
 }
 
+// socketOpened is the opening of a client of Socket.IO that brings its token in the handshake, up to the answer to its CONNECT
+// and the look of the reaper.
+func socketOpened(t testing.TB) feature {
+	t.Helper()
+	a := newAccount(t, sio.Options{KeepAlive: sio.None})
+	ana := a.caller("ana")
+	f := a.spend("connect with Socket.IO", smallMB, 0, func() int { return a.event(route.Connect(a.h, a.sockets, a.log), ana, "socketio") })
+	return f.plus(a.receive(ana, "40"))
+}
+
+// socketPinged is one beat, of those that keep a client's connection open and find out when it is dead.
+func socketPinged(t testing.TB) feature {
+	t.Helper()
+	a := newAccount(t, sio.Options{})
+	ana := a.caller("ana")
+	beat := hub.Job{Kind: "socket:beat", Since: a.now().UnixMilli(), Targets: []hub.Target{{Connection: ana.Connection}}}
+	f := a.spend("ping and pong of Socket.IO", deliverMB, 0, func() int {
+		if err := a.work(beat); err != nil {
+			t.Error(err)
+		}
+		a.jobs = nil // the next beat is paid for in its turn
+		return 0
+	})
+	f.usage.SQSRequests += 3
+	return f.plus(a.receive(ana, "3"))
+}
+
 // features runs every kind of action.
 func features(t testing.TB) []feature {
 	t.Helper()
-	a := newAccount(t)
+	a := newAccount(t, sio.Options{})
 	for room, n := range map[string]int{"channel:10": 9, "channel:200": 199, "community:10": 9} {
 		a.join(room, n)
 	}
@@ -344,9 +391,11 @@ func features(t testing.TB) []feature {
 		f.usage = f.usage.Plus(a.invoke(smallMB, func() {}))
 		return f
 	}
-	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.h, nil, a.log), ana) })))
+	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.h, a.sockets, a.log), ana, "") })))
+	add(authorizer(socketOpened(t)))
 	add(feature{name: "connection minute", usage: cost.Usage{ConnectionMinutes: 1}})
 	add(feature{name: "ping and pong", usage: cost.Usage{MessagesIn: 1, MessagesOut: 1, BytesOut: 16}})
+	add(socketPinged(t))
 	add(a.action("join a channel", ana, `{"action":"join","id":"1","room":"channel:10"}`))
 	a.send(ana, `{"action":"join","id":"1","room":"channel:200"}`)
 	add(a.action("publish with id, room of 10", ana, message(`"id":"m1",`, "channel:10")))
@@ -375,11 +424,11 @@ func features(t testing.TB) []feature {
 	add(emit)
 	a.pass(10 * time.Minute) // a connection that came just now leaves its row to the sweep
 	add(a.action("leave a channel", ana, `{"action":"leave","id":"1","room":"channel:200"}`))
-	add(a.spend("disconnect from a channel and a community of 10", smallMB, 0, func() int { return a.event(route.Disconnect(a.h, a.log), ana) }))
+	add(a.spend("disconnect from a channel and a community of 10", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), ana, "") }))
 	bob := a.connected("bob")
 	a.send(bob, `{"action":"join","id":"1","room":"channel:10"}`)
 	a.pass(10 * time.Minute)
-	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.h, a.log), bob) }))
+	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), bob, "") }))
 	return append(list, sweeps(t)...)
 }
 
@@ -404,7 +453,7 @@ func perThousand(a *account, c hub.Caller) feature {
 // sweeps are a sweep of nothing, and what a thousand connections add.
 func sweeps(t testing.TB) []feature {
 	t.Helper()
-	a := newAccount(t)
+	a := newAccount(t, sio.Options{})
 	sweep := func(name string) feature {
 		return a.spend(name, smallMB, 0, func() int {
 			if _, err := route.Sweep(a.h, a.log).Invoke(t.Context(), []byte("{}")); err != nil {

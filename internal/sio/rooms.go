@@ -32,11 +32,11 @@ var _ App = (*Rooms)(nil)
 
 // session is what a private id stands for.
 type session struct {
-	Socket     string `json:"socket"`
-	Namespace  string `json:"namespace"`
-	SID        string `json:"sid"`
-	User       string `json:"user"`
-	At         int64  `json:"at"` // Unix milliseconds, when it began or was recovered
+	Socket    string `json:"socket"`
+	Namespace string `json:"namespace"`
+	SID       string `json:"sid"`
+	User      string `json:"user"`
+	At        int64  `json:"at"` // Unix milliseconds, when it began or was recovered
 }
 
 // absence is what is kept of a connection that is gone.
