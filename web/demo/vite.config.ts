@@ -9,6 +9,7 @@ export default defineConfig({
     alias: [
       { find: /^@bellhop\/client$/, replacement: client("index.ts") },
       { find: /^@bellhop\/client\/react$/, replacement: client("react/index.ts") },
+      { find: /^@bellhop\/client\/socketio$/, replacement: client("socketio.ts") },
     ],
   },
   build: {
@@ -29,6 +30,7 @@ export default defineConfig({
     proxy: {
       "/_bellhop": "http://127.0.0.1:4000",
       "/dev": { target: "ws://127.0.0.1:4000", ws: true },
+      "/socket.io": { target: "ws://127.0.0.1:4000", ws: true },
     },
   },
 });

@@ -44,6 +44,36 @@ describe("the demo page", { timeout: 400_000 }, () => {
     }
   });
 
+  test("the same hooks work over socket.io-client, beside a window with the client's own WebSocket", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const bob = await windows.login({ user: "bob", channel: "over" });
+    const olga = await windows.login({ user: "olga", channel: "over" });
+    const sockets = [];
+    olga.on("websocket", (socket) => sockets.push(socket.url()));
+    await olga.getByTestId("over").click();
+    await connected(olga);
+    assert.equal(new URL(olga.url()).searchParams.get("over"), "socket.io");
+    assert.deepEqual(sockets.map((url) => new URL(url).pathname), ["/socket.io/"]);
+
+    await olga.getByTestId("content").pressSequentially("over ");
+    await bob.getByTestId("typing").filter({ hasText: "Olga is typing…" }).waitFor();
+    await say(olga, "over Socket.IO");
+    await message(bob, "over Socket.IO").waitFor();
+    await say(bob, "over a WebSocket");
+    await message(olga, "over a WebSocket").waitFor();
+    await person(bob, "olga").waitFor();
+    await person(olga, "bob").waitFor();
+    await bellhop.emit("olga", "notification:new", { title: "For Olga" });
+    await olga.getByTestId("unread").filter({ hasText: "1 unread" }).waitFor();
+    await screenshot(olga, "over-socket.io");
+
+    await olga.getByTestId("cut").click();
+    await say(bob, "while you were away");
+    await resumed(olga, "1 missed event came back, nothing lost.").waitFor({ timeout: 25_000 });
+    await message(olga, "while you were away").waitFor();
+    assert.deepEqual(await contents(olga), ["over Socket.IO", "over a WebSocket", "while you were away"]);
+  });
+
   test("typing is seen, and is gone with the message or after a while", async (t) => {
     const windows = new Windows(t, browser, bellhop);
     const ana = await windows.login({ user: "ana", channel: "typing" });

@@ -144,10 +144,10 @@ export class Windows {
   }
 
   // login gives a window that is connected and has joined its rooms.
-  async login({ user, channel = "lobby", community = "town", prepare, ...options }) {
+  async login({ user, channel = "lobby", community = "town", over, prepare, ...options }) {
     const page = await this.page(options);
     await prepare?.(page);
-    await page.goto(`${this.bellhop.url}/?${new URLSearchParams({ user, channel, community })}`);
+    await page.goto(`${this.bellhop.url}/?${new URLSearchParams({ user, channel, community, ...(over && { over }) })}`);
     await connected(page);
     return page;
   }

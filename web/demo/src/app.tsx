@@ -5,6 +5,7 @@ import { address, capitalised, slug, type Me, type Place } from "./place.js";
 import { SideBySide } from "./side.js";
 import { Toasts } from "./toasts.js";
 import { fetchToken } from "./token.js";
+import { transportOver, type OpenTransport } from "./transport.js";
 import { Window } from "./window.js";
 
 /** What may be in the address of the page. */
@@ -12,6 +13,8 @@ export interface Query {
   user?: string;
   channel?: string;
   community?: string;
+  /** What the page connects with, as in a place. */
+  over?: string;
   /** Two or more names with commas: as many windows in one. */
   side?: string;
 }
@@ -21,6 +24,7 @@ interface LoggedIn {
   place: Place;
   /** The first token, which has shown that the name is a good one. */
   token: string;
+  transport: OpenTransport | undefined;
 }
 
 /** The whole page: a form, or a window for whom the address names, or several of those side by side. */
@@ -48,12 +52,12 @@ export function App({ query }: { query: Query }) {
   return asked ? <Login query={query} error={error} onLogin={login} /> : null;
 }
 
-async function logIn({ user = "", channel, community }: Query): Promise<LoggedIn> {
+async function logIn({ user = "", channel, community, over }: Query): Promise<LoggedIn> {
   const name = capitalised(user);
   const me = { userId: slug(name), name };
-  const place = { channel: slug(channel || "lobby"), community: slug(community || "town") };
+  const place = { channel: slug(channel || "lobby"), community: slug(community || "town"), ...(over === "socket.io" && { over }) };
   if (!me.userId || !place.channel || !place.community) throw new Error("Names need at least one letter or digit.");
-  const token = await fetchToken(me);
+  const [token, transport] = await Promise.all([fetchToken(me), transportOver(over)]);
   history.replaceState(null, "", address(name, place));
-  return { me, place, token };
+  return { me, place, token, transport };
 }

@@ -2,6 +2,8 @@
 export interface Place {
   channel: string;
   community: string;
+  /** "socket.io": the hooks work over a socket of socket.io-client. */
+  over?: string;
 }
 
 /** Who is logged in. */

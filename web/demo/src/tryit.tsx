@@ -8,6 +8,7 @@ const endpoint = location.host === "127.0.0.1:4000" ? "" : ` --endpoint ${locati
 /** What else there is to do with the page. */
 export function TryIt({ me, place }: { me: Me; place: Place }) {
   const friend = other(me);
+  const { over, ...rest } = place;
   const emit = (to: string, event: string, data: object) => `bellhop emit${endpoint} ${to} --event ${event} --data '${JSON.stringify(data)}'`;
   const commands = {
     "Ring the bell": emit(`--user ${me.userId}`, "notification:new", { title: "Hello", body: "From the terminal" }),
@@ -22,6 +23,11 @@ export function TryIt({ me, place }: { me: Me; place: Place }) {
       <p>
         Be two people: <a href={address(friend, place)} target="_blank" rel="noopener" data-testid="second">open a second window as {capitalised(friend)}</a>,
         {" "}or <span className="nowrap"><Icon of="sides" /> <a href={sides} target="_top" data-testid="side">both side by side</a></span>.
+      </p>
+      <p>
+        {over
+          ? <>This window goes over socket.io-client. <a href={address(me.name, rest)} data-testid="over">Back to the client’s own WebSocket</a>.</>
+          : <>The same hooks work <a href={address(me.name, { ...rest, over: "socket.io" })} data-testid="over">over socket.io-client</a>.</>}
       </p>
       <p>From a terminal:</p>
       <ul className="commands" data-testid="commands">

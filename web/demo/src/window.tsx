@@ -9,14 +9,22 @@ import { Network } from "./network.js";
 import { People } from "./people.js";
 import { address, type Me, type Place } from "./place.js";
 import { fetchToken } from "./token.js";
+import type { OpenTransport } from "./transport.js";
 import { TryIt } from "./tryit.js";
 
 const views = { chat: "Chat", people: "People", activity: "Activity", try: "Try it" };
 
 const url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/dev`;
 
+interface WindowProps {
+  me: Me;
+  place: Place;
+  token: string;
+  transport: OpenTransport | undefined;
+}
+
 /** The page of a user who is logged in: one connection, and everything that comes over it. */
-export function Window({ me, place: first, token }: { me: Me; place: Place; token: string }) {
+export function Window({ me, place: first, token, transport }: WindowProps) {
   const network = useMemo(() => new Network(), []);
   const [attempt, setAttempt] = useState(0); // another one is another connection
   const [place, setPlace] = useState(first);
@@ -36,7 +44,7 @@ export function Window({ me, place: first, token }: { me: Me; place: Place; toke
   }
 
   return (
-    <BellhopProvider key={attempt} url={url} token={nextToken} user={me.userId} options={{ WebSocket: network.WebSocket }}>
+    <BellhopProvider key={attempt} url={url} token={nextToken} user={me.userId} options={{ WebSocket: network.WebSocket, ...(transport && { transport }) }}>
       <SocketErrorBoundary fallback={(error, reset) => <Broken error={error} reset={reset} />}>
         <Rooms me={me} place={place} go={go} network={network} reconnect={() => setAttempt(attempt + 1)} />
       </SocketErrorBoundary>
