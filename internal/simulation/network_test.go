@@ -180,7 +180,7 @@ func (g *gateway) close(s *socket, why string) {
 }
 
 func (g *gateway) disconnected(s *socket) {
-	g.w.invoke("disconnect "+s.id, messageTimeout, false, func(ctx context.Context, box sandbox) { _ = box.hub.Depart(ctx, s.id) }, nil)
+	g.w.invoke("disconnect "+s.id, messageTimeout, false, func(ctx context.Context, box sandbox) { _ = box.sockets.Closed(ctx, s.id) }, nil)
 }
 
 // drop is a client's end of a socket. clean: it says so to the other side.
@@ -331,8 +331,15 @@ func (g *gateway) Alive(ctx context.Context, connection string) (alive bool, err
 // checkMayDepart holds that no connection is departed that lives: it would be deaf without knowing it.
 func (g *gateway) checkMayDepart(inv *invocation, connection string) {
 	s := g.sockets[connection]
-	if s != nil && s.dev.socketIO != nil && (!s.held || s.dev.socketIO.doubt && strings.HasSuffix(inv.name, " CONNECT")) {
-		return // by its own client, which has another or has said DISCONNECT, or by a CONNECT that it gave up
+	if s != nil && s.dev.socketIO != nil {
+		switch {
+		case !s.held: // by its own client, which has another or has said DISCONNECT
+			return
+		case inv.name == s.id+" CONNECT": // it came twice and failed once: this one begins anew
+			return
+		case s.dev.socketIO.doubt && strings.HasSuffix(inv.name, " CONNECT"): // by one that its client gave up
+			return
+		}
 	}
 	if s != nil && s.server != closed && !s.kicked {
 		g.w.violatef("live connection departed", []string{connection}, "%s is departed while it is open", connection)
