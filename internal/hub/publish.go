@@ -96,6 +96,7 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 	if len(e.Data) > maxData {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(e.Data))
 	}
+	e.TS = h.Now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
 	writing, cancel := context.WithTimeout(ctx, appendTime)
 	defer cancel()
 	entry, appended, err := h.Store.Append(writing, e.Room, e, k.Keep)

@@ -50,6 +50,21 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 		got.Whole = got.Whole && missed.Whole
 		got.Events = append(got.Events, missed.Events...)
 	}
+	if got.Whole {
+		return got, nil
+	}
+	// It begins anew, in the rooms of its user only.
+	row, err := h.Store.Connection(ctx, connection)
+	if err != nil {
+		return got, fmt.Errorf("read connection: %w", err)
+	}
+	for _, room := range rooms {
+		if _, was := c.Rooms[room]; !was && row.In(room) {
+			if err := h.exit(ctx, row, room); err != nil {
+				return got, err
+			}
+		}
+	}
 	return got, nil
 }
 
@@ -95,7 +110,8 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return protocol.Position{}, fmt.Errorf("read log of %s: %w", room, err)
 		}
-		at := slices.IndexFunc(entries, func(e Entry) bool { return e.TS <= before.UnixMilli() })
+		// What is before an entry may be stamped as much later as an Append takes, and no more.
+		at := slices.IndexFunc(entries, func(e Entry) bool { return e.TS <= before.Add(-appendTime).UnixMilli() })
 		switch {
 		case at >= 0:
 			return protocol.Position{Epoch: head.Epoch, Seq: entries[at].Seq}, nil

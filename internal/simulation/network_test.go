@@ -337,8 +337,6 @@ func (g *gateway) checkMayDepart(inv *invocation, connection string) {
 			return
 		case inv.name == s.id+" CONNECT": // it came twice and failed once: this one begins anew
 			return
-		case s.dev.socketIO.doubt && strings.HasSuffix(inv.name, " CONNECT"): // by one that its client gave up
-			return
 		}
 	}
 	if s != nil && s.server != closed && !s.kicked {

@@ -3,7 +3,6 @@ package simulation
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -18,8 +17,6 @@ type socketIO struct {
 	pid      string        // of its last session, to be recovered with
 	offset   string        // the last that an event had
 	seen     seen          // what that event was or, before the first, when the session began
-	waiting  bool          // a CONNECT has not been answered
-	doubt    bool          // a CONNECT that asked for the session was given up: it may still take effect, late
 	patience time.Duration // how long it waits for a ping
 	buffered []*inbound    // came before the answer to CONNECT
 }
@@ -144,7 +141,7 @@ func (d *device) greet(s *socket, data json.RawMessage) {
 	c.patience = time.Duration(h.PingInterval+h.PingTimeout) * time.Millisecond
 	d.awaitPing(s)
 	if d.w.chance(0.1) { // its page was loaded anew
-		c.pid, c.offset, c.seen, c.doubt = "", "", seen{}, false
+		c.pid, c.offset, c.seen = "", "", seen{}
 	}
 	auth := map[string]string{}
 	if !c.query {
@@ -162,8 +159,6 @@ func (d *device) greet(s *socket, data json.RawMessage) {
 	}
 	s.greeted = d.w.elapsed()
 	c.buffered = nil
-	c.doubt = c.doubt || c.waiting && c.pid != ""
-	c.waiting = true
 	frame := append([]byte("40"), text...)
 	d.logf("sends %s", frame)
 	d.w.gateway.send(s, "CONNECT", frame, true)
@@ -203,13 +198,12 @@ func (d *device) answered(s *socket, data json.RawMessage) {
 		v := d.rooms[room]
 		k := v.kept
 		v.kept, v.excused = kept{}, nil
-		// Not recovered, it may still be in its rooms. In doubt, it may be in those of an attempt that it gave up.
-		v.maybe = k.entered || recovered && c.doubt
 		if !recovered {
 			clear(v.early)
 			continue
 		}
-		if !k.member || c.doubt {
+		v.maybe = k.entered
+		if !k.member {
 			continue
 		}
 		d.w.ledger.mustHear(s, v)
@@ -219,7 +213,7 @@ func (d *device) answered(s *socket, data json.RawMessage) {
 			d.look(v, time.Second, false)
 		}
 	}
-	c.pid, c.waiting, c.doubt = got.PID, false, c.doubt && recovered
+	c.pid = got.PID
 	if c.offset == "" {
 		c.seen = seen{at: time.Now()}
 	}
@@ -253,7 +247,7 @@ func (l *ledger) mustHear(s *socket, v *view) {
 		_, early := v.early[e.Seq]
 		switch {
 		case e.Seq <= v.pos.Seq || early || e.at >= s.greeted:
-		case l.promised(e, s.dev.socketIO):
+		case s.dev.socketIO.promised(e):
 			missed = append(missed, e)
 		default:
 			v.excused[e.Seq] = true
@@ -269,16 +263,10 @@ func (l *ledger) mustHear(s *socket, v *view) {
 	})
 }
 
-// promised: a client tells of one event that it has seen, and recovery takes it that everything before it has arrived. It
-// cannot know of what had not:
+// promised: a client tells of one event that it has seen, and recovery takes it that all else has arrived which was logged
+// until the slack before. It cannot know of what had not:
 //   - An event that was on its way for longer than the slack.
 //   - One that was overtaken by the event that the client tells of, in the same room.
-//   - One that has a later time than one after it, which is older than the slack: its writer was held up.
-func (l *ledger) promised(e *ledgerEntry, c *socketIO) bool {
-	before := c.seen.at.Add(-slack).UnixMilli()
-	switch {
-	case e.TS <= before, e.Room == c.seen.room && e.Seq < c.seen.seq:
-		return false
-	}
-	return !slices.ContainsFunc(l.room(e.Room).entries, func(later *ledgerEntry) bool { return later.Seq > e.Seq && later.TS <= before })
+func (c *socketIO) promised(e *ledgerEntry) bool {
+	return e.TS > c.seen.at.Add(-slack).UnixMilli() && (e.Room != c.seen.room || e.Seq > c.seen.seq)
 }

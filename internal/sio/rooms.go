@@ -73,7 +73,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	case !errors.Is(err, hub.ErrNotFound):
 		return Welcome{}, fmt.Errorf("read connection: %w", err)
 	}
-	before, rooms, err := r.before(ctx, given.PID, namespace, who.User)
+	before, rooms, err := r.before(ctx, c.Connection, given.PID, namespace, who.User)
 	if err != nil {
 		return Welcome{}, err
 	}
@@ -90,9 +90,18 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 			w.SID, w.PID = before.SID, given.PID
 		}
 	}
-	return w, r.remember(ctx, w, session{
-		Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli(),
-	})
+	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli()}
+	if before != nil && w.PID == given.PID {
+		var now session
+		if err := r.noted(ctx, privateNote(given.PID), &now); err != nil {
+			return Welcome{}, err
+		}
+		if now.Socket != before.Socket {
+			return Welcome{}, errors.New("a later CONNECT has the session")
+		}
+		s.At = before.At // this answer may be lost, and then the client has seen no more than before
+	}
+	return w, r.remember(ctx, w, s)
 }
 
 func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.Identity, error) {
@@ -120,7 +129,7 @@ func (r *Rooms) remember(ctx context.Context, w Welcome, s session) error {
 }
 
 // before gives the session that a client was in, with its rooms; nil if there is none that it may have back.
-func (r *Rooms) before(ctx context.Context, pid, namespace, user string) (*session, []string, error) {
+func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user string) (*session, []string, error) {
 	if pid == "" || len(pid) > 64 || strings.Contains(pid, "#") {
 		return nil, nil, nil
 	}
@@ -128,7 +137,13 @@ func (r *Rooms) before(ctx context.Context, pid, namespace, user string) (*sessi
 	if err := r.noted(ctx, privateNote(pid), &s); err != nil || s.User != user || s.Namespace != namespace {
 		return nil, nil, ignoreMissing(err)
 	}
-	// Its old connection may be there still, for the server: the client was faster.
+	// Its old connection may be there still, for the server: the client was faster. Or this is the older one, whose frame
+	// comes late: then the client has to know that it is no longer where it was.
+	if connectionOf(s.Socket) != connection {
+		if err := r.Hub.Pusher.Close(ctx, s.Socket); err != nil && !errors.Is(err, hub.ErrGone) {
+			return nil, nil, fmt.Errorf("close old connection: %w", err)
+		}
+	}
 	if err := r.Hub.Depart(ctx, s.Socket); err != nil {
 		return nil, nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -206,7 +207,7 @@ func (s *Server) Work(ctx context.Context, j hub.Job) error {
 		case jobReap:
 			err = s.reap(ctx, t.Connection)
 		case jobBeat:
-			err = s.beat(ctx, t.Connection, time.UnixMilli(j.Since))
+			err = s.beat(ctx, t.Connection)
 		default:
 			err = fmt.Errorf("there are no %q jobs", j.Kind)
 		}
@@ -268,7 +269,8 @@ func (s *Server) nextBeat(ctx context.Context, connection string) error {
 	case None:
 		return nil
 	case Heartbeat:
-		after = s.Options.PingInterval
+		// Not before a client that has not answered is known to be dead.
+		after = max(s.Options.PingInterval, s.Options.PingTimeout)
 	case Noop:
 	}
 	if err := s.Queue.Enqueue(ctx, s.job(jobBeat, connection), after); err != nil {
@@ -278,19 +280,21 @@ func (s *Server) nextBeat(ctx context.Context, connection string) error {
 }
 
 // beat keeps a connection awake, unless it has not answered the ping before.
-func (s *Server) beat(ctx context.Context, connection string, asked time.Time) error {
+func (s *Server) beat(ctx context.Context, connection string) error {
 	frame := socketio.Noop.Frame()
 	if s.Options.KeepAlive == Heartbeat {
 		frame = socketio.Ping.Frame()
-		silent, err := s.silent(ctx, connection, asked)
-		if err != nil {
+		since, err := s.unanswered(ctx, connection)
+		switch {
+		case err != nil:
 			return err
-		}
-		if silent {
+		case since >= s.Options.PingTimeout:
 			return s.shut(ctx, connection)
+		case since > 0:
+			return nil // this job is a double: the ping is another's, who will look for its answer
 		}
 		// Before the ping: its answer, which deletes the note, may be here before the push returns.
-		if err := s.Notes.Note(ctx, pinged(connection), nil, s.Now().Add(lifetime)); err != nil {
+		if err := s.Notes.Note(ctx, pinged(connection), []byte(strconv.FormatInt(s.Now().UnixMilli(), 10)), s.Now().Add(lifetime)); err != nil {
 			return err
 		}
 	}
@@ -298,19 +302,32 @@ func (s *Server) beat(ctx context.Context, connection string, asked time.Time) e
 	switch {
 	case errors.Is(err, hub.ErrGone):
 		return nil // and with that the last beat
+	case err != nil && s.Options.KeepAlive == Heartbeat: // nobody can answer it
+		if err := s.Notes.Unnote(ctx, pinged(connection)); err != nil {
+			return err
+		}
+	}
+	switch {
 	case err != nil && !errors.Is(err, hub.ErrThrottled):
 		return fmt.Errorf("push beat: %w", err)
 	}
 	return s.nextBeat(ctx, connection)
 }
 
-// silent reports whether the last ping is unanswered: its note is still there, since a pong deletes it.
-func (s *Server) silent(ctx context.Context, connection string, asked time.Time) (bool, error) {
-	_, err := s.Notes.Noted(ctx, pinged(connection))
+// unanswered is how long the last ping has had no answer. A pong deletes its note.
+func (s *Server) unanswered(ctx context.Context, connection string) (time.Duration, error) {
+	text, err := s.Notes.Noted(ctx, pinged(connection))
 	if errors.Is(err, hub.ErrNotFound) {
-		return false, nil
+		return 0, nil
 	}
-	return err == nil && s.Now().Sub(asked) >= s.Options.PingTimeout, err
+	if err != nil {
+		return 0, err
+	}
+	ms, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("decode ping: %w", err)
+	}
+	return max(s.Now().Sub(time.UnixMilli(ms)), 1), nil
 }
 
 // The names of notes. Ids of connections and names of namespaces are foreign, but have no '#'.

@@ -256,6 +256,37 @@ func TestFastPong(t *testing.T) {
 	}
 }
 
+// TestUnsteadyBeats: a queue may hand a job on twice, and a ping that was not sent has no answer.
+func TestUnsteadyBeats(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.jobs = nil
+	for range 2 {
+		if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: "ana"}}}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+	}
+	if got := w.take("ana"); len(got) != 1 || len(w.jobs) != 1 {
+		t.Errorf("a job twice is %d pings and %d next beats", len(got), len(w.jobs))
+	}
+	w.send("ana", "3")
+	w.fail = func(string) error { return hub.ErrThrottled }
+	w.work("socket:beat")
+	w.fail = nil
+	w.work("socket:beat")
+	if got := w.take("ana"); !slices.Equal(got, []string{"2"}) || w.isClosed("ana") {
+		t.Errorf("after a ping that was throttled: %q, closed %v", got, w.isClosed("ana"))
+	}
+
+	w = newWorld(t, sio.Options{PingInterval: time.Minute, PingTimeout: 3 * time.Minute})
+	w.open("ana", `{"token":"ana"}`)
+	w.work("socket:beat")
+	if w.work("socket:beat"); !w.isClosed("ana") {
+		t.Error("a dead client is kept, since its timeout is longer than the interval")
+	}
+}
+
 func TestKeepAliveModes(t *testing.T) {
 	w := newWorld(t, sio.Options{KeepAlive: sio.Noop})
 	w.open("ana", `{"token":"ana"}`)
@@ -498,6 +529,18 @@ func parts(t *testing.T, answer string) (sid, pid string) {
 	return got.SID, got.PID
 }
 
+// TestTakenOver: a session is where it was asked for last, and the client knows if it is not.
+func TestTakenOver(t *testing.T) {
+	w := newWorld(t, sio.Options{})
+	_, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	if _, got := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != pid {
+		t.Fatal("not recovered")
+	}
+	if !w.isClosed("a1") || w.isClosed("a2") {
+		t.Error("the connection before, which hears nothing any more, is open")
+	}
+}
+
 func TestRecovery(t *testing.T) {
 	w := newWorld(t, sio.Options{})
 	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
@@ -589,6 +632,9 @@ func TestRecoveryIsHonest(t *testing.T) {
 	w.pass(20 * time.Second)
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got == sid {
 		t.Error("recovered over a log that began anew")
+	}
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
+		t.Errorf("not recovered, it is in %v, %v", row.Rooms, err)
 	}
 	for _, offset := range []string{"", "nonsense", "zz:1:channel:1", "::"} {
 		if got := w.open("b"+offset, fmt.Sprintf(`{"token":"ana","pid":"unknown","offset":%q}`, offset)); !strings.HasPrefix(got, "40{") {
