@@ -366,7 +366,7 @@ func socketPinged(t testing.TB) feature {
 	t.Helper()
 	a := newAccount(t, sio.Options{})
 	ana := a.caller("ana")
-	beat := hub.Job{Kind: "socket:beat", Since: a.now().UnixMilli(), Targets: []hub.Target{{Connection: ana.Connection}}}
+	beat := hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: ana.Connection}}}
 	f := a.spend("ping and pong of Socket.IO", deliverMB, 0, func() int {
 		if err := a.work(beat); err != nil {
 			t.Error(err)

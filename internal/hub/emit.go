@@ -206,7 +206,7 @@ func (h *Hub) emitToRoom(ctx context.Context, c Command, room string) (TargetRes
 		got, err := h.retract(ctx, room, d.MessageID, c.From)
 		return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 	}
-	e.ID, e.TS = c.ID, h.Now().UnixMilli()
+	e.ID = c.ID
 	if e.ID != "" {
 		known, err := h.Store.Find(ctx, room, e.ID)
 		if err == nil {

@@ -38,7 +38,7 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 		return nil, err
 	}
 	e := protocol.Event{
-		Event: a.Event, Room: a.Room, ID: a.ID, TS: h.Now().UnixMilli(), Data: a.Data,
+		Event: a.Event, Room: a.Room, ID: a.ID, Data: a.Data,
 		From: &protocol.From{UserID: row.User, Name: row.Name},
 	}
 	if known != nil {
@@ -131,7 +131,7 @@ func (h *Hub) announceEvent(ctx context.Context, room, event, id string, from *p
 	if err != nil {
 		return protocol.PublishResult{}, err
 	}
-	e := protocol.Event{Event: event, Room: room, ID: id, TS: h.Now().UnixMilli(), From: from, Data: mustJSON(data)}
+	e := protocol.Event{Event: event, Room: room, ID: id, From: from, Data: mustJSON(data)}
 	return h.logAndDeliver(ctx, e, k, nil)
 }
 

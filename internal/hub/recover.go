@@ -34,13 +34,14 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 	if err != nil {
 		return got, fmt.Errorf("read connection: %w", err)
 	}
+	row := c // with the rooms that were entered
 	for _, room := range rooms {
 		k, err := h.kind(room)
 		if err != nil || mayJoin(c, room, k) != nil {
 			got.Whole = false
 			continue
 		}
-		if _, err := h.enter(ctx, c, room, h.free(c)); err != nil {
+		if row, err = h.enter(ctx, c, room, h.free(c)); err != nil {
 			return got, err
 		}
 		missed, err := h.missed(ctx, room, k, seen)
@@ -54,10 +55,6 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 		return got, nil
 	}
 	// It begins anew, in the rooms of its user only.
-	row, err := h.Store.Connection(ctx, connection)
-	if err != nil {
-		return got, fmt.Errorf("read connection: %w", err)
-	}
 	for _, room := range rooms {
 		if _, was := c.Rooms[room]; !was && row.In(room) {
 			if err := h.exit(ctx, row, room); err != nil {

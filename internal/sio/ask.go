@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -88,15 +87,12 @@ func (r *Rooms) pose(ctx context.Context, c hub.Command, rows []hub.Connection, 
 		return got, nil, fmt.Errorf("encode question: %w", err)
 	}
 	for _, row := range rows {
-		name, namespace, _ := strings.Cut(row.Codec, ":")
-		if namespace == "" {
-			namespace = "/"
-		}
-		if name != codecName {
+		codec, is := codecOf(row.Codec)
+		if !is {
 			got.Missing = append(got.Missing, row.ID)
 			continue
 		}
-		err := r.Hub.Pusher.Push(ctx, row.ID, socketio.AppendEvent(nil, namespace, &id, c.Event, data, about))
+		err := r.Hub.Pusher.Push(ctx, row.ID, socketio.AppendEvent(nil, codec.Namespace, &id, c.Event, data, about))
 		switch {
 		case errors.Is(err, hub.ErrGone):
 			got.Missing = append(got.Missing, row.ID)

@@ -40,6 +40,15 @@ func (c Codec) Name() string {
 	return codecName + ":" + c.Namespace
 }
 
+// codecOf is the codec of a name, and whether it is one of this dialect.
+func codecOf(name string) (Codec, bool) {
+	name, namespace, _ := strings.Cut(name, ":")
+	if namespace == "" {
+		namespace = "/"
+	}
+	return Codec{namespace}, name == codecName
+}
+
 // Decode is [protocol.Codec].Decode. Frames of this dialect may be more than actions: [Server].Receive reads them.
 func (Codec) Decode(frame []byte) (protocol.Action, error) {
 	p, err := socketio.Decode(frame)

@@ -81,17 +81,14 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 		return Welcome{}, err
 	}
 	r.callers.put(socket, hub.Caller{Connection: socket, User: who.User, Name: who.Name, Expires: who.Expires})
+	recovered := false
 	if before != nil {
-		recovered, err := r.resume(ctx, socket, namespace, *before, rooms, given.Offset)
-		if err != nil {
+		if recovered, err = r.resume(ctx, socket, *before, rooms, given.Offset); err != nil {
 			return Welcome{}, err
-		}
-		if recovered {
-			w.SID, w.PID = before.SID, given.PID
 		}
 	}
 	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli()}
-	if before != nil && w.PID == given.PID {
+	if recovered {
 		var now session
 		if err := r.noted(ctx, privateNote(given.PID), &now); err != nil {
 			return Welcome{}, err
@@ -99,7 +96,8 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 		if now.Socket != before.Socket {
 			return Welcome{}, errors.New("a later CONNECT has the session")
 		}
-		s.At = before.At // this answer may be lost, and then the client has seen no more than before
+		w = Welcome{SID: before.SID, PID: given.PID}
+		s.SID, s.At = before.SID, before.At // this answer may be lost, and then the client has seen no more than before
 	}
 	return w, r.remember(ctx, w, s)
 }
@@ -177,12 +175,12 @@ func ignoreMissing(err error) error {
 
 // resume puts the client back where it was, and pushes what it missed. Clients keep what comes before the answer to their
 // CONNECT, and hand it on after it.
-func (r *Rooms) resume(ctx context.Context, connection, namespace string, s session, rooms []string, given string) (bool, error) {
+func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []string, given string) (bool, error) {
 	seen, ok := parseOffset(given)
 	if !ok {
 		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
 	}
-	got, err := r.Hub.Recover(ctx, connection, rooms, seen)
+	got, err := r.Hub.Recover(ctx, socket, rooms, seen)
 	if err != nil {
 		return false, err
 	}
@@ -190,9 +188,9 @@ func (r *Rooms) resume(ctx context.Context, connection, namespace string, s sess
 		return false, nil
 	}
 	for _, e := range got.Events {
-		frame, err := Codec{namespace}.EncodeEvent(e)
+		frame, err := Codec{s.Namespace}.EncodeEvent(e)
 		if err == nil {
-			err = r.Hub.Pusher.Push(ctx, connection, frame)
+			err = r.Hub.Pusher.Push(ctx, socket, frame)
 		}
 		if err != nil {
 			return false, fmt.Errorf("push what was missed: %w", err)
@@ -204,7 +202,7 @@ func (r *Rooms) resume(ctx context.Context, connection, namespace string, s sess
 // Departed is for [hub.Config].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
 // second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
-	if name, _, _ := strings.Cut(c.Codec, ":"); name != codecName {
+	if _, is := codecOf(c.Codec); !is {
 		return nil
 	}
 	r.callers.drop(c.ID)

@@ -191,7 +191,7 @@ func (s *Server) Open(ctx context.Context, connection string) error {
 }
 
 func (s *Server) job(kind hub.JobKind, connection string) hub.Job {
-	return hub.Job{Kind: kind, Since: s.Now().UnixMilli(), Targets: []hub.Target{{Connection: connection}}}
+	return hub.Job{Kind: kind, Targets: []hub.Target{{Connection: connection}}}
 }
 
 // Works reports whether a job is for Work.
@@ -299,16 +299,15 @@ func (s *Server) beat(ctx context.Context, connection string) error {
 		}
 	}
 	err := s.Pusher.Push(ctx, connection, frame)
-	switch {
-	case errors.Is(err, hub.ErrGone):
+	if errors.Is(err, hub.ErrGone) {
 		return nil // and with that the last beat
-	case err != nil && s.Options.KeepAlive == Heartbeat: // nobody can answer it
+	}
+	if err != nil && s.Options.KeepAlive == Heartbeat { // nobody can answer it
 		if err := s.Notes.Unnote(ctx, pinged(connection)); err != nil {
 			return err
 		}
 	}
-	switch {
-	case err != nil && !errors.Is(err, hub.ErrThrottled):
+	if err != nil && !errors.Is(err, hub.ErrThrottled) {
 		return fmt.Errorf("push beat: %w", err)
 	}
 	return s.nextBeat(ctx, connection)

@@ -4,7 +4,7 @@ import { Listeners } from "./listeners.js";
 import { Handle, SharedRoom } from "./room.js";
 import { jitter, pause } from "./time.js";
 import { readToken, renewIn } from "./token.js";
-import { refused, type Action, type Frame, type OpenTransport, type Transport } from "./transport.js";
+import { REPLY_TIMEOUT, refused, type Action, type Frame, type OpenTransport, type Transport } from "./transport.js";
 import type {
   Client, ClientEvents, ConnectOptions, Position, PresenceResult, PublishResult, Room, RoomEvent, Status, Unsubscribe,
 } from "./types.js";
@@ -151,7 +151,7 @@ export class Connection implements Client {
       const timer = setTimeout(() => {
         this.#requests.delete(id);
         reject(new BellhopError("timeout", `The server has not answered ${action.action}.`, { retry: true }));
-      }, this.#options.replyTimeout ?? 10_000);
+      }, this.#options.replyTimeout ?? REPLY_TIMEOUT);
       this.#requests.set(id, { resolve, reject, timer });
     });
   }

@@ -1,7 +1,10 @@
 /** The client of this package over a socket of socket.io-client 4. */
 import { BellhopError } from "./error.js";
 import { jitter } from "./time.js";
-import { encode, noToken, refused, type Action, type OpenTransport, type Refusal, type Transport, type TransportEvents } from "./transport.js";
+import {
+  FIRST_DELAY, MAX_DELAY, REPLY_TIMEOUT, encode, noToken, refused,
+  type Action, type OpenTransport, type Refusal, type Transport, type TransportEvents,
+} from "./transport.js";
 import type { ConnectOptions, RoomEvent } from "./types.js";
 
 export type { OpenTransport };
@@ -44,8 +47,6 @@ export interface SocketLike {
 export function socketIO(open: (url: string) => SocketLike): OpenTransport {
   return (url, options, events) => new SocketIOTransport(open(url), options, events);
 }
-
-const FIRST_DELAY = 1_000;
 
 /** Reconnecting is the socket's own, but after refusals, after which it would give up. */
 class SocketIOTransport implements Transport {
@@ -93,7 +94,7 @@ class SocketIOTransport implements Transport {
       return true;
     }
     // With a timeout of its own, since otherwise the answer's place depends on the options of the socket.
-    this.#socket.timeout(this.#options.replyTimeout ?? 10_000).emitWithAck(name, fields).then(
+    this.#socket.timeout(this.#options.replyTimeout ?? REPLY_TIMEOUT).emitWithAck(name, fields).then(
       (reply: { ok: boolean; data?: unknown; error?: Refusal }) => {
         if (this.#closed) return;
         this.#events.receive(action.id === undefined ? { event: "pong" } : { ...reply, reply: action.id });
@@ -154,7 +155,7 @@ class SocketIOTransport implements Transport {
     this.#events.lost(reason); // which may close
     if (this.#closed || this.#socket.active) return;
     clearTimeout(this.#pause);
-    const delay = reason.retryAfterMs ?? jitter(this.#refusals++, FIRST_DELAY, this.#options.maxDelay ?? 20_000);
+    const delay = reason.retryAfterMs ?? jitter(this.#refusals++, FIRST_DELAY, this.#options.maxDelay ?? MAX_DELAY);
     this.#pause = setTimeout(() => this.#again(), delay);
   }
 
@@ -172,8 +173,6 @@ class SocketIOTransport implements Transport {
 
   #received(event: string, [data, about]: unknown[]): void {
     if (event === "refused") return this.#events.receive({ reply: null, ok: false, error: data as Refusal });
-    const { room, seq, id, ts, from } = (about ?? {}) as Partial<RoomEvent>;
-    const known = Object.entries({ event, room, seq, id, ts, from }).filter(([, value]) => value !== undefined);
-    this.#events.receive({ ...Object.fromEntries(known), ...(data !== null && { data }) });
+    this.#events.receive({ ...(about as Partial<RoomEvent>), event, ...(data !== null && { data }) });
   }
 }

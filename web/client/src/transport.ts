@@ -4,6 +4,11 @@ import type { ConnectOptions, ErrorCode } from "./types.js";
 /** The most that a client may send in one frame, in bytes. */
 const MAX_FRAME = 32 * 1024;
 
+/** The defaults of options, in milliseconds, and the bound of the first pause between two attempts to connect. */
+export const REPLY_TIMEOUT = 10_000;
+export const MAX_DELAY = 20_000;
+export const FIRST_DELAY = 1_000;
+
 /** What a client asks for. With an id it is answered. */
 export interface Action {
   action: string;

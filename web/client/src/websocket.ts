@@ -1,11 +1,10 @@
 import ReconnectingWebSocket from "partysocket/ws";
 import { BellhopError } from "./error.js";
 import { jitter } from "./time.js";
-import { encode, noToken, type Action, type Frame, type Transport, type TransportEvents } from "./transport.js";
+import { FIRST_DELAY, MAX_DELAY, encode, noToken, type Action, type Frame, type Transport, type TransportEvents } from "./transport.js";
 import type { ConnectOptions } from "./types.js";
 
 const SUBPROTOCOL = "bellhop.v1";
-const FIRST_DELAY = 1_000;
 /** API Gateway cuts every connection after two hours: those that were opened together come back spread over this. */
 const DELAY_AFTER_LONG = 4_000;
 const LONG = 60 * 60_000;
@@ -26,7 +25,7 @@ export class WebSocketTransport implements Transport {
     const implementation = options.WebSocket ?? (globalThis as { WebSocket?: unknown }).WebSocket;
     if (!implementation) throw new Error('There is no WebSocket here: npm install ws, and give its class as the option "WebSocket".');
     this.#events = events;
-    this.#maxDelay = options.maxDelay ?? 20_000;
+    this.#maxDelay = options.maxDelay ?? MAX_DELAY;
     const socket = new ReconnectingWebSocket(url, () => this.#next(), {
       WebSocket: implementation as typeof WebSocket,
       minReconnectionDelay: 0,

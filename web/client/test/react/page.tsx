@@ -2,9 +2,9 @@ import { act, StrictMode, type ReactNode } from "react";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { BellhopProvider } from "../../src/react/index.js";
 import type { ConnectOptions } from "../../src/types.js";
-import type { Losses } from "../losses.js";
-import { LossySocketIO, overSocketIO } from "../socketio.js";
-import { Lossy, type World } from "./world.js";
+import { LossyBellhop, LossySocketIO, type Losses } from "../losses.js";
+import { overSocketIO } from "../socketio.js";
+import type { World } from "./world.js";
 
 const open = new Set<Page>();
 
@@ -120,7 +120,7 @@ export class Tab<T> extends Page {
 
   get #over(): Partial<ConnectOptions> {
     const { losses } = this;
-    if (process.env.OVER !== "socket.io") return { WebSocket: class extends Lossy { override readonly losses = losses; } };
+    if (process.env.OVER !== "socket.io") return { WebSocket: class extends LossyBellhop { override readonly losses = losses; } };
     return { transport: overSocketIO, WebSocket: class extends LossySocketIO { override readonly losses = losses; } };
   }
 

@@ -1,7 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { WebSocket } from "ws";
 import { Bellhop, type Claims } from "../emulator.js";
-import { logged, type Losses } from "../losses.js";
 
 /** A `bellhop dev` whose users have names, and whose commands have to work. */
 export class World extends Bellhop {
@@ -27,24 +25,5 @@ export async function until<T>(look: () => T | Promise<T>, what: string, within 
     const found = await look();
     if (found) return found;
     if (Date.now() > end) throw new Error(`no ${what} in ${within} ms`);
-  }
-}
-
-/** A real WebSocket that loses what a test says. */
-export class Lossy extends WebSocket {
-  readonly losses: Losses = { actions: false, replies: false };
-  readonly #ids = new Set<string>();
-
-  override send(data: Parameters<WebSocket["send"]>[0], ...rest: unknown[]): void {
-    const { action, id } = JSON.parse(String(data)) as { action: string; id?: string };
-    if (logged.includes(action) && id !== undefined) this.#ids.add(id);
-    if (logged.includes(action) && this.losses.actions) return;
-    super.send(data, ...(rest as []));
-  }
-
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event !== "message" || !this.losses.replies) return super.emit(event, ...args);
-    const { reply } = JSON.parse(String(args[0]) || "{}") as { reply?: string };
-    return reply !== undefined && this.#ids.has(reply) ? true : super.emit(event, ...args);
   }
 }
