@@ -63,8 +63,8 @@ fuzz: ## throw bytes at every parser, FUZZTIME each
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 		done
 
-simulate: ## run the simulation of internal/simulation with SEEDS seeds; one that fails is printed
-	$(GO) test ./internal/simulation -run 'TestSimulation$$' -seeds $(SEEDS) -timeout 0 -v
+simulate: ## run the simulation of internal/check/simulation with SEEDS seeds; one that fails is printed
+	$(GO) test ./internal/check/simulation -run 'TestSimulation$$' -seeds $(SEEDS) -timeout 0 -v
 
 build: ## build the functions as they are deployed, into .bin/functions
 	@for name in $(FUNCTIONS); do \

@@ -20,14 +20,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
-	"github.com/bellhop-rt/bellhop/internal/cost"
+	"github.com/bellhop-rt/bellhop/internal/aws/metrics"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/metrics"
+	"github.com/bellhop-rt/bellhop/internal/lambda/route"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/route"
-	"github.com/bellhop-rt/bellhop/internal/sio"
-	"github.com/bellhop-rt/bellhop/internal/storetest"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
 var writeCosts = flag.Bool("costs", false, "write the tables of COSTS.md anew")
@@ -35,7 +35,7 @@ var writeCosts = flag.Bool("costs", false, "write the tables of COSTS.md anew")
 // TestCosts makes the tables of COSTS.md again: from the price list, from the load model of `bellhop cost`, and by running
 // each action through the hub on a store that is metered.
 func TestCosts(t *testing.T) {
-	page, err := os.ReadFile("COSTS.md")
+	page, err := os.ReadFile("docs/COSTS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestCosts(t *testing.T) {
 		t.Errorf("COSTS.md has %d of %d tables", found, len(tables))
 	}
 	if *writeCosts {
-		if err := os.WriteFile("COSTS.md", page, 0o644); err != nil {
+		if err := os.WriteFile("docs/COSTS.md", page, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,7 +137,7 @@ const (
 type account struct {
 	t       testing.TB
 	h       *hub.Hub
-	sockets *sio.Server
+	sockets *socketio.Server
 	store   hub.Store
 	meter   *cost.Meter
 	metrics *metrics.Meter
@@ -184,7 +184,7 @@ func (a *account) Enqueue(_ context.Context, j hub.Job, delay time.Duration) err
 	return nil
 }
 
-func newAccount(t testing.TB, o sio.Options) *account {
+func newAccount(t testing.TB, o socketio.Options) *account {
 	t.Helper()
 	a := &account{t: t, meter: &cost.Meter{}, logs: &bytes.Buffer{}, time: time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC)}
 	store, err := bolt.Open("", bolt.Options{Now: a.now})
@@ -202,7 +202,7 @@ func newAccount(t testing.TB, o sio.Options) *account {
 		return attr
 	}}
 	a.log = slog.New(slog.NewJSONHandler(a.logs, noTime)).With("requestId", "8f507cfc-xmpl-4697-b07a-ac58fc914c95")
-	a.h, a.sockets = sio.Wire(hub.Config{
+	a.h, a.sockets = socketio.Wire(hub.Config{
 		Store: cost.Store{Store: store, Meter: a.meter}, Pusher: a, Queue: a, Meter: a.metrics, Now: a.now, Logger: a.log,
 		Limits: hub.Limits{Rate: 10_000, Burst: 10_000},
 	}, o)
@@ -261,7 +261,7 @@ func (a *account) spend(name string, mb float64, in int, do func() int) feature 
 }
 
 func (a *account) work(j hub.Job) error {
-	if sio.Works(j.Kind) {
+	if socketio.Works(j.Kind) {
 		return a.sockets.Work(a.t.Context(), j)
 	}
 	return a.h.Work(a.t.Context(), j)
@@ -355,7 +355,7 @@ func message(id, room string) string {
 // and the look of the reaper.
 func socketOpened(t testing.TB) feature {
 	t.Helper()
-	a := newAccount(t, sio.Options{KeepAlive: sio.None})
+	a := newAccount(t, socketio.Options{KeepAlive: socketio.None})
 	ana := a.caller("ana")
 	f := a.spend("connect with Socket.IO", smallMB, 0, func() int { return a.event(route.Connect(a.h, a.sockets, a.log), ana, "socketio") })
 	return f.plus(a.receive(ana, "40"))
@@ -364,7 +364,7 @@ func socketOpened(t testing.TB) feature {
 // socketPinged is one beat, of those that keep a client's connection open and find out when it is dead.
 func socketPinged(t testing.TB) feature {
 	t.Helper()
-	a := newAccount(t, sio.Options{})
+	a := newAccount(t, socketio.Options{})
 	ana := a.caller("ana")
 	beat := hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: ana.Connection}}}
 	f := a.spend("ping and pong of Socket.IO", deliverMB, 0, func() int {
@@ -381,7 +381,7 @@ func socketPinged(t testing.TB) feature {
 // features runs every kind of action.
 func features(t testing.TB) []feature {
 	t.Helper()
-	a := newAccount(t, sio.Options{})
+	a := newAccount(t, socketio.Options{})
 	for room, n := range map[string]int{"channel:10": 9, "channel:200": 199, "community:10": 9} {
 		a.join(room, n)
 	}
@@ -453,7 +453,7 @@ func perThousand(a *account, c hub.Caller) feature {
 // sweeps are a sweep of nothing, and what a thousand connections add.
 func sweeps(t testing.TB) []feature {
 	t.Helper()
-	a := newAccount(t, sio.Options{})
+	a := newAccount(t, socketio.Options{})
 	sweep := func(name string) feature {
 		return a.spend(name, smallMB, 0, func() int {
 			if _, err := route.Sweep(a.h, a.log).Invoke(t.Context(), []byte("{}")); err != nil {

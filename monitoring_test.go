@@ -40,7 +40,7 @@ func monitoring(t *testing.T) map[string]resource {
 
 // TestRunbook: whoever is woken by an alarm finds what to do.
 func TestRunbook(t *testing.T) {
-	book, err := os.ReadFile("RUNBOOK.md")
+	book, err := os.ReadFile("docs/RUNBOOK.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestDashboard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]bool{"Errors": true} // by internal/metrics
+	known := map[string]bool{"Errors": true} // by internal/aws/metrics
 	for _, match := range regexp.MustCompile(`Metric = "(\w+)"`).FindAllStringSubmatch(string(code), -1) {
 		names := []string{match[1]}
 		if strings.HasPrefix(match[1], "Hook") {

@@ -89,7 +89,7 @@ func TestTemplateFunctions(t *testing.T) {
 	}
 }
 
-// TestTemplateEnvironment: functions are given variables that internal/setup reads, and may use what these name.
+// TestTemplateEnvironment: functions are given variables that internal/lambda/setup reads, and may use what these name.
 func TestTemplateEnvironment(t *testing.T) {
 	known := []string{
 		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EVENT_BUS_NAME", "HOOK_ACTION", "HOOK_CONNECT",
@@ -99,7 +99,7 @@ func TestTemplateEnvironment(t *testing.T) {
 		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "SOCKET_CONNECT_TIMEOUT", "SOCKET_KEEP_ALIVE", "SOCKET_NAMESPACES",
 		"SOCKET_PING_INTERVAL", "SOCKET_PING_TIMEOUT", "TABLE_NAME",
 	}
-	// What a function is told of, it must be allowed to use; internal/security compares that with what it does.
+	// What a function is told of, it must be allowed to use; internal/check/security compares that with what it does.
 	needs := map[string]string{
 		"DELIVER_QUEUE_URL": "sqs:SendMessage",
 		"EVENT_BUS_NAME":    "events:PutEvents",

@@ -2,7 +2,7 @@
 // CloudFormation template, with the functions given as Go code, on a port of its own. The code under test talks to it with the AWS SDKs
 // (management API, SQS, Lambda Invoke) or with a WebSocket client; the test has both sides in its hands.
 //
-// What it imitates, and where AWS is not known, is documented with the emulator itself, package internal/emulator of this module.
+// What it imitates, and where AWS is not known, is documented with the emulator itself, package internal/local/emulator of this module.
 package emulatortest
 
 import (
@@ -17,7 +17,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
 // Patience is how long a Client or a Server waits for what must happen before it fails the test.

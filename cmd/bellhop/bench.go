@@ -26,8 +26,8 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 

@@ -14,10 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/trace"
 )
 
 // The most that the console lists of connections and rooms; a filter finds the others.

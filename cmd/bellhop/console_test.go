@@ -17,10 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/cost"
-	"github.com/bellhop-rt/bellhop/internal/emulated"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
-	"github.com/bellhop-rt/bellhop/internal/trace"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/emulated"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
 // get asks the console for JSON.

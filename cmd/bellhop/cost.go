@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
 )
 
 type costCommand struct {

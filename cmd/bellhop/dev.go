@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 type devCommand struct {

@@ -22,10 +22,10 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
-	"github.com/bellhop-rt/bellhop/internal/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/bellhop-rt/bellhop/emitter"
-	"github.com/bellhop-rt/bellhop/internal/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 )
 
 // endpointFlag is where the development server is.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/runtimeapi"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 )
 
 // callers reads --hook NAME=WHERE.

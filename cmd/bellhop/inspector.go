@@ -18,12 +18,12 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop"
-	"github.com/bellhop-rt/bellhop/internal/cost"
-	"github.com/bellhop-rt/bellhop/internal/emulated"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/emulated"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/trace"
 )
 
 // inspector sees everything that a server does, by wrappers around what the hub needs and around the functions, and by the

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
 // devLog is what a person watches while developing: a line for each thing that happens, coloured on a terminal.

@@ -10,8 +10,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/asyncapi"
-	"github.com/bellhop-rt/bellhop/internal/sio"
+	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 	"github.com/bellhop-rt/bellhop/web/console"
 	"github.com/bellhop-rt/bellhop/web/demo"
@@ -92,7 +92,7 @@ func refusePolling(w http.ResponseWriter, r *http.Request) {
 		query[name] = r.URL.Query().Get(name)
 	}
 	message := "a WebSocket is needed"
-	if err := sio.Handshake(query); err != nil {
+	if err := socketio.Handshake(query); err != nil {
 		message = err.Error()
 	}
 	writeJSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})

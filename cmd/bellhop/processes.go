@@ -18,10 +18,10 @@ import (
 	"sync"
 
 	"github.com/bellhop-rt/bellhop"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/runtimeapi"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 )
 
 // processes runs the functions of a template outside of this program: as child processes that speak the Lambda Runtime

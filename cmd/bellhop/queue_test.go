@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 // present are the users of a room after a server that ana has been at has stopped, and how many jobs it has left waiting.

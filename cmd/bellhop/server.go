@@ -13,13 +13,13 @@ import (
 
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/app"
-	"github.com/bellhop-rt/bellhop/internal/emulated"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/route"
-	"github.com/bellhop-rt/bellhop/internal/setup"
-	"github.com/bellhop-rt/bellhop/internal/sio"
+	"github.com/bellhop-rt/bellhop/internal/lambda/route"
+	"github.com/bellhop-rt/bellhop/internal/lambda/setup"
+	"github.com/bellhop-rt/bellhop/internal/local/emulated"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -43,10 +43,10 @@ type serverConfig struct {
 }
 
 // server is Bellhop on one machine: the functions of template.yaml, in one process, behind the emulator. It is the other
-// composition beside internal/setup, with the emulator in the place of API Gateway, Lambda and SQS.
+// composition beside internal/lambda/setup, with the emulator in the place of API Gateway, Lambda and SQS.
 type server struct {
 	hub      *hub.Hub
-	sockets  *sio.Server
+	sockets  *socketio.Server
 	emulator *emulator.Server
 	secret   []byte
 	minting  bool
@@ -84,7 +84,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 		return nil, err
 	}
 	look.wrap(&rules)
-	h, sockets := sio.Wire(rules, settings.Sockets)
+	h, sockets := socketio.Wire(rules, settings.Sockets)
 	functions := map[string]emulator.Function{
 		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
@@ -167,7 +167,7 @@ func (s *server) stop(ctx context.Context) error {
 		if decodeErr := json.Unmarshal([]byte(m.Body), &job); decodeErr != nil {
 			return errors.Join(err, fmt.Errorf("decode job: %w", decodeErr))
 		}
-		if sio.Works(job.Kind) { // about a socket, which is gone
+		if socketio.Works(job.Kind) { // about a socket, which is gone
 			continue
 		}
 		err = errors.Join(err, s.hub.Work(ctx, job))

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
 // The bounds of the stream. A busy server would fill the console faster than anybody reads.

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/bellhop-rt/bellhop/internal/dynamo"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
 // Who asks a DynamoDB on this machine, which keeps tables apart by them. They open nothing anywhere else.

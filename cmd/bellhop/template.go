@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/bellhop-rt/bellhop"
-	"github.com/bellhop-rt/bellhop/internal/dynamo"
-	"github.com/bellhop-rt/bellhop/internal/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
 // foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.

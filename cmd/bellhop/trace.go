@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/trace"
+	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
 type traceCommand struct {

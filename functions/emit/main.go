@@ -1,6 +1,6 @@
 // Emit does what other programs ask: invocations, the emit queue, EventBridge.
 package main
 
-import "github.com/bellhop-rt/bellhop/internal/setup"
+import "github.com/bellhop-rt/bellhop/internal/lambda/setup"
 
 func main() { setup.Main(setup.Emit) }

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/bolt"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 // nowhere is a Pusher and a Queue that take everything and keep nothing.

@@ -1,0 +1,156 @@
+package apigateway_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+)
+
+const id = "R1kmxc2VNj-CFIA="
+
+// serve answers as the management API does, and gives a pusher for it.
+func serve(tb testing.TB, o apigateway.Options, handle http.HandlerFunc) *apigateway.Pusher {
+	tb.Helper()
+	s := httptest.NewServer(handle)
+	tb.Cleanup(s.Close)
+	cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
+	return apigateway.New(cfg, s.URL+"/dev", o)
+}
+
+// refusing answers every call with an error as it is on the wire.
+func refusing(status int, code, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("x-amzn-ErrorType", code)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func TestCalls(t *testing.T) {
+	var got []string
+	p := serve(t, apigateway.Options{}, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = append(got, r.Method+" "+r.URL.EscapedPath()+" "+string(body))
+		if !strings.Contains(r.Header.Get("Authorization"), "/execute-api/") {
+			t.Errorf("not signed for execute-api: %q", r.Header.Get("Authorization"))
+		}
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"connectedAt":"2025-02-03T01:46:33.523Z"}`)
+		}
+	})
+	if err := p.Push(t.Context(), id, []byte(`{"event":"e"}`)); err != nil {
+		t.Error(err)
+	}
+	if err := p.Close(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	if alive, err := p.Alive(t.Context(), id); err != nil || !alive {
+		t.Errorf("got %v, %v", alive, err)
+	}
+	path := "/dev/@connections/R1kmxc2VNj-CFIA%3D "
+	want := []string{"POST " + path + `{"event":"e"}`, "DELETE " + path, "GET " + path}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		handle http.HandlerFunc
+		want   error // nil: another
+		says   string
+	}{
+		"410 without a body": {refusing(410, "GoneException", ""), hub.ErrGone, ""},
+		"400 malformed id":   {refusing(400, "BadRequestException", `{"message":"Invalid connectionId: x"}`), hub.ErrGone, ""},
+		"400 anything else":  {refusing(400, "ValidationException", ""), nil, "post to connection"},
+		"429":                {refusing(429, "LimitExceededException", ""), hub.ErrThrottled, ""},
+		"413":                {refusing(413, "PayloadTooLargeException", `{"message":"too large"}`), hub.ErrTooLarge, ""},
+		"403":                {refusing(403, "ForbiddenException", `{"message":"Forbidden"}`), nil, "execute-api:ManageConnections"},
+		"500":                {refusing(500, "InternalServerErrorException", ""), nil, "post to connection " + id},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			p := serve(t, apigateway.Options{}, func(w http.ResponseWriter, r *http.Request) {
+				calls.Add(1)
+				c.handle(w, r)
+			})
+			err := p.Push(t.Context(), id, []byte("{}"))
+			if c.want != nil && !errors.Is(err, c.want) || err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %v %s", err, c.want, c.says)
+			}
+			if calls.Load() != 1 {
+				t.Errorf("called %d times: retrying is the hub's", calls.Load())
+			}
+			alive, err := p.Alive(t.Context(), id)
+			if gone := errors.Is(c.want, hub.ErrGone); alive || gone != (err == nil) {
+				t.Errorf("alive: got %v, %v", alive, err)
+			}
+		})
+	}
+}
+
+func TestACallThatHangsEnds(t *testing.T) {
+	release := make(chan struct{})
+	p := serve(t, apigateway.Options{Timeout: 50 * time.Millisecond}, func(http.ResponseWriter, *http.Request) { <-release })
+	err := p.Push(t.Context(), id, []byte("{}"))
+	close(release)
+	if err == nil || errors.Is(err, hub.ErrGone) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnectionsAreKept(t *testing.T) {
+	const parallel, rounds = 50, 4
+	var opened atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
+	p := apigateway.New(cfg, s.URL+"/dev", apigateway.Options{})
+	for range rounds {
+		var wg sync.WaitGroup
+		for range parallel {
+			wg.Go(func() {
+				if err := p.Push(t.Context(), id, []byte("{}")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := opened.Load(); n > parallel {
+		t.Errorf("%d connections for %d posts at a time", n, parallel)
+	}
+}
+
+func BenchmarkPush(b *testing.B) {
+	p := serve(b, apigateway.Options{}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	frame := []byte(strings.Repeat("x", 200))
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := p.Push(b.Context(), id, frame); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,315 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+)
+
+// settings are what a seed decides before anything happens.
+type settings struct {
+	limits       hub.Limits
+	kinds        hub.Kinds
+	sockets      socketio.Options
+	users        int
+	rooms        []string // those that clients choose from, and those of the users
+	trouble      time.Duration
+	actions      int
+	twoSteps     bool // the log counts and writes in two steps
+	quick, usual time.Duration
+	shortTokens  float64
+}
+
+// faults are the probabilities of what may go wrong, of each call or frame.
+type faults struct {
+	slow, stuck, freeze, crash, refuse, unknown      float64 // calls of the hub's
+	throttle, postLost, postUnknown                  float64 // posts
+	lateFrame, netLoss, noDisconnect, lateDisconnect float64 // the network
+	lateJob, twice                                   float64 // queues and triggers
+}
+
+// plant is a bug to find.
+type plant struct {
+	pushesFirst    bool // an event is logged after it was pushed
+	counts         bool // presence counts arrivals and departures
+	joinsLate      bool // a member is written after the log was read
+	remembersLater bool // an id is remembered after its event was written
+	departsYoung   bool // the first 410 of a connection that is only just opening departs it
+
+	// of Socket.IO
+	opensOnce       bool // the open packet is pushed once, whether the connection is there or not
+	beatsNever      bool // nobody pings
+	losesPongs      bool // what a client answers to a ping is not taken note of
+	losesSeq        bool // events do not say where in their room they are
+	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
+
+	arrivals int
+}
+
+// swallows: a push says that it worked, and did nothing.
+func (p plant) swallows(inv *invocation, s *socket, frame []byte) bool {
+	switch {
+	case p.opensOnce:
+		return frame[0] == '0' && s.server == opening
+	case p.recoversNothing:
+		return inv.name == s.id+" CONNECT" && bytes.HasPrefix(frame, []byte("42"))
+	}
+	return false
+}
+
+// seqOf finds the seq in an EVENT.
+var seqOf = regexp.MustCompile(`"seq":[0-9]+,`)
+
+// newWorld draws a world from its seed. Each fault is left out of half the worlds, so that those which need quiet around
+// them are found too.
+func newWorld(seed uint64, p plant, traced bool) *world {
+	w := &world{
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced,
+		stats: stats{faults: map[string]int{}},
+	}
+	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}}
+	w.gateway = &gateway{w: w, sockets: map[string]*socket{}, frames: map[string]*inbound{}}
+	w.queue = &queue{w: w}
+	w.program = &program{w: w}
+	w.settings = w.drawSettings()
+	w.rates = w.drawFaults()
+	kept, err := bolt.Open("", bolt.Options{Now: time.Now, FlushEvery: -1})
+	if err != nil {
+		panic(err)
+	}
+	w.store = &store{w: w, real: kept, plant: p}
+	if w.twoSteps || p.pushesFirst || p.remembersLater {
+		w.store.log = &twoStepLog{w: w, rooms: map[string]*steppedRoom{}}
+	}
+	w.newSandboxes(2)
+	return w
+}
+
+func (w *world) drawSettings() settings {
+	s := settings{
+		users: 3 + w.rng.IntN(4), actions: 30 + w.rng.IntN(50), trouble: w.between(2*time.Minute, 15*time.Minute),
+		twoSteps: w.chance(0.7), quick: time.Millisecond, usual: 10 * time.Millisecond,
+		kinds: hub.Kinds{
+			"user": {Owner: true, Keep: 24 * time.Hour}, "channel": {Keep: 24 * time.Hour}, "community": {Presence: true, Keep: time.Hour},
+		},
+		limits: hub.Limits{Rate: 1000, Burst: 1000, Lifetime: 2 * time.Hour},
+		rooms:  []string{"community:1"},
+	}
+	if w.chance(0.3) {
+		s.usual = 100 * time.Millisecond
+	}
+	if w.chance(0.7) {
+		s.rooms = append(s.rooms, "channel:1")
+	}
+	if w.chance(0.2) {
+		s.rooms = append(s.rooms, "community:2")
+	}
+	if w.chance(0.5) {
+		s.limits.Inline, s.limits.Page, s.limits.Shard = 2+w.rng.IntN(2), 2+w.rng.IntN(2), 3+w.rng.IntN(4)
+	}
+	if w.chance(0.2) {
+		s.limits.Rate, s.limits.Burst = 10, 20
+	}
+	if w.chance(0.2) {
+		s.limits.Lifetime = w.between(3*time.Minute, 8*time.Minute)
+	}
+	if w.chance(0.2) {
+		s.kinds["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 5*time.Minute)}
+		// An end of presence is known to have been announced for as long as ids are remembered. A job may come as late as its
+		// queue allows, so it has to be longer than that.
+		s.kinds["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 30*time.Minute)}
+	}
+	if w.chance(0.2) {
+		s.shortTokens = 0.3
+	}
+	if w.chance(0.3) {
+		s.sockets.KeepAlive = socketio.Noop
+	}
+	return s
+}
+
+func (w *world) drawFaults() faults {
+	p := func(most float64) float64 {
+		if w.chance(0.5) {
+			return 0
+		}
+		return most * w.rng.Float64()
+	}
+	return faults{
+		slow: p(0.1), stuck: p(0.02), freeze: p(0.01), crash: p(0.02), refuse: p(0.03), unknown: p(0.03),
+		throttle: p(0.1), postLost: p(0.1), postUnknown: p(0.1),
+		lateFrame: p(0.1), netLoss: p(0.2), noDisconnect: p(0.5), lateDisconnect: p(0.5), lateJob: p(0.3), twice: p(0.1),
+	}
+}
+
+// How long the world has to heal: a job may have to be tried as often as its queue allows, 6 minutes apart, and a
+// connection may be found gone only by the sweep after its silence.
+const (
+	sweepEvery = 5 * time.Minute
+	asyncTries = 3
+	healing    = 50 * time.Minute
+	rest       = 10 * time.Minute // at its end, in which no connection has to end: nobody is on the way when all is checked
+)
+
+// play runs the world from its beginning to its judgement.
+func (w *world) play() {
+	w.cast()
+	w.after(w.between(0, sweepEvery), w.sweep)
+	for left := w.actions; left > 0; {
+		at := w.between(0, w.trouble)
+		for range min(left, 1+w.rng.IntN(5)) { // what happens together is what goes wrong
+			w.after(at+w.between(0, 200*time.Millisecond), w.act)
+			left--
+		}
+	}
+	w.run(w.trouble)
+	w.calm = true
+	w.logf("calm")
+	w.decide()
+	w.run(w.trouble + healing - rest)
+	for _, d := range w.devices {
+		if d.isOpen {
+			d.renew()
+		}
+	}
+	w.run(w.trouble + healing)
+	w.ledger.checkDelivered()
+	w.program.publish(w.rooms, nil) // shows everybody what they have missed
+	w.run(w.trouble + healing + 2*time.Minute)
+	w.ledger.check()
+	w.stop()
+}
+
+// cast makes the users and their devices.
+func (w *world) cast() {
+	names := []string{"ana", "bob", "carla", "dan", "eve", "finn"}
+	for u := range w.users {
+		user := names[u]
+		for n := range 1 + w.rng.IntN(2) {
+			d := &device{
+				w: w, name: fmt.Sprintf("%s-%d", user, n+1), user: user, careless: w.chance(0.3),
+				rooms: map[string]*view{}, requests: map[string]*request{},
+			}
+			if w.chance(1.0 / 3) {
+				d.socketIO = &socketIO{query: w.chance(0.3)}
+			}
+			d.view(protocol.UserRoom(user)).wanted = true
+			for _, room := range w.rooms {
+				d.view(room).wanted = w.chance(0.8)
+			}
+			w.devices = append(w.devices, d)
+			w.after(w.between(0, 2*time.Second), d.goOnline)
+		}
+	}
+	for u := range w.users {
+		w.rooms = append(w.rooms, protocol.UserRoom(names[u]))
+	}
+}
+
+// shared are the rooms that are not of one user.
+func (w *world) shared() string {
+	for {
+		if room := w.rooms[w.rng.IntN(len(w.rooms))]; protocol.RoomKind(room) != "user" {
+			return room
+		}
+	}
+}
+
+// act does one of the things that happen.
+func (w *world) act() {
+	w.stats.acts++
+	d := w.devices[w.rng.IntN(len(w.devices))]
+	switch n := w.rng.IntN(100); {
+	case n < 35:
+		room := w.shared()
+		w.program.n++
+		data := fmt.Sprintf(`{"n":%d}`, w.program.n)
+		d.publish(room, protocol.MessageNew, data)
+	case n < 45:
+		w.program.publish([]string{w.shared()}, []string{d.user})
+	case n < 53:
+		d.goOffline(w.chance(0.5))
+		if w.chance(0.7) {
+			w.after(w.between(0, 20*time.Second), d.goOnline)
+		}
+	case n < 63:
+		d.goOnline()
+	case n < 68: // the network goes, and the client finds out and comes back
+		d.disconnect(false)
+	case n < 70: // the network goes, and only API Gateway finds out
+		if s := d.sock; s != nil {
+			s.cut = true
+			w.after(w.between(time.Second, time.Minute), func() { w.gateway.close(s, "network") })
+		}
+	case n < 80:
+		v := d.view(w.shared())
+		v.wanted = !v.wanted
+		d.tend(v)
+		if w.chance(0.5) { // changes its mind
+			w.after(w.between(0, 300*time.Millisecond), func() {
+				v.wanted = !v.wanted
+				d.tend(v)
+			})
+		}
+	case n < 90:
+		d.setStatus()
+	case n < 95:
+		d.type_(w.shared())
+	case n < 97:
+		w.program.emit(hub.Command{Command: "disconnect", User: d.user, Reason: "kicked"})
+	default:
+		w.sweepNow()
+	}
+}
+
+func (d *device) setStatus() {
+	if !d.isOpen {
+		return
+	}
+	status := []string{"online", "away", "busy"}[d.w.rng.IntN(3)]
+	d.ask("presence", fmt.Sprintf(`"status":%q`, status), "", func(*inbound) {}, func() {})
+}
+
+func (d *device) type_(room string) {
+	if d.isOpen {
+		d.w.gateway.send(d.sock, "signal", d.frame("signal", "", "", fmt.Sprintf(`"room":%q,"event":"typing:start"`, room)), false)
+	}
+}
+
+// decide settles who stays.
+func (w *world) decide() {
+	for _, d := range w.devices {
+		if w.chance(0.7) {
+			d.goOnline()
+		} else {
+			d.goOffline(w.chance(0.5))
+		}
+	}
+}
+
+func (w *world) sweep() {
+	w.after(sweepEvery, w.sweep)
+	w.sweepNow()
+	if w.fault("sweep twice", w.rates.twice) {
+		w.after(w.between(0, 100*time.Millisecond), w.sweepNow)
+	}
+}
+
+// sweepNow is an asynchronous invocation, which Lambda tries three times in all.
+func (w *world) sweepNow() { w.trySweep(1) }
+
+func (w *world) trySweep(try int) {
+	w.invoke("sweep", sweepTimeout, try == asyncTries, func(ctx context.Context, box sandbox) { _, _ = box.hub.Sweep(ctx) }, func(ok bool) {
+		if !ok && try < asyncTries {
+			w.after(time.Duration(try)*time.Minute, func() { w.trySweep(try + 1) })
+		}
+	})
+}

@@ -1,0 +1,337 @@
+// Package route translates between Lambda and the hub: one constructor for each function, from the events of its
+// triggers to the answers that AWS expects. It decides nothing.
+//
+// The WebSocket events are of API Gateway,
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-integration-requests.html.
+package route
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+)
+
+// webSocketEvent is what the functions read of an API Gateway event; the type of aws-lambda-go has five times as many
+// fields to decode.
+type webSocketEvent struct {
+	Headers map[string]string `json:"headers"`
+	Query   map[string]string `json:"queryStringParameters"`
+	Context struct {
+		EventType    string            `json:"eventType"`
+		ConnectionID string            `json:"connectionId"`
+		Authorizer   authorizerContext `json:"authorizer"`
+		StatusCode   int               `json:"disconnectStatusCode"`
+		Reason       string            `json:"disconnectReason"`
+	} `json:"requestContext"`
+	Body string `json:"body"`
+}
+
+// authorizerContext is what the authorizer hands on: strings only, since it is not certain how others arrive.
+type authorizerContext struct {
+	User    string `json:"user"`
+	Name    string `json:"name"`
+	Grants  string `json:"grants"`  // JSON of hub.Grants
+	Expires string `json:"expires"` // Unix seconds
+	Codec   string `json:"codec"`   // socketIO, or empty
+}
+
+func (a authorizerContext) expires() time.Time {
+	sec, err := strconv.ParseInt(a.Expires, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0)
+}
+
+// response is a Lambda proxy response.
+type response struct {
+	StatusCode int               `json:"statusCode"`
+	Headers    map[string]string `json:"headers,omitempty"`
+	Body       string            `json:"body,omitempty"`
+}
+
+// Connect answers the $connect route. 400: the client offers subprotocols, but not ours, or speaks a Socket.IO that is not
+// served.
+func Connect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Handler {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
+		if e.Context.Authorizer.Codec == socketIO {
+			return openSocket(ctx, sockets, e, log), nil
+		}
+		offered := header(e.Headers, "Sec-WebSocket-Protocol")
+		ok := response{StatusCode: http.StatusOK}
+		if offered != "" {
+			if !slices.Contains(list(offered), protocol.Name) {
+				return response{StatusCode: http.StatusBadRequest, Body: "offer the subprotocol " + protocol.Name}, nil
+			}
+			ok.Headers = map[string]string{"Sec-WebSocket-Protocol": protocol.Name}
+		}
+		auth := e.Context.Authorizer
+		grants, err := hub.ParseGrants([]byte(auth.Grants))
+		if err != nil {
+			return response{}, fmt.Errorf("authorizer context: %w", err)
+		}
+		who := hub.Identity{User: auth.User, Name: auth.Name, Grants: grants, Expires: auth.expires()}
+		err = h.Connect(ctx, e.Context.ConnectionID, who, protocol.Name)
+		if refused, ok := errors.AsType[*protocol.Error](err); ok {
+			log.InfoContext(ctx, "connection refused", "connectionId", e.Context.ConnectionID, "userId", auth.User, "error", err)
+			return response{StatusCode: refusal(refused.Code), Body: refused.Message}, nil
+		}
+		if err != nil {
+			log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "userId", auth.User, "error", err)
+			return response{StatusCode: http.StatusInternalServerError}, nil
+		}
+		log.InfoContext(ctx, "connected", "connectionId", e.Context.ConnectionID, "userId", auth.User)
+		return ok, nil
+	})
+}
+
+// openSocket lets a client of Socket.IO in, if it is one that can be served.
+func openSocket(ctx context.Context, sockets *socketio.Server, e webSocketEvent, log *slog.Logger) response {
+	if err := socketio.Handshake(e.Query); err != nil {
+		return response{StatusCode: http.StatusBadRequest, Body: err.Error()}
+	}
+	if err := sockets.Open(ctx, e.Context.ConnectionID); err != nil {
+		log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "error", err)
+		return response{StatusCode: http.StatusInternalServerError}
+	}
+	return response{StatusCode: http.StatusOK}
+}
+
+// refusal is the status of a handshake that the application refused, or could not be asked about.
+func refusal(c protocol.Code) int {
+	switch c {
+	case protocol.CodeUnavailable, protocol.CodeInternal:
+		return http.StatusServiceUnavailable
+	case protocol.CodeRateLimited:
+		return http.StatusTooManyRequests
+	default:
+		return http.StatusForbidden
+	}
+}
+
+// Disconnect answers the $disconnect route. What it cannot finish the sweep does.
+func Disconnect(sockets *socketio.Server, log *slog.Logger) lambda.Handler {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
+		if err := sockets.Closed(ctx, e.Context.ConnectionID); err != nil {
+			return response{}, err
+		}
+		log.InfoContext(ctx, "disconnected",
+			"connectionId", e.Context.ConnectionID, "code", e.Context.StatusCode, "reason", e.Context.Reason)
+		return response{StatusCode: http.StatusOK}, nil
+	})
+}
+
+// Message answers every route that a client's frame may take. An empty body says nothing to the client.
+func Message(h *hub.Hub, sockets *socketio.Server) lambda.Handler {
+	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
+		auth := e.Context.Authorizer
+		caller := hub.Caller{
+			Connection: e.Context.ConnectionID, User: auth.User, Name: auth.Name, Expires: auth.expires(),
+		}
+		if auth.Codec == socketIO {
+			if auth.Grants != "" {
+				grants, err := hub.ParseGrants([]byte(auth.Grants))
+				if err != nil {
+					return response{}, fmt.Errorf("authorizer context: %w", err)
+				}
+				caller.Grants = grants
+			}
+			return response{StatusCode: http.StatusOK, Body: string(sockets.Receive(ctx, caller, []byte(e.Body)))}, nil
+		}
+		return response{StatusCode: http.StatusOK, Body: string(h.Receive(ctx, caller, []byte(e.Body)))}, nil
+	})
+}
+
+// sqsEvent is a batch of a queue, https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html.
+type sqsEvent struct {
+	Records []sqsRecord `json:"Records"`
+}
+
+type sqsRecord struct {
+	MessageID string `json:"messageId"`
+	Body      string `json:"body"`
+}
+
+// sqsResponse names the messages that have to come again.
+type sqsResponse struct {
+	Failures []sqsFailure `json:"batchItemFailures"`
+}
+
+type sqsFailure struct {
+	Item string `json:"itemIdentifier"`
+}
+
+// answer names the messages whose error is not nil.
+func (e sqsEvent) answer(ctx context.Context, log *slog.Logger, errs []error) sqsResponse {
+	r := sqsResponse{Failures: []sqsFailure{}}
+	for i, m := range e.Records {
+		if errs[i] != nil {
+			log.ErrorContext(ctx, "job failed", "messageId", m.MessageID, "error", errs[i])
+			r.Failures = append(r.Failures, sqsFailure{m.MessageID})
+		}
+	}
+	return r
+}
+
+// Deliver does the jobs of the deliver queue.
+func Deliver(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Handler {
+	return handler[sqsEvent, sqsResponse](func(ctx context.Context, e sqsEvent) (sqsResponse, error) {
+		jobs := make([]hub.Job, len(e.Records))
+		undecoded := make([]error, len(e.Records))
+		for i, m := range e.Records {
+			if err := json.Unmarshal([]byte(m.Body), &jobs[i]); err != nil {
+				undecoded[i] = fmt.Errorf("decode job: %w", err)
+			}
+		}
+		return e.answer(ctx, log, workAll(ctx, h, sockets, jobs, undecoded)), nil
+	})
+}
+
+// workAll does the jobs of both, and gives an error for each that has to come again. Those of sockets run at the same time,
+// since they may wait.
+func workAll(ctx context.Context, h *hub.Hub, sockets *socketio.Server, jobs []hub.Job, undecoded []error) []error {
+	errs := slices.Clone(undecoded)
+	var (
+		own   []hub.Job
+		place []int
+		wg    sync.WaitGroup
+	)
+	for i, j := range jobs {
+		switch {
+		case undecoded[i] != nil:
+		case socketio.Works(j.Kind):
+			wg.Go(func() { errs[i] = sockets.Work(ctx, j) })
+		default:
+			own, place = append(own, j), append(place, i)
+		}
+	}
+	for n, err := range h.WorkAll(ctx, own) {
+		errs[place[n]] = err
+	}
+	wg.Wait()
+	return errs
+}
+
+// Sweep answers the schedule with what it found.
+func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
+	return handler[json.RawMessage, hub.Swept](func(ctx context.Context, _ json.RawMessage) (hub.Swept, error) {
+		found, err := h.Sweep(ctx)
+		log.InfoContext(ctx, "swept", "connections", found.Connections, "gone", found.Gone,
+			"expired", found.Expired, "unfinished", found.Unfinished)
+		return found, err
+	})
+}
+
+// Emit does commands, however they come: as the payload of an invocation (one command, or a list), in messages of a
+// queue, or as the detail of an EventBridge event. Invocations get an answer for each command.
+func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
+	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
+		var trigger struct {
+			Records []sqsRecord     `json:"Records"`
+			Type    string          `json:"detail-type"`
+			Detail  json.RawMessage `json:"detail"`
+		}
+		if isList(payload) {
+			return answers(ctx, h, payload), nil
+		}
+		if err := json.Unmarshal(payload, &trigger); err != nil {
+			return refuse(fmt.Errorf("the command must be a JSON object: %w", err)), nil
+		}
+		switch {
+		case len(trigger.Records) > 0:
+			errs := make([]error, len(trigger.Records))
+			for i, m := range trigger.Records {
+				errs[i] = failed(ctx, log, answers(ctx, h, []byte(m.Body)))
+			}
+			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
+		case trigger.Type != "":
+			return nil, failed(ctx, log, answers(ctx, h, trigger.Detail))
+		}
+		return answers(ctx, h, payload), nil
+	})
+}
+
+func isList(b []byte) bool { return strings.HasPrefix(strings.TrimLeft(string(b), " \t\r\n"), "[") }
+
+// answers does one command or a list of them, in order; a hub.Answer or a list of those.
+func answers(ctx context.Context, h *hub.Hub, payload []byte) any {
+	if !isList(payload) {
+		return answer(ctx, h, payload)
+	}
+	var commands []json.RawMessage
+	if err := json.Unmarshal(payload, &commands); err != nil {
+		return refuse(err)
+	}
+	list := make([]hub.Answer, len(commands))
+	for i, c := range commands {
+		list[i] = answer(ctx, h, c)
+	}
+	return list
+}
+
+func answer(ctx context.Context, h *hub.Hub, payload []byte) hub.Answer {
+	c, err := hub.DecodeCommand(payload)
+	if err != nil {
+		return refuse(err)
+	}
+	return h.Emit(ctx, c)
+}
+
+func refuse(err error) hub.Answer {
+	if e, ok := errors.AsType[*protocol.Error](err); ok {
+		return hub.Answer{Error: e}
+	}
+	return hub.Answer{Error: protocol.Errorf(protocol.CodeBadRequest, "%s", err.Error())}
+}
+
+// failed is for triggers that nobody reads an answer of: an error asks for another delivery. What can never work is
+// logged and dropped, since it would only fail again.
+func failed(ctx context.Context, log *slog.Logger, got any) error {
+	list, many := got.([]hub.Answer)
+	if one, ok := got.(hub.Answer); ok && !many {
+		list = []hub.Answer{one}
+	}
+	var errs []error
+	for _, a := range list {
+		switch {
+		case a.OK:
+		case a.Error.Code.Retry():
+			errs = append(errs, a.Error)
+		default:
+			log.ErrorContext(ctx, "command refused", "error", a.Error)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// header finds a header whatever its case.
+func header(headers map[string]string, name string) string {
+	for k, v := range headers {
+		if strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+func list(text string) []string {
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
+}

@@ -1,0 +1,247 @@
+package route_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"go.uber.org/goleak"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/lambda/route"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// eventsSecret signs the tokens in events/.
+const eventsSecret = "bellhop-events-secret-of-no-value-0123456789"
+
+// aws stands for the management API and the queue: it remembers.
+type aws struct {
+	mu     sync.Mutex
+	pushed []string
+	jobs   []hub.Job
+}
+
+func (a *aws) Push(_ context.Context, connection string, frame []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pushed = append(a.pushed, connection+" "+string(frame))
+	return nil
+}
+
+func (a *aws) Close(context.Context, string) error         { return nil }
+func (a *aws) Alive(context.Context, string) (bool, error) { return true, nil }
+
+func (a *aws) Enqueue(_ context.Context, job hub.Job, _ time.Duration) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.jobs = append(a.jobs, job)
+	return nil
+}
+
+func (a *aws) take() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pushed := a.pushed
+	a.pushed = nil
+	return pushed
+}
+
+// TestEvents runs every file of events/ through its function, as one visit of ana's.
+func TestEvents(t *testing.T) {
+	now := func() time.Time { return time.UnixMilli(1_732_345_000_000) }
+	store, err := bolt.Open("", bolt.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	world := &aws{}
+	log := slog.New(slog.DiscardHandler)
+	verifier, err := token.New(t.Context(), token.Config{Secret: []byte(eventsSecret), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, sockets := socketio.Wire(hub.Config{Store: store, Pusher: world, Queue: world, Verifier: verifier, Now: now, Logger: log}, socketio.Options{})
+	functions := map[string]lambda.Handler{
+		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
+		"connect":    route.Connect(h, sockets, log),
+		"disconnect": route.Disconnect(sockets, log),
+		"message":    route.Message(h, sockets),
+		"emit":       route.Emit(h, log),
+		"deliver":    route.Deliver(h, sockets, log),
+		"sweep":      route.Sweep(h, log),
+	}
+	steps := []struct {
+		event, function string
+		answer          []string // what the answer must hold
+		pushed          string   // what must have been pushed; empty: anything
+	}{
+		{"authorize", "authorize", []string{`"Effect":"Allow"`, `"Resource":"arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/dev/$connect"`, `"user":"ana"`, `"expires":"4102444800"`}, ""},
+		{"connect", "connect", []string{`"statusCode":200`, `"Sec-WebSocket-Protocol":"bellhop.v1"`}, ""},
+		{"join", "message", []string{`"statusCode":200`, `\"reply\":\"r1\",\"ok\":true`, `\"recovered\":false`}, ""},
+		{"publish", "message", []string{`\"ok\":true`, `\"seq\":1`}, `"event":"message:new"`},
+		{"signal", "message", []string{`{"statusCode":200}`}, ""},
+		{"history", "message", []string{`\"ok\":true`, `\"more\":false`}, ""},
+		{"auth", "message", []string{`\"ok\":true`, `\"userId\":\"ana\"`}, ""},
+		{"default", "message", []string{`\"ok\":true`, `\"room\":\"channel:42\"`}, ""},
+		{"presence", "message", []string{`\"code\":\"not_in_room\"`}, ""},
+		{"emit-invoke", "emit", []string{`"ok":true`, `"seq":2`, `"id":"order-1234-shipped"`}, `"content":"Your order has shipped."`},
+		{"emit-sqs", "emit", []string{`{"batchItemFailures":[]}`}, `"notification:new"`},
+		{"emit-eventbridge", "emit", []string{`null`}, `"buddy:check-in"`},
+		{"deliver", "deliver", []string{`{"batchItemFailures":[]}`}, `"seq":58`},
+		{"leave", "message", []string{`\"ok\":true`}, ""},
+		{"sweep", "sweep", []string{`"connections":1`}, ""},
+		{"disconnect", "disconnect", []string{`"statusCode":200`}, ""},
+	}
+	files, err := filepath.Glob("../../../events/*.json")
+	if err != nil || len(files) != len(steps) {
+		t.Errorf("%d events, %d are run", len(files), len(steps))
+	}
+	for _, s := range steps {
+		t.Run(s.event, func(t *testing.T) {
+			payload, err := os.ReadFile("../../../events/" + s.event + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			world.take()
+			out, err := functions[s.function].Invoke(t.Context(), payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range s.answer {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("%s is not in the answer %s", want, out)
+				}
+			}
+			if pushed := strings.Join(world.take(), "\n"); !strings.Contains(pushed, s.pushed) {
+				t.Errorf("%s was not pushed, but %s", s.pushed, pushed)
+			}
+		})
+	}
+	if row, err := store.Connection(t.Context(), "BvQ9kcT2joECFgQ="); err == nil && !row.Closing {
+		t.Errorf("ana is still connected: %+v", row)
+	}
+}
+
+func TestAuthorize(t *testing.T) {
+	verifier, err := token.New(t.Context(), token.Config{Secret: []byte(eventsSecret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := token.Sign([]byte(eventsSecret), token.Claims{User: "ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := hub.Grants{}
+	for i := range 150 {
+		many["channel:"+strings.Repeat("x", i%50)+string(rune('a'+i%26))+time.Duration(i).String()] = []string{"join"}
+	}
+	large, err := token.Sign([]byte(eventsSecret), token.Claims{User: "ana", Grants: many})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	f := route.Authorize(verifier, []string{"https://app.example.org", "http://localhost:*"}, log)
+	for name, c := range map[string]struct {
+		origin, protocol, query string
+		want                    string // Allow, Deny or the error
+	}{
+		"a token in the header":         {"https://app.example.org", "bellhop.v1, bearer." + good, "", "Allow"},
+		"a token in the query":          {"https://app.example.org", "", good, "Allow"},
+		"no origin: not a browser":      {"", "bellhop.v1,bearer." + good, "", "Allow"},
+		"a wildcard port":               {"http://localhost:3000", "bearer." + good, "", "Allow"},
+		"a wildcard port, left out":     {"http://localhost", "bearer." + good, "", "Allow"},
+		"a port that is none":           {"http://localhost:3000.evil.example", "bearer." + good, "", "Deny"},
+		"another scheme":                {"http://app.example.org", "bearer." + good, "", "Deny"},
+		"another host":                  {"https://app.example.org.evil.example", "bearer." + good, "", "Deny"},
+		"a null origin":                 {"null", "bearer." + good, "", "Deny"},
+		"no token":                      {"", "bellhop.v1", "", "Unauthorized"},
+		"a wrong token":                 {"", "bearer.a.b.c", "", "Unauthorized"},
+		"a wrong token beats the query": {"", "bearer.a.b.c", good, "Unauthorized"},
+		"grants that are too long":      {"", "", large, "use patterns"},
+	} {
+		event := map[string]any{"type": "REQUEST", "methodArn": "arn:x", "headers": map[string]string{"origin": c.origin, "SEC-WEBSOCKET-PROTOCOL": c.protocol}}
+		if c.query != "" {
+			event["queryStringParameters"] = map[string]string{"token": c.query}
+		}
+		payload, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := f.Invoke(t.Context(), payload)
+		got := string(out)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) || c.want == "Unauthorized" && got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestEmitTriggers(t *testing.T) {
+	store, err := bolt.Open("", bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	log := slog.New(slog.DiscardHandler)
+	world := &aws{}
+	f := route.Emit(hub.New(hub.Config{Store: store, Pusher: world, Queue: world, Logger: log}), log)
+	broken := route.Emit(hub.New(hub.Config{Store: brokenStore{store}, Pusher: world, Queue: world, Logger: log}), log)
+	publish := `{"command":"publish","rooms":["channel:1"],"event":"e","data":{}}`
+	quoted, err := json.Marshal(publish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sqs := func(bodies ...string) string {
+		var records []string
+		for i, b := range bodies {
+			records = append(records, `{"messageId":"m`+string(rune('1'+i))+`","body":`+b+`}`)
+		}
+		return `{"Records":[` + strings.Join(records, ",") + `]}`
+	}
+	for name, c := range map[string]struct {
+		f       lambda.Handler
+		payload string
+		want    string
+	}{
+		"a list of commands":                    {f, `[` + publish + `,{"command":"dance"}]`, `[{"ok":true,`},
+		"an empty payload":                      {f, `{}`, `"bad_request"`},
+		"no object":                             {f, `"publish"`, `"bad_request"`},
+		"a number":                              {f, `5`, `"bad_request"`},
+		"a misspelt field":                      {f, `{"command":"publish","roms":["channel:1"]}`, `roms`},
+		"a queue's message that cannot work":    {f, sqs(`"{\"command\":\"dance\"}"`), `{"batchItemFailures":[]}`},
+		"a queue's message that is no JSON":     {f, sqs(`"nonsense"`), `{"batchItemFailures":[]}`},
+		"a queue's message that may work later": {broken, sqs(`"{\"command\":\"dance\"}"`, string(quoted)), `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`},
+		"a bus event that may work later":       {broken, `{"detail-type":"bellhop.emit","detail":` + publish + `}`, `internal`},
+	} {
+		out, err := c.f.Invoke(t.Context(), []byte(c.payload))
+		got := string(out)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// brokenStore cannot be read.
+type brokenStore struct{ hub.Store }
+
+func (brokenStore) Members(context.Context, string, int, string, int) (hub.MemberPage, error) {
+	return hub.MemberPage{}, io.ErrUnexpectedEOF
+}

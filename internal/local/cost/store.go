@@ -1,0 +1,337 @@
+package cost
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Store counts what the calls of a store would use of DynamoDB: the requests that internal/store/dynamo makes for each, with the
+// units of the rows that go in and out. That is an estimate where it cannot be seen from here: a write that DynamoDB has
+// to try in another form, a shard count that the function has cached, rows that DynamoDB has not deleted yet.
+//
+// The units are those of https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html: a write
+// unit for each 1 KB of a row, two in a transaction; a read unit for each 4 KB that a strongly consistent request reads, and
+// half of that otherwise. A request that finds nothing, or whose condition fails, costs as much.
+type Store struct {
+	hub.Store
+
+	Meter *Meter
+}
+
+var _ hub.Store = Store{}
+
+// The sizes of rows with short ids, in bytes, names of attributes included. They decide only how many fit in 4 KB.
+const (
+	memberRow     = 80
+	connectionRow = 400
+	entryRow      = 160 // without its data
+	hereRow       = 200 // without its data
+)
+
+// writes are write units for a row of size bytes.
+func writes(size int) Delta { return Delta{WriteUnits: pieces(size, 1<<10)} }
+
+// reads are a strongly consistent read of size bytes together.
+func reads(size int) Delta { return Delta{ReadHalves: 2 * pieces(size, 4<<10)} }
+
+func (s Store) count(ctx context.Context, room string, d Delta) {
+	s.Meter.Add(d)
+	s.Meter.Room(room).Add(d)
+	VisitOf(ctx).spend(room, d)
+}
+
+func (s Store) about(ctx context.Context, room, user, action string) {
+	VisitOf(ctx).About(room, user, action, true)
+}
+
+func rowSize(c hub.Connection) int {
+	size := connectionRow + len(c.Name)
+	for room := range c.Rooms {
+		size += len(room) + 4
+	}
+	return size
+}
+
+// Open is [hub.Connections].Open.
+func (s Store) Open(ctx context.Context, c hub.Connection) error {
+	s.Meter.Belongs(c.ID, c.User)
+	s.about(ctx, "", c.User, "connect")
+	s.count(ctx, "", writes(rowSize(c)))
+	return s.Store.Open(ctx, c)
+}
+
+// Connection is [hub.Connections].Connection.
+func (s Store) Connection(ctx context.Context, id string) (hub.Connection, error) {
+	c, err := s.Store.Connection(ctx, id)
+	s.count(ctx, "", reads(rowSize(c)))
+	return c, err
+}
+
+// Touch is [hub.Connections].Touch.
+func (s Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
+	c, err := s.Store.Touch(ctx, id, t)
+	v := VisitOf(ctx)
+	v.From(id)
+	v.About(t.Room, c.User, "", true)
+	s.count(ctx, t.Room, writes(rowSize(c)))
+	return c, err
+}
+
+// Enter is [hub.Connections].Enter.
+func (s Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
+	c, err := s.Store.Enter(ctx, id, room, shard, t)
+	s.about(ctx, room, c.User, "join")
+	s.count(ctx, room, writes(rowSize(c)))
+	return c, err
+}
+
+// Exit is [hub.Connections].Exit.
+func (s Store) Exit(ctx context.Context, id, room string, now time.Time) error {
+	s.about(ctx, room, "", "leave")
+	s.count(ctx, room, writes(connectionRow))
+	return s.Store.Exit(ctx, id, room, now)
+}
+
+// Renew is [hub.Connections].Renew.
+func (s Store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
+	s.about(ctx, "", "", "auth")
+	s.count(ctx, "", writes(connectionRow))
+	return s.Store.Renew(ctx, id, name, g, expires)
+}
+
+// BeginClose is [hub.Connections].BeginClose.
+func (s Store) BeginClose(ctx context.Context, id string) (hub.Connection, error) {
+	c, err := s.Store.BeginClose(ctx, id)
+	s.about(ctx, "", c.User, "disconnect")
+	s.count(ctx, "", writes(rowSize(c)))
+	return c, err
+}
+
+// Forget is [hub.Connections].Forget.
+func (s Store) Forget(ctx context.Context, id string) error {
+	s.count(ctx, "", writes(connectionRow))
+	return s.Store.Forget(ctx, id)
+}
+
+// Walk is [hub.Connections].Walk.
+func (s Store) Walk(ctx context.Context, partition int, after string, limit int) ([]hub.Connection, error) {
+	rows, err := s.Store.Walk(ctx, partition, after, limit)
+	size := 0
+	for _, c := range rows {
+		size += rowSize(c)
+	}
+	s.about(ctx, "", "", "sweep")
+	s.count(ctx, "", reads(size))
+	return rows, err
+}
+
+// AddMember is [hub.Members].AddMember.
+func (s Store) AddMember(ctx context.Context, room string, m hub.Member) error {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.AddMember(ctx, room, m)
+}
+
+// RemoveMember is [hub.Members].RemoveMember.
+func (s Store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.RemoveMember(ctx, room, shard, connection)
+}
+
+// Members is [hub.Members].Members. The query reads one row more than it gives, and the room's own before the first.
+func (s Store) Members(ctx context.Context, room string, shard int, after string, limit int) (hub.MemberPage, error) {
+	page, err := s.Store.Members(ctx, room, shard, after, limit)
+	s.count(ctx, room, reads((len(page.Members)+2)*memberRow))
+	return page, err
+}
+
+// Shards is [hub.Members].Shards: an eventually consistent read, which a function spares itself for a minute after.
+func (s Store) Shards(ctx context.Context, room string) (int, error) {
+	s.count(ctx, room, Delta{ReadHalves: 1})
+	return s.Store.Shards(ctx, room)
+}
+
+// Note is [hub.Notes].Note.
+func (s Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
+	s.count(ctx, "", writes(len(name)+len(value)))
+	return s.Store.Note(ctx, name, value, ttl)
+}
+
+// NoteOnce is [hub.Notes].NoteOnce.
+func (s Store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error) {
+	s.count(ctx, "", writes(len(name)+len(value)))
+	return s.Store.NoteOnce(ctx, name, value, ttl)
+}
+
+// Noted is [hub.Notes].Noted.
+func (s Store) Noted(ctx context.Context, name string) ([]byte, error) {
+	value, err := s.Store.Noted(ctx, name)
+	s.count(ctx, "", reads(len(name)+len(value)))
+	return value, err
+}
+
+// Unnote is [hub.Notes].Unnote.
+func (s Store) Unnote(ctx context.Context, name string) error {
+	s.count(ctx, "", writes(memberRow))
+	return s.Store.Unnote(ctx, name)
+}
+
+// Occupy is [hub.Members].Occupy.
+func (s Store) Occupy(ctx context.Context, room string) (bool, error) {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.Occupy(ctx, room)
+}
+
+// Vacate is [hub.Members].Vacate.
+func (s Store) Vacate(ctx context.Context, room string) (bool, error) {
+	s.count(ctx, room, writes(memberRow))
+	return s.Store.Vacate(ctx, room)
+}
+
+// Grow is [hub.Members].Grow.
+func (s Store) Grow(ctx context.Context, room string, from int) error {
+	s.count(ctx, room, writes(0))
+	return s.Store.Grow(ctx, room, from)
+}
+
+// Append is [hub.Log].Append. With an id: a look whether it is known, the seq, and a transaction of the entry and the id;
+// and if it is known, the look and the entry.
+func (s Store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
+	entry, appended, err := s.Store.Append(ctx, room, e, keep)
+	row := pieces(entryRow+len(e.Data), 1<<10)
+	var d Delta
+	switch {
+	case e.ID == "":
+		d = Delta{WriteUnits: 1 + row}
+	case appended || err != nil:
+		d = Delta{ReadHalves: 2, WriteUnits: 1 + 2*row + 2}
+	default:
+		d = Delta{ReadHalves: 2 + reads(entryRow+len(entry.Data)).ReadHalves}
+	}
+	user := ""
+	if e.From != nil {
+		user = e.From.UserID
+	}
+	VisitOf(ctx).About(room, user, e.Event, false)
+	s.count(ctx, room, d)
+	return entry, appended, err
+}
+
+// Find is [hub.Log].Find: a look for the id, and the entry.
+func (s Store) Find(ctx context.Context, room, id string) (hub.Entry, error) {
+	e, err := s.Store.Find(ctx, room, id)
+	d := reads(0)
+	if err == nil {
+		d = d.plus(reads(entryRow + len(e.Data)))
+	}
+	s.count(ctx, room, d)
+	return e, err
+}
+
+// From is [hub.Log].From.
+func (s Store) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
+	list, err := s.Store.From(ctx, room, first, limit)
+	s.history(ctx, room, list)
+	return list, err
+}
+
+// Before is [hub.Log].Before.
+func (s Store) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
+	list, err := s.Store.Before(ctx, room, before, limit)
+	s.history(ctx, room, list)
+	return list, err
+}
+
+func (s Store) history(ctx context.Context, room string, list []hub.Entry) {
+	size := 0
+	for _, e := range list {
+		size += entryRow + len(e.Data)
+	}
+	s.about(ctx, room, "", "history")
+	s.count(ctx, room, reads(size))
+}
+
+// Void is [hub.Log].Void.
+func (s Store) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
+	s.count(ctx, room, writes(0))
+	return s.Store.Void(ctx, room, seq, keep)
+}
+
+// Head is [hub.Log].Head. The write that begins a room's log is left out: it happens once in the life of a room.
+func (s Store) Head(ctx context.Context, room string) (hub.Head, error) {
+	s.count(ctx, room, reads(0))
+	return s.Store.Head(ctx, room)
+}
+
+// Redact is [hub.Log].Redact.
+func (s Store) Redact(ctx context.Context, room string, seq int64) error {
+	s.count(ctx, room, writes(entryRow))
+	return s.Store.Redact(ctx, room, seq)
+}
+
+// Reset is [hub.Log].Reset.
+func (s Store) Reset(ctx context.Context, room string) error {
+	s.count(ctx, room, writes(0))
+	return s.Store.Reset(ctx, room)
+}
+
+// Arrive is [hub.Presence].Arrive.
+func (s Store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
+	h, err := s.Store.Arrive(ctx, room, user, name, connection, now, ttl)
+	s.count(ctx, room, writes(hereRow+len(h.Data)))
+	return h, err
+}
+
+// Depart is [hub.Presence].Depart: an eventually consistent look first, which form of the write is right.
+func (s Store) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
+	h, err := s.Store.Depart(ctx, room, user, connection, now)
+	s.count(ctx, room, writes(hereRow+len(h.Data)).plus(Delta{ReadHalves: pieces(hereRow+len(h.Data), 4<<10)}))
+	return h, err
+}
+
+// SetStatus is [hub.Presence].SetStatus.
+func (s Store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
+	s.about(ctx, room, user, "presence")
+	s.count(ctx, room, writes(hereRow+len(data)))
+	return s.Store.SetStatus(ctx, room, user, status, data)
+}
+
+// Announced is [hub.Presence].Announced.
+func (s Store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
+	s.count(ctx, room, writes(hereRow))
+	return s.Store.Announced(ctx, room, user, since, version)
+}
+
+// BeginEnd is [hub.Presence].BeginEnd.
+func (s Store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
+	s.about(ctx, room, user, "")
+	s.count(ctx, room, writes(hereRow))
+	return s.Store.BeginEnd(ctx, room, user, since, left)
+}
+
+// End is [hub.Presence].End.
+func (s Store) End(ctx context.Context, room, user string, since time.Time) error {
+	s.count(ctx, room, writes(hereRow))
+	return s.Store.End(ctx, room, user, since)
+}
+
+// Here is [hub.Presence].Here.
+func (s Store) Here(ctx context.Context, room, user string) (hub.Here, error) {
+	h, err := s.Store.Here(ctx, room, user)
+	s.count(ctx, room, reads(hereRow+len(h.Data)))
+	return h, err
+}
+
+// Present is [hub.Presence].Present.
+func (s Store) Present(ctx context.Context, room, after string, limit int) ([]hub.Here, error) {
+	list, err := s.Store.Present(ctx, room, after, limit)
+	size := 0
+	for _, h := range list {
+		size += hereRow + len(h.Data)
+	}
+	s.count(ctx, room, reads(size))
+	return list, err
+}

@@ -1,0 +1,91 @@
+package cost_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+)
+
+// silent is a Pusher and Queue that takes everything.
+type silent struct{}
+
+func (silent) Push(context.Context, string, []byte) error            { return nil }
+func (silent) Close(context.Context, string) error                   { return nil }
+func (silent) Alive(context.Context, string) (bool, error)           { return true, nil }
+func (silent) Enqueue(context.Context, hub.Job, time.Duration) error { return nil }
+
+// TestStoreAgreesWithDynamoDB does what TestBudgets of internal/store/dynamo does, where DynamoDB's own accounting says what each
+// flow uses; the numbers here are from there. Reads are more in two cases: half a unit where a room's shards would be cached,
+// and one for each query that finds nothing, which DynamoDB Local gives away.
+func TestStoreAgreesWithDynamoDB(t *testing.T) {
+	store, err := bolt.Open("", bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	meter := &cost.Meter{}
+	h := hub.New(hub.Config{
+		Store: cost.Store{Store: store, Meter: meter}, Pusher: silent{}, Queue: silent{}, Limits: hub.Limits{Rate: 1000, Burst: 1000},
+	})
+	ctx := t.Context()
+	all := hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish}}
+	connect := func(user string) hub.Caller {
+		c := hub.Caller{Connection: rand.Text(), User: user, Expires: time.Now().Add(time.Hour)}
+		if err := h.Connect(ctx, c.Connection, hub.Identity{User: user, Grants: all, Expires: c.Expires}, protocol.Name); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	send := func(c hub.Caller, frame string) {
+		t.Helper()
+		out := h.Receive(ctx, c, []byte(frame))
+		var r struct{ OK bool }
+		if err := json.Unmarshal(out, &r); len(out) > 0 && (err != nil || !r.OK) {
+			t.Fatalf("%s: %s", frame, out)
+		}
+	}
+	spent := func(what string, write, read float64, do func()) {
+		t.Helper()
+		before := meter.Report().Usage
+		do()
+		got := meter.Report().Usage.Minus(before)
+		if got.WriteUnits != write || got.ReadUnits != read {
+			t.Errorf("%s: got %g write units and %g read units, want %g and %g", what, got.WriteUnits, got.ReadUnits, write, read)
+		}
+	}
+	bob := connect("bob")
+	for _, room := range []string{"channel:1", "community:1"} {
+		send(bob, `{"action":"join","id":"1","room":"`+room+`"}`)
+	}
+	var ana hub.Caller
+	spent("connect", 2, 0, func() { ana = connect("ana") })
+	spent("join a channel", 2, 3+0.5+1, func() { send(ana, `{"action":"join","id":"1","room":"channel:1"}`) })
+	spent("publish with an id", 6, 3, func() { send(ana, `{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`) })
+	spent("publish with an id, again", 1, 3, func() { send(ana, `{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`) })
+	spent("publish without an id", 3, 1, func() { send(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`) })
+	spent("typing", 0, 1, func() { send(ana, `{"action":"typing:start","channelId":"1"}`) })
+	send(ana, `{"action":"join","id":"1","room":"community:1"}`)
+	phone := connect("ana")
+	spent("join a community", 3, 5+0.5+1, func() { send(phone, `{"action":"join","id":"1","room":"community:1"}`) })
+	spent("leave a community", 3, 1.5, func() { send(phone, `{"action":"leave","id":"1","room":"community:1"}`) })
+	spent("leave a channel", 2, 1, func() { send(ana, `{"action":"leave","id":"1","room":"channel:1"}`) })
+	send(ana, `{"action":"join","id":"1","room":"channel:1"}`)
+	spent("disconnect from 3 rooms", 5, 0.5, func() {
+		if err := h.Depart(ctx, ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+	})
+	send(bob, `{"action":"join","id":"1","room":"channel:2"}`)
+	// 3,160 bytes are 4 units, twice in the transaction; the id is 2, the seq 1, the touch 1.
+	spent("publish 3 KB", 12, 3, func() {
+		send(bob, `{"action":"publish","id":"m2","room":"channel:2","event":"message:new","data":"`+strings.Repeat("x", 3000)+`"}`)
+	})
+}

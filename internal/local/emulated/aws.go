@@ -1,0 +1,86 @@
+// Package emulated is what the hub needs of AWS, by the emulator: pushes, jobs and facts on one machine.
+package emulated
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/aws/eventbridge"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+)
+
+// AWS is the hub's ports on an emulator, which may be put in after the hub was made.
+type AWS struct {
+	Emulator *emulator.Server
+	Queue    string // logical id of the queue that jobs go to
+	Bus      string // name of the event bus that facts go to
+}
+
+var (
+	_ hub.Pusher = (*AWS)(nil)
+	_ hub.Queue  = (*AWS)(nil)
+	_ hub.Bus    = (*AWS)(nil)
+)
+
+// Push is [hub.Pusher].Push.
+func (a *AWS) Push(ctx context.Context, connection string, frame []byte) error {
+	return AsHub(a.Emulator.Post(ctx, connection, frame))
+}
+
+// Close is [hub.Pusher].Close.
+func (a *AWS) Close(ctx context.Context, connection string) error {
+	return AsHub(a.Emulator.Disconnect(ctx, connection))
+}
+
+// Alive is [hub.Pusher].Alive.
+func (a *AWS) Alive(_ context.Context, connection string) (bool, error) {
+	_, err := a.Emulator.Connection(connection)
+	err = AsHub(err)
+	if errors.Is(err, hub.ErrGone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// AsHub says an error of the management API in the hub's words.
+func AsHub(err error) error {
+	e, ok := errors.AsType[*emulator.APIError](err)
+	if !ok {
+		return err
+	}
+	switch e.Status {
+	case http.StatusGone, http.StatusBadRequest:
+		return hub.ErrGone
+	case http.StatusTooManyRequests:
+		return hub.ErrThrottled
+	case http.StatusRequestEntityTooLarge:
+		return hub.ErrTooLarge
+	}
+	return err
+}
+
+// Tell is [hub.Bus].Tell.
+func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
+	detail, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("encode fact: %w", err)
+	}
+	_, err = a.Emulator.PutEvent(emulator.BusEvent{
+		Bus: a.Bus, Source: eventbridge.Source, DetailType: string(f.Type), Detail: detail, Time: time.UnixMilli(f.Time),
+	})
+	return err
+}
+
+// Enqueue is [hub.Queue].Enqueue.
+func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
+	body, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("encode job: %w", err)
+	}
+	return a.Emulator.Send(ctx, a.Queue, string(body), delay)
+}

@@ -1,0 +1,183 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// fields are the names that an action's positional arguments have in bellhop.v1, in order. What an action does with them
+// is in [protocol.JSON].
+func fields(action string) [3]string {
+	switch action {
+	case "join":
+		return [3]string{"room", "since"}
+	case "leave":
+		return [3]string{"room"}
+	case "publish", "signal":
+		return [3]string{"room", "event", "data"}
+	case "presence":
+		return [3]string{"room", "status", "data"}
+	case "history":
+		return [3]string{"room", "before", "limit"}
+	case "auth":
+		return [3]string{"token"}
+	case "ping":
+		return [3]string{}
+
+	// the older names
+	case "join:channel", "leave:channel", protocol.TypingStart, protocol.TypingStop:
+		return [3]string{"channelId"}
+	case "join:community", "leave:community":
+		return [3]string{"communityId"}
+	case "join:user":
+		return [3]string{"userId"}
+	case "presence:update":
+		return [3]string{"status", "communityId", "data"}
+	case "message:send":
+		return [3]string{"channelId", "content"}
+	case "message:delete":
+		return [3]string{"channelId", "messageId"}
+	case "notification:read":
+		return [3]string{"notificationId"}
+	}
+	return [3]string{"room", "data"}
+}
+
+// Action reads an EVENT as an action: its name is the action's. Its first argument is an object with the action's fields,
+//
+//	socket.emit("join", {room: "channel:42", since}, ack)
+//	socket.emit("message:send", {channelId: 42, content: "hi", id: crypto.randomUUID()})
+//
+// or the fields come one by one, in the order of this table. Arguments beyond them do nothing.
+//
+//	join room, since                    leave room
+//	publish room, event, data           signal room, event, data
+//	presence room, status, data         history room, before, limit
+//	auth token                          ping
+//	join:channel channelId              leave:channel channelId
+//	join:community communityId          leave:community communityId
+//	join:user userId                    presence:update status, communityId, data
+//	typing:start channelId              typing:stop channelId
+//	message:send channelId, content     message:delete channelId, messageId
+//	notification:read notificationId    any other: room, data
+//
+// The action's ID is the "id" of the object, and never the packet's. As with every codec the error is always a
+// [*protocol.Error], and the action then holds the Op and the ID where they could be read.
+func Action(p Packet) (protocol.Action, error) {
+	args := p.Args()
+	if p.Type != Event || len(args) == 0 {
+		return protocol.Action{}, protocol.Errorf(protocol.CodeBadRequest, "only an event can ask for an action")
+	}
+	var name string
+	if json.Unmarshal(args[0], &name) != nil {
+		return protocol.Action{}, protocol.Errorf(protocol.CodeUnknownAction, "there is no action %.40s", args[0])
+	}
+	return protocol.JSON{}.Decode(frame(name, args))
+}
+
+// frame writes an action as bellhop.v1 does. What it adds makes an object five bytes longer than it was in its EVENT, so
+// the very largest that API Gateway lets pass are refused as too large. "action" comes last, where it counts, whatever
+// else the object calls so.
+func frame(name string, args []json.RawMessage) []byte {
+	const action = `"action":`
+	if len(args) > 1 && args[1][0] == '{' {
+		object := args[1][:len(args[1])-1]
+		b := append(make([]byte, 0, len(object)+len(action)+len(args[0])+2), object...)
+		if len(bytes.TrimSpace(object)) > 1 {
+			b = append(b, ',')
+		}
+		return append(append(append(b, action...), args[0]...), '}')
+	}
+	b := []byte{'{'}
+	for i, field := range fields(name) {
+		if field != "" && i+1 < len(args) {
+			b = append(append(append(appendString(b, field), ':'), args[i+1]...), ',')
+		}
+	}
+	return append(append(append(b, action...), args[0]...), '}')
+}
+
+// Recovery is what an event carries so that a client can say later what it has seen.
+type Recovery struct {
+	Epoch string // of the room's log: with seq, the position that join takes as "since"
+	// Offset is for connection state recovery: a client that was given a pid keeps the last argument of each event, if
+	// that is a string, and sends the last one back as "offset" of its next CONNECT.
+	Offset string
+}
+
+// meta is the second argument of an event: all of a [protocol.Event] but its name and data.
+type meta struct {
+	Room  string         `json:"room,omitempty"`
+	Seq   int64          `json:"seq,omitempty"`
+	ID    string         `json:"id,omitempty"`
+	From  *protocol.From `json:"from,omitempty"`
+	TS    int64          `json:"ts,omitempty"`
+	Epoch string         `json:"epoch,omitempty"`
+}
+
+// EncodeEvent gives the frame of an event: socket.on("message:new", (data, meta) => …), with null for no data, and with
+// the offset as a third argument if there is one. Without one the last argument is an object, which no client takes for
+// an offset. The error is [ErrReserved] if clients could not take the name: publishing it is to be refused.
+func EncodeEvent(namespace string, e protocol.Event, r Recovery) ([]byte, error) {
+	if Reserved(e.Event) {
+		return nil, fmt.Errorf("encode event %q: %w", e.Event, ErrReserved)
+	}
+	data := e.Data
+	if data == nil {
+		data = json.RawMessage("null")
+	}
+	if !json.Valid(data) {
+		return nil, fmt.Errorf("encode event %q: its data is not JSON", e.Event)
+	}
+	about, err := encode(meta{e.Room, e.Seq, e.ID, e.From, e.TS, r.Epoch})
+	if err != nil {
+		return nil, fmt.Errorf("encode event %q: %w", e.Event, err)
+	}
+	args := []json.RawMessage{data, about}
+	if r.Offset != "" {
+		args = append(args, appendString(nil, r.Offset))
+	}
+	size := len(namespace) + len(e.Event) + len(data) + len(about) + len(r.Offset) + 16
+	return AppendEvent(make([]byte, 0, size), namespace, nil, e.Event, args...), nil
+}
+
+// reply is a [protocol.Reply] without its id.
+type reply struct {
+	OK    bool            `json:"ok"`
+	Data  any             `json:"data,omitempty"`
+	Error *protocol.Error `json:"error,omitempty"`
+}
+
+// EncodeReply gives the ACK that answers an event with an ack id: socket.emit("join", …, (reply) => …). Its one argument
+// is the reply of bellhop.v1 without the id, which the ACK itself has:
+//
+//	{"ok":true,"data":{…}}
+//	{"ok":false,"error":{"code":"forbidden","message":"…","retry":false}}
+//
+// An event that has an ack id is always to be answered, even with nothing to say: a client with the option retries sends
+// it again until it is.
+func EncodeReply(namespace string, id uint64, r protocol.Reply) ([]byte, error) {
+	out := reply{OK: true, Data: r.Data}
+	if r.Err != nil {
+		out = reply{Error: r.Err}
+	}
+	arg, err := encode(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode reply: %w", err)
+	}
+	return AppendAck(make([]byte, 0, len(namespace)+len(arg)+24), namespace, id, arg), nil
+}
+
+// encode is json.Marshal without its escapes for HTML.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,282 @@
+package socketio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio/packet"
+)
+
+// recoverable is how long a client may be away and be recovered, as in Socket.IO's own servers.
+const recoverable = 2 * time.Minute
+
+// Rooms is the [App] that Bellhop is: rooms, presence and events. The hub knows a client's socket in each namespace as a
+// connection of its own.
+type Rooms struct {
+	Hub      *hub.Hub
+	Verifier hub.Verifier
+
+	callers recent[hub.Caller] // by socket
+}
+
+var _ App = (*Rooms)(nil)
+
+// session is what a private id stands for.
+type session struct {
+	Socket    string `json:"socket"`
+	Namespace string `json:"namespace"`
+	SID       string `json:"sid"`
+	User      string `json:"user"`
+	At        int64  `json:"at"` // Unix milliseconds, when it began or was recovered
+}
+
+// absence is what is kept of a connection that is gone.
+type absence struct {
+	Rooms []string `json:"rooms"`
+	Left  int64    `json:"left"` // Unix milliseconds
+}
+
+func privateNote(pid string) string        { return "pid#" + pid }
+func absenceNote(connection string) string { return "away#" + connection }
+
+// Connect is [App].Connect. The token comes in the payload, {"token":…}, or came with the handshake.
+func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
+	var given struct {
+		Token  string `json:"token"`
+		PID    string `json:"pid"`
+		Offset string `json:"offset"`
+	}
+	if len(auth) > 0 {
+		if err := json.Unmarshal(auth, &given); err != nil {
+			return Welcome{}, protocol.Errorf(protocol.CodeBadRequest, `auth must be an object such as {"token":"…"}`)
+		}
+	}
+	who, err := r.identify(ctx, c, given.Token)
+	if err != nil {
+		return Welcome{}, err
+	}
+	w, socket := Welcome{SID: rand.Text(), PID: rand.Text()}, socketID(c.Connection, namespace)
+	switch _, err := r.Hub.Store.Connection(ctx, socket); {
+	case err == nil: // it left, and comes again; or its last CONNECT was cut off
+		if err := r.Hub.Depart(ctx, socket); err != nil {
+			return Welcome{}, err
+		}
+	case !errors.Is(err, hub.ErrNotFound):
+		return Welcome{}, fmt.Errorf("read connection: %w", err)
+	}
+	before, rooms, err := r.before(ctx, c.Connection, given.PID, namespace, who.User)
+	if err != nil {
+		return Welcome{}, err
+	}
+	if err := r.Hub.Connect(ctx, socket, who, Codec{namespace}.Name()); err != nil {
+		return Welcome{}, err
+	}
+	r.callers.put(socket, hub.Caller{Connection: socket, User: who.User, Name: who.Name, Expires: who.Expires})
+	recovered := false
+	if before != nil {
+		if recovered, err = r.resume(ctx, socket, *before, rooms, given.Offset); err != nil {
+			return Welcome{}, err
+		}
+	}
+	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli()}
+	if recovered {
+		var now session
+		if err := r.noted(ctx, privateNote(given.PID), &now); err != nil {
+			return Welcome{}, err
+		}
+		if now.Socket != before.Socket {
+			return Welcome{}, errors.New("a later CONNECT has the session")
+		}
+		w = Welcome{SID: before.SID, PID: given.PID}
+		s.SID, s.At = before.SID, before.At // this answer may be lost, and then the client has seen no more than before
+	}
+	return w, r.remember(ctx, w, s)
+}
+
+func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.Identity, error) {
+	switch {
+	case token != "":
+		who, err := r.Verifier.Verify(ctx, token)
+		if err != nil {
+			return who, fmt.Errorf("verify token: %w", err)
+		}
+		return who, nil
+	case c.User == "":
+		return hub.Identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "a token is needed: give the client the option auth: { token }")
+	case !c.Expires.After(r.Hub.Now()):
+		return hub.Identity{}, protocol.Refuse(protocol.CodeExpired)
+	}
+	return hub.Identity{User: c.User, Name: c.Name, Grants: c.Grants, Expires: c.Expires}, nil
+}
+
+func (r *Rooms) remember(ctx context.Context, w Welcome, s session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode session: %w", err)
+	}
+	return r.Hub.Store.Note(ctx, privateNote(w.PID), text, r.Hub.Now().Add(lifetime+recoverable))
+}
+
+// before gives the session that a client was in, with its rooms; nil if there is none that it may have back.
+func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user string) (*session, []string, error) {
+	if pid == "" || len(pid) > 64 || strings.Contains(pid, "#") {
+		return nil, nil, nil
+	}
+	var s session
+	if err := r.noted(ctx, privateNote(pid), &s); err != nil || s.User != user || s.Namespace != namespace {
+		return nil, nil, ignoreMissing(err)
+	}
+	// Its old connection may be there still, for the server: the client was faster. Or this is the older one, whose frame
+	// comes late: then the client has to know that it is no longer where it was.
+	if connectionOf(s.Socket) != connection {
+		if err := r.Hub.Pusher.Close(ctx, s.Socket); err != nil && !errors.Is(err, hub.ErrGone) {
+			return nil, nil, fmt.Errorf("close old connection: %w", err)
+		}
+	}
+	if err := r.Hub.Depart(ctx, s.Socket); err != nil {
+		return nil, nil, err
+	}
+	var away absence
+	if err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
+		return nil, nil, ignoreMissing(err)
+	}
+	if r.Hub.Now().Sub(time.UnixMilli(away.Left)) > recoverable {
+		return nil, nil, nil
+	}
+	return &s, away.Rooms, nil
+}
+
+func (r *Rooms) noted(ctx context.Context, name string, into any) error {
+	text, err := r.Hub.Store.Noted(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read session: %w", err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("decode session: %w", err)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, hub.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// resume puts the client back where it was, and pushes what it missed. Clients keep what comes before the answer to their
+// CONNECT, and hand it on after it.
+func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []string, given string) (bool, error) {
+	seen, ok := parseOffset(given)
+	if !ok {
+		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
+	}
+	got, err := r.Hub.Recover(ctx, socket, rooms, seen)
+	if err != nil {
+		return false, err
+	}
+	if !got.Whole {
+		return false, nil
+	}
+	for _, e := range got.Events {
+		frame, err := Codec{s.Namespace}.EncodeEvent(e)
+		if err == nil {
+			err = r.Hub.Pusher.Push(ctx, socket, frame)
+		}
+		if err != nil {
+			return false, fmt.Errorf("push what was missed: %w", err)
+		}
+	}
+	return true, nil
+}
+
+// Departed is for [hub.Config].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
+// second time changes nothing.
+func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
+	if _, is := codecOf(c.Codec); !is {
+		return nil
+	}
+	r.callers.drop(c.ID)
+	now := r.Hub.Now()
+	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms)), now.UnixMilli()})
+	if err != nil {
+		return fmt.Errorf("encode rooms: %w", err)
+	}
+	_, err = r.Hub.Store.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime))
+	return err
+}
+
+// Leave is [App].Leave.
+func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
+	socket := socketID(c.Connection, namespace)
+	r.callers.drop(socket)
+	if err := r.Hub.Depart(ctx, socket); err != nil {
+		return err
+	}
+	text, err := json.Marshal(absence{}) // who leaves is not waited for
+	if err != nil {
+		return fmt.Errorf("encode rooms: %w", err)
+	}
+	return r.Hub.Store.Note(ctx, absenceNote(socket), text, r.Hub.Now().Add(lifetime))
+}
+
+// Gone is [App].Gone.
+func (r *Rooms) Gone(ctx context.Context, connection, namespace string) error {
+	return r.Hub.Depart(ctx, socketID(connection, namespace))
+}
+
+// Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
+const Refused = "refused"
+
+// Event is [App].Event.
+func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byte, error) {
+	caller, err := r.caller(ctx, socketID(c.Connection, p.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	a, err := packet.Action(p)
+	reply := protocol.Reply{}
+	if refused, is := errors.AsType[*protocol.Error](err); is {
+		reply.Err = refused
+		r.Hub.Meter.Refused(refused.Code)
+	} else if err == nil {
+		reply.Data, reply.Err = r.Hub.Act(ctx, caller, a)
+	} else {
+		return nil, err
+	}
+	switch {
+	case p.ID != nil:
+		return packet.EncodeReply(p.Namespace, *p.ID, reply)
+	case reply.Err == nil || a.Op == protocol.OpSignal:
+		return nil, nil
+	}
+	refusal, err := json.Marshal(reply.Err)
+	if err != nil {
+		return nil, fmt.Errorf("encode refusal: %w", err)
+	}
+	about := append(append([]byte(`{"event":`), p.Args()[0]...), '}')
+	return packet.AppendEvent(nil, p.Namespace, nil, Refused, refusal, about), nil
+}
+
+// caller is who a socket belongs to. What the handshake knows is nothing for those who showed their token later.
+func (r *Rooms) caller(ctx context.Context, socket string) (hub.Caller, error) {
+	if known, ok := r.callers.get(socket); ok {
+		return known, nil
+	}
+	row, err := r.Hub.Store.Connection(ctx, socket)
+	if err != nil {
+		return hub.Caller{}, fmt.Errorf("read connection: %w", err)
+	}
+	known := hub.Caller{Connection: row.ID, User: row.User, Name: row.Name, Expires: row.Expires}
+	r.callers.put(socket, known)
+	return known, nil
+}

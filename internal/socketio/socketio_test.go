@@ -1,0 +1,664 @@
+package socketio_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is both dialects on the embedded store, with a clock that stands still, a network that remembers and a queue that
+// runs its jobs when it is told.
+type world struct {
+	*hub.Hub
+	t       *testing.T
+	sockets *socketio.Server
+
+	mu     sync.Mutex
+	at     time.Time
+	frames map[string][]string
+	closed []string
+	fail   func(connection string) error
+	jobs   []delayed
+	slept  time.Duration
+}
+
+type delayed struct {
+	job   hub.Job
+	delay time.Duration
+}
+
+func (w *world) Push(_ context.Context, connection string, frame []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		if err := w.fail(connection); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(w.closed, connection) {
+		return hub.ErrGone
+	}
+	w.frames[connection] = append(w.frames[connection], string(frame))
+	return nil
+}
+
+func (w *world) Close(_ context.Context, connection string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = append(w.closed, connection)
+	return nil
+}
+
+func (w *world) Alive(context.Context, string) (bool, error) { return true, nil }
+
+func (w *world) Enqueue(_ context.Context, job hub.Job, delay time.Duration) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.jobs = append(w.jobs, delayed{job, delay})
+	return nil
+}
+
+// Verify takes "ana" for a token of ana's.
+func (w *world) Verify(_ context.Context, token string) (hub.Identity, error) {
+	if token == "bad" {
+		return hub.Identity{}, protocol.Refuse(protocol.CodeUnauthenticated)
+	}
+	return hub.Identity{User: token, Expires: w.now().Add(time.Hour), Grants: hub.Grants{"channel:*": {"join", "publish"}, "community:*": {"join"}}}, nil
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = w.at.Add(d)
+}
+
+func newWorld(t *testing.T, o socketio.Options) *world {
+	t.Helper()
+	w := &world{t: t, at: time.UnixMilli(1_732_341_000_000), frames: map[string][]string{}}
+	store, err := bolt.Open("", bolt.Options{Now: w.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	w.Hub, w.sockets = socketio.Wire(hub.Config{
+		Store: store, Pusher: w, Queue: w, Verifier: w, Now: w.now, Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{Rate: 1000, Burst: 1000},
+		Sleep: func(_ context.Context, d time.Duration) { w.pass(d); w.slept += d },
+	}, o)
+	return w
+}
+
+// work runs the jobs of one kind that wait, and gives how many they were and the longest delay.
+func (w *world) work(kind hub.JobKind) (n int, delay time.Duration) {
+	w.t.Helper()
+	w.mu.Lock()
+	jobs := w.jobs
+	w.jobs = nil
+	w.mu.Unlock()
+	for _, j := range jobs {
+		if j.job.Kind != kind {
+			_ = w.Enqueue(w.t.Context(), j.job, j.delay)
+			continue
+		}
+		n, delay = n+1, max(delay, j.delay)
+		w.pass(j.delay)
+		if err := w.sockets.Work(w.t.Context(), j.job); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return n, delay
+}
+
+// take gives what a connection got since the last time.
+func (w *world) take(connection string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	got := w.frames[connection]
+	w.frames[connection] = nil
+	return got
+}
+
+func (w *world) isClosed(connection string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.closed, connection)
+}
+
+func (w *world) send(connection, frame string) string {
+	w.t.Helper()
+	return string(w.sockets.Receive(w.t.Context(), hub.Caller{Connection: connection}, []byte(frame)))
+}
+
+// open lets a client in, and gives the answer to its CONNECT.
+func (w *world) open(connection, auth string) string {
+	w.t.Helper()
+	if err := w.sockets.Open(w.t.Context(), connection); err != nil {
+		w.t.Fatal(err)
+	}
+	w.work("socket:open")
+	if got := w.take(connection); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":`) {
+		w.t.Fatalf("the open packet is %q", got)
+	}
+	return w.send(connection, "40"+auth)
+}
+
+func has(t *testing.T, what, got, want string) {
+	t.Helper()
+	if !strings.Contains(got, want) {
+		t.Errorf("%s: got %s, want %s", what, got, want)
+	}
+}
+
+func TestOpenPacketWaitsForTheConnection(t *testing.T) {
+	w := newWorld(t, socketio.Options{PingInterval: time.Minute, PingTimeout: 30 * time.Second})
+	tries := 0
+	w.fail = func(string) error {
+		if tries++; tries < 6 {
+			return hub.ErrGone // the connect route has not returned yet
+		}
+		return nil
+	}
+	if err := w.sockets.Open(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	w.work("socket:open")
+	if got := w.take("c"); len(got) != 1 || got[0] != `0{"sid":"c","upgrades":[],"pingInterval":60000,"pingTimeout":30000,"maxPayload":32768}` {
+		t.Errorf("got %q", got)
+	}
+	// One whose client went is given up, without an error that would bring the job back.
+	w.fail = func(string) error { return hub.ErrGone }
+	if err := w.sockets.Open(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	w.slept = 0
+	w.work("socket:open")
+	if w.slept < 5*time.Second || w.slept > 10*time.Second {
+		t.Errorf("gave up after %s", w.slept)
+	}
+	w.fail = func(string) error { return errors.New("down") }
+	if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:open", Targets: []hub.Target{{Connection: "c"}}}); err == nil {
+		t.Error("a push that failed is no error")
+	}
+}
+
+func TestReaper(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.open("bad", `{"token":"bad"}`)
+	if n, delay := w.work("socket:reap"); n != 2 || delay != 45*time.Second {
+		t.Errorf("%d jobs after %s", n, delay)
+	}
+	if w.isClosed("ana") || !w.isClosed("bad") {
+		t.Errorf("closed are %v, want the one that never proved who it is", w.closed)
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	for range 3 {
+		if n, delay := w.work("socket:beat"); n != 1 || delay != 240*time.Second {
+			t.Fatalf("%d beats after %s", n, delay)
+		}
+		if got := w.take("ana"); !slices.Equal(got, []string{"2"}) {
+			t.Fatalf("got %q", got)
+		}
+		if got := w.send("ana", "3"); got != "6" {
+			t.Fatalf("a pong is answered by %q", got)
+		}
+	}
+	w.work("socket:beat")
+	w.work("socket:beat") // the ping before was not answered
+	if !w.isClosed("ana") {
+		t.Error("a dead client is kept")
+	}
+	if n, _ := w.work("socket:beat"); n != 0 {
+		t.Error("it beats on")
+	}
+}
+
+// The answer to a ping may be here before the push of the ping has returned.
+func TestFastPong(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.fail = func(string) error {
+		w.mu.Unlock() // as Push holds it
+		defer w.mu.Lock()
+		w.send("ana", "3")
+		return nil
+	}
+	for range 3 {
+		w.work("socket:beat")
+	}
+	if w.isClosed("ana") {
+		t.Error("a client is too fast to live")
+	}
+}
+
+// TestUnsteadyBeats: a queue may hand a job on twice, and a ping that was not sent has no answer.
+func TestUnsteadyBeats(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.jobs = nil
+	for range 2 {
+		if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: "ana"}}}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+	}
+	if got := w.take("ana"); len(got) != 1 || len(w.jobs) != 1 {
+		t.Errorf("a job twice is %d pings and %d next beats", len(got), len(w.jobs))
+	}
+	w.send("ana", "3")
+	w.fail = func(string) error { return hub.ErrThrottled }
+	w.work("socket:beat")
+	w.fail = nil
+	w.work("socket:beat")
+	if got := w.take("ana"); !slices.Equal(got, []string{"2"}) || w.isClosed("ana") {
+		t.Errorf("after a ping that was throttled: %q, closed %v", got, w.isClosed("ana"))
+	}
+
+	w = newWorld(t, socketio.Options{PingInterval: time.Minute, PingTimeout: 3 * time.Minute})
+	w.open("ana", `{"token":"ana"}`)
+	w.work("socket:beat")
+	if w.work("socket:beat"); !w.isClosed("ana") {
+		t.Error("a dead client is kept, since its timeout is longer than the interval")
+	}
+}
+
+func TestKeepAliveModes(t *testing.T) {
+	w := newWorld(t, socketio.Options{KeepAlive: socketio.Noop})
+	w.open("ana", `{"token":"ana"}`)
+	if n, delay := w.work("socket:beat"); n != 1 || delay != 9*time.Minute || !slices.Equal(w.take("ana"), []string{"6"}) {
+		t.Errorf("noop: %d beats after %s", n, delay)
+	}
+	w.fail = func(string) error { return hub.ErrGone }
+	w.work("socket:beat")
+	if n, _ := w.work("socket:beat"); n != 0 {
+		t.Error("a connection that is gone has beats")
+	}
+	w = newWorld(t, socketio.Options{KeepAlive: socketio.None})
+	w.open("ana", `{"token":"ana"}`)
+	if n, _ := w.work("socket:beat"); n != 0 {
+		t.Errorf("none: %d beats", n)
+	}
+}
+
+func TestConnect(t *testing.T) {
+	w := newWorld(t, socketio.Options{Namespaces: []string{"/chat"}})
+	has(t, "no token", w.open("c", ""), `44{"message":"a token is needed`)
+	has(t, "a bad token", w.send("c", `40{"token":"bad"}`), `"data":{"code":"unauthenticated"`)
+	has(t, "a strange payload", w.send("c", `40{"token":5}`), `"code":"bad_request"`)
+	has(t, "an unknown namespace", w.send("c", `40/nowhere,{"token":"ana"}`), `44/nowhere,{"message":"Invalid namespace"}`)
+	if w.isClosed("c") {
+		t.Fatal("a refusal closes the connection")
+	}
+	answer := w.send("c", `40{"token":"ana"}`)
+	has(t, "a good token", answer, `40{"sid":"`)
+	has(t, "its private id", answer, `"pid":"`)
+	has(t, "another namespace", w.send("c", `40/chat,{"token":"ana"}`), `40/chat,{"sid":"`)
+	if row, err := w.Store.Connection(t.Context(), "c"); err != nil || row.User != "ana" || !row.In("user:ana") || row.Codec != "socketio" {
+		t.Errorf("the connection is %+v, %v", row, err)
+	}
+	w.send("c", `40{"token":"ana"}`)
+	if !w.isClosed("c") {
+		t.Error("a second CONNECT is fine")
+	}
+}
+
+// TestNamespaces: the sockets of one client have a connection in common, and nothing else.
+func TestNamespaces(t *testing.T) {
+	w := newWorld(t, socketio.Options{Namespaces: []string{"/chat", "/admin"}})
+	w.open("c", `{"token":"ana"}`)
+	w.send("c", `40/chat,{"token":"bob"}`)
+	has(t, "join", w.send("c", `420["join:channel","1"]`), `430[{"ok":true`)
+	has(t, "join in a namespace", w.send("c", `42/chat,0["join:channel","2"]`), `43/chat,0[{"ok":true`)
+	has(t, "another's room", w.send("c", `421["publish",{"room":"channel:2","event":"x"}]`), `"code":"not_in_room"`)
+	say := func(room string) []string {
+		t.Helper()
+		if answer := w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{room}, Event: "x"}); !answer.OK {
+			t.Fatal(answer.Error)
+		}
+		return w.take("c")
+	}
+	if got := say("channel:1"); len(got) != 1 || !strings.HasPrefix(got[0], `42["x"`) {
+		t.Errorf("heard %q of a room of the main namespace", got)
+	}
+	if got := say("channel:2"); len(got) != 1 || !strings.HasPrefix(got[0], `42/chat,["x"`) {
+		t.Errorf("heard %q of a room of a namespace", got)
+	}
+	if got := say("user:bob"); len(got) != 1 || !strings.HasPrefix(got[0], `42/chat,["x"`) {
+		t.Errorf("heard %q of the room of a namespace's user", got)
+	}
+
+	// Left alone, and come to again.
+	w.send("c", "41/chat,")
+	if got := say("channel:2"); len(got) != 0 {
+		t.Errorf("heard %q after it left", got)
+	}
+	if got := say("channel:1"); len(got) != 1 {
+		t.Error("the other namespace is left too")
+	}
+	if again, _ := parts(t, w.send("c", `40/chat,{"token":"bob"}`)); again == "" {
+		t.Error("it may not come again")
+	}
+	w.send("c", `42/chat,["join:channel","2"]`)
+
+	// Closed, all are gone. Each comes back by itself, to its own rooms.
+	_, pid := parts(t, w.send("c", `40/admin,{"token":"ana"}`))
+	w.send("c", `42/admin,["join:channel","3"]`)
+	if err := w.sockets.Closed(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range w.sockets.Sockets("c") {
+		if row, err := w.Store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
+			t.Errorf("%s is still there: %+v, %v", id, row, err)
+		}
+	}
+	w.open("d", `{"token":"ana"}`)
+	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/admin,{"token":"ana","pid":%q}`, pid))); got != pid {
+		t.Error("the socket of a namespace is not recovered")
+	}
+	w.take("d")
+	say("channel:3")
+	if got := w.take("d"); len(got) != 1 || !strings.HasPrefix(got[0], `42/admin,["x"`) {
+		t.Errorf("recovered, it heard %q", got)
+	}
+
+	// A user who is disconnected in a namespace is disconnected.
+	w.Emit(t.Context(), hub.Command{Command: "disconnect", Connection: "d#/admin", Reason: "banned"})
+	if got := w.take("d"); len(got) != 2 || got[1] != "41/admin," || !w.isClosed("d") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatBreaksTheProtocol(t *testing.T) {
+	for _, frame := range []string{"", "x", "42", `42["join"]`, `42{}`, `4`, `9`, `45-["x"]`, `451-["x",{"_placeholder":true,"num":0}]`, `0{}`, `1`, `431["x"]`, `44{}`, "\xff"} {
+		w := newWorld(t, socketio.Options{})
+		w.open("c", `{"token":"bad"}`)
+		w.send("c", frame)
+		if !w.isClosed("c") {
+			t.Errorf("%q is fine", frame)
+		}
+	}
+	w := newWorld(t, socketio.Options{})
+	w.open("c", `{"token":"ana"}`)
+	has(t, "binary", w.send("c", `451-7["x",{"_placeholder":true,"num":0}]`), `437[{"ok":false,"error":{"code":"bad_request","message":"binary data`)
+}
+
+func TestFlood(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("c", `{"token":"ana"}`)
+	for range 1100 {
+		w.send("c", `437["x"]`)
+	}
+	if !w.isClosed("c") {
+		t.Error("anybody may fill the table with ACKs")
+	}
+}
+
+func TestActions(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	w.open("ana", `{"token":"ana"}`)
+	w.open("bob", `{"token":"bob"}`)
+	json1 := hub.Caller{Connection: "json", User: "cyd", Expires: w.now().Add(time.Hour)}
+	who, _ := w.Verify(t.Context(), "cyd")
+	if err := w.Connect(t.Context(), "json", who, protocol.Name); err != nil {
+		t.Fatal(err)
+	}
+	has(t, "join", w.send("ana", `420["join:channel","1"]`), `430[{"ok":true,"data":{"room":"channel:1"`)
+	has(t, "join", w.send("bob", `42["join",{"room":"channel:1"}]`), `6`)
+	w.Receive(t.Context(), json1, []byte(`{"action":"join","room":"channel:1"}`))
+	has(t, "send", w.send("ana", `421["message:send",{"channelId":1,"content":"hi","id":"m1"}]`), `431[{"ok":true,"data":{"room":"channel:1"`)
+	const want = `42["message:new",{"content":"hi"},{"room":"channel:1","seq":1,"id":"m1","from":{"userId":"ana"},"ts":1732341000000},"lmgljf0:1:channel:1"]`
+	for _, c := range []string{"ana", "bob"} {
+		if got := w.take(c); len(got) != 1 || !strings.HasPrefix(got[0], want[:strings.Index(want, `,"lmg`)]) {
+			t.Errorf("%s got %q", c, got)
+		}
+	}
+	if got := w.take("json"); len(got) != 1 || !strings.HasPrefix(got[0], `{"event":"message:new","room":"channel:1","seq":1`) {
+		t.Errorf("the other dialect got %q", got)
+	}
+	has(t, "typing", w.send("bob", `422["typing:start","1"]`), `432[{"ok":true`)
+	if got := w.take("ana"); len(got) != 1 || !strings.Contains(got[0], `"user:typing"`) || !strings.Contains(got[0], `"from":{"userId":"bob"`) {
+		t.Errorf("ana got %q", got)
+	}
+	if got := w.take("bob"); len(got) != 0 {
+		t.Errorf("bob heard himself: %q", got)
+	}
+	has(t, "refused without an ack", w.send("bob", `42["join:channel","a b"]`), `42["refused",{"code":"bad_request"`)
+	has(t, "refused with one", w.send("bob", `425["dance"]`), `435[{"ok":false,"error":{"code":"unknown_action"`)
+	has(t, "a reserved name", w.send("ana", `426["publish",{"room":"channel:1","event":"disconnect"}]`), `"code":"bad_request"`)
+
+	// Kicked: told so, told not to come back, closed.
+	w.take("bob")
+	w.pass(time.Minute)
+	w.Emit(t.Context(), hub.Command{Command: "disconnect", User: "bob", Reason: "banned"})
+	if got := w.take("bob"); len(got) != 2 || !strings.HasPrefix(got[0], `42["session:ending",{"reason":"banned"}`) || got[1] != "41" || !w.isClosed("bob") {
+		t.Errorf("bob got %q", got)
+	}
+	w.send("ana", "41")
+	if row, err := w.Store.Connection(t.Context(), "ana"); err == nil && !row.Closing {
+		t.Errorf("who left the namespace is still there: %+v", row)
+	}
+	has(t, "coming again", w.send("ana", `40{"token":"ana"}`), `40{"sid":"`)
+	has(t, "and acting", w.send("ana", `420["join:channel","1"]`), `430[{"ok":true`)
+}
+
+// TestAsk: a program waits for what clients of Socket.IO answer.
+func TestAsk(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	for _, user := range []string{"ana", "bob", "cyd"} {
+		w.open(user, fmt.Sprintf(`{"token":%q}`, user))
+		w.send(user, `42["join:channel","1"]`)
+	}
+	who, _ := w.Verify(t.Context(), "json")
+	if err := w.Connect(t.Context(), "json", who, protocol.Name); err != nil {
+		t.Fatal(err)
+	}
+	w.Emit(t.Context(), hub.Command{Command: "join", User: "json", Room: "channel:1"})
+	w.fail = func(connection string) error { // the answer comes while the question is being put
+		if connection == "cyd" {
+			return hub.ErrGone
+		}
+		return nil
+	}
+	go func() {
+		for range 200 {
+			w.mu.Lock()
+			frames := slices.Clone(w.frames["ana"])
+			w.mu.Unlock()
+			for _, f := range frames {
+				if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
+					w.send("ana", "43"+id+`["red",1]`)
+					return
+				}
+			}
+			time.Sleep(time.Millisecond) //nolint:forbidigo // another goroutine's doing is waited for
+		}
+	}()
+	w.Sleep = func(_ context.Context, d time.Duration) {
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the same
+		w.pass(d)
+	}
+	a := w.Emit(t.Context(), hub.Command{Command: "ask", Rooms: []string{"channel:1"}, Event: "colour?", Data: json.RawMessage(`{"of":"sky"}`), TimeoutMs: 2000})
+	got, ok := a.Data.(socketio.Asked)
+	if !a.OK || !ok || len(got.Answers) != 1 || string(got.Answers[0].Args) != `["red",1]` || got.Answers[0].UserID != "ana" {
+		t.Fatalf("got %+v, %v", a.Data, a.Error)
+	}
+	slices.Sort(got.Missing)
+	if !slices.Equal(got.Missing, []string{"bob", "cyd", "json"}) {
+		t.Errorf("missing are %v", got.Missing)
+	}
+	for _, c := range []hub.Command{
+		{Command: "ask", Event: "x"}, {Command: "ask", Rooms: []string{"channel:1"}}, {Command: "ask", Rooms: []string{"planet:1"}, Event: "x"},
+	} {
+		if a := w.Emit(t.Context(), c); a.OK {
+			t.Errorf("%+v is fine", c)
+		}
+	}
+}
+
+func parts(t *testing.T, answer string) (sid, pid string) {
+	t.Helper()
+	var got struct{ SID, PID string }
+	if err := json.Unmarshal([]byte(answer[strings.Index(answer, "{"):]), &got); err != nil || got.SID == "" {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	return got.SID, got.PID
+}
+
+// TestTakenOver: a session is where it was asked for last, and the client knows if it is not.
+func TestTakenOver(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	_, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	if _, got := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != pid {
+		t.Fatal("not recovered")
+	}
+	if !w.isClosed("a1") || w.isClosed("a2") {
+		t.Error("the connection before, which hears nothing any more, is open")
+	}
+}
+
+func TestRecovery(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	w.open("bob", `{"token":"bob"}`)
+	for _, c := range []string{"a1", "bob"} {
+		for _, room := range []string{"channel:1", "channel:2", "community:7"} {
+			w.send(c, fmt.Sprintf(`42["join",{"room":%q}]`, room))
+		}
+	}
+	say := func(room, id string) {
+		w.pass(10 * time.Second)
+		has(t, "say "+id, w.send("bob", fmt.Sprintf(`420["publish",{"room":%q,"event":"message:new","data":1,"id":%q}]`, room, id)), `"ok":true`)
+	}
+	say("channel:1", "seen1")
+	say("channel:2", "seen2")
+	got := w.take("a1")
+	last := got[len(got)-1]
+	offset := last[strings.LastIndex(last, `,"`)+2 : len(last)-2]
+	w.closed = append(w.closed, "a1") // the network went, and nobody has noticed yet
+	say("channel:2", "missed2")
+	say("channel:1", "missed1")
+	w.take("bob")
+
+	answer := w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))
+	if gotSID, gotPID := parts(t, answer); gotSID != sid || gotPID != pid {
+		t.Fatalf("not recovered: %s", answer)
+	}
+	var ids []string
+	for _, frame := range w.take("a2") {
+		for _, id := range []string{"seen1", "seen2", "missed1", "missed2"} {
+			if strings.Contains(frame, `"id":"`+id+`"`) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	if !slices.Equal(ids, []string{"missed1", "missed2"}) {
+		t.Errorf("given again are %v, want what was missed and no more", ids)
+	}
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || !row.In("channel:1") || !row.In("channel:2") || !row.In("community:7") {
+		t.Errorf("the rooms are %v, %v", row.Rooms, err)
+	}
+	if frames := strings.Join(w.take("bob"), ""); strings.Contains(frames, "user:offline") || strings.Contains(frames, "user:online") {
+		t.Errorf("bob noticed: %s", frames)
+	}
+	// Somebody else's private id, one that is too old, a room that has begun anew.
+	other, _ := parts(t, w.open("eve", fmt.Sprintf(`{"token":"eve","pid":%q,"offset":%q}`, pid, offset)))
+	if other == sid {
+		t.Error("eve got the session of ana")
+	}
+	if err := w.Depart(t.Context(), "a2"); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(3 * time.Minute)
+	if late, _ := parts(t, w.open("a3", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))); late == sid {
+		t.Error("recovered after three minutes")
+	}
+}
+
+// A client that has heard nothing yet has no offset. It is recovered from when it came, also into rooms whose log began then.
+func TestRecoveryWithoutOffset(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	w.pass(time.Second)
+	w.send("a1", `42["join",{"room":"channel:new"}]`)
+	if err := w.Depart(t.Context(), "a1"); err != nil {
+		t.Fatal(err)
+	}
+	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:new"}, Event: "news", ID: "n1"})
+	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
+		t.Error("not recovered")
+	}
+	if got := w.take("a2"); len(got) != 1 || !strings.Contains(got[0], `"id":"n1"`) {
+		t.Errorf("given again are %v", got)
+	}
+}
+
+func TestRecoveryIsHonest(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	w.send("a1", `42["join",{"room":"channel:1"}]`)
+	w.pass(20 * time.Second)
+	w.send("a1", `420["publish",{"room":"channel:1","event":"e","id":"1"}]`)
+	if err := w.Depart(t.Context(), "a1"); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(20 * time.Second)
+	w.Emit(t.Context(), hub.Command{Command: "close", Room: "channel:1"}) // a new log
+	w.pass(20 * time.Second)
+	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got == sid {
+		t.Error("recovered over a log that began anew")
+	}
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
+		t.Errorf("not recovered, it is in %v, %v", row.Rooms, err)
+	}
+	for _, offset := range []string{"", "nonsense", "zz:1:channel:1", "::"} {
+		if got := w.open("b"+offset, fmt.Sprintf(`{"token":"ana","pid":"unknown","offset":%q}`, offset)); !strings.HasPrefix(got, "40{") {
+			t.Errorf("an offset %q gives %s", offset, got)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for want, o := range map[string]socketio.Options{
+		"":                {},
+		"heartbeat, noop": {KeepAlive: "often"},
+		"below 9m":        {PingInterval: 8 * time.Minute},
+		"begins with /":   {Namespaces: []string{"chat"}},
+	} {
+		err := o.Check()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%+v gives %v, want %q", o, err, want)
+		}
+	}
+	for query, want := range map[[2]string]string{{"3", "websocket"}: "Engine.IO 4", {"4", "polling"}: "no polling", {"4", "websocket"}: ""} {
+		err := socketio.Handshake(map[string]string{"EIO": query[0], "transport": query[1]})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v gives %v", query, err)
+		}
+	}
+}

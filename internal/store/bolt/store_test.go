@@ -1,0 +1,54 @@
+package bolt_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a store that is closed, without an error, when the test ends.
+func open(tb testing.TB, path string, o bolt.Options) *bolt.Store {
+	tb.Helper()
+	s, err := bolt.Open(path, o)
+	if err != nil {
+		tb.Fatalf("open: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	t.Run("in memory", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, func(tb testing.TB, now func() time.Time) hub.Store {
+			tb.Helper()
+			return open(tb, "", bolt.Options{Now: now})
+		})
+	})
+	t.Run("in a file that is flushed and purged all the time", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, func(tb testing.TB, now func() time.Time) hub.Store {
+			tb.Helper()
+			return open(tb, filepath.Join(tb.TempDir(), "data"), bolt.Options{Now: now, FlushEvery: time.Millisecond})
+		})
+	})
+}
+
+func TestProperties(t *testing.T) {
+	storetest.RunProperties(t, func(tb testing.TB, now func() time.Time) hub.Store {
+		return open(tb, "", bolt.Options{Now: now})
+	})
+}
