@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
-	"github.com/bellhop-rt/bellhop/internal/local/emulated"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
@@ -183,8 +183,8 @@ func TestGoneIsTraced(t *testing.T) {
 		t.Error("the same frame is read twice")
 	}
 	f.pushed("c1", nil)
-	f.pushed("c2", emulated.AsHub(&emulator.APIError{Status: http.StatusGone}))
-	f.pushed("c3", emulated.AsHub(&emulator.APIError{Status: http.StatusTooManyRequests}))
+	f.pushed("c2", hubports.AsHub(&emulator.APIError{Status: http.StatusGone}))
+	f.pushed("c3", hubports.AsHub(&emulator.APIError{Status: http.StatusTooManyRequests}))
 	f.pushed("c4", io.ErrUnexpectedEOF)
 	got := l.traces.Traces("m1")[0].Counts
 	for _, what := range []trace.Outcome{trace.Delivered, trace.Gone, trace.Throttled, trace.Failed} {

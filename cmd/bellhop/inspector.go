@@ -20,8 +20,8 @@ import (
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
-	"github.com/bellhop-rt/bellhop/internal/local/emulated"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -242,7 +242,7 @@ func (p inspectedPusher) Push(ctx context.Context, connection string, frame []by
 	if f == nil || p.look.post == nil || ctx.Err() != nil {
 		err = p.Pusher.Push(ctx, connection, frame)
 	} else {
-		err = emulated.AsHub(p.look.post(connection, f.wire))
+		err = hubports.AsHub(p.look.post(connection, f.wire))
 	}
 	f.pushed(connection, err)
 	return err
@@ -507,7 +507,7 @@ func (l *inspector) count(e emulator.Event) {
 	switch e.Kind {
 	case emulator.KindPush:
 		if l.remote && len(e.Data) > 0 { // otherwise the pusher's wrapper and posts see it
-			l.frames.copied(l, e.Data, e.Connection, emulated.AsHub(e.Err))
+			l.frames.copied(l, e.Data, e.Connection, hubports.AsHub(e.Err))
 		}
 	case emulator.KindMessage:
 		l.message(e)

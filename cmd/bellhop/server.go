@@ -17,8 +17,8 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/lambda/route"
 	"github.com/bellhop-rt/bellhop/internal/lambda/setup"
-	"github.com/bellhop-rt/bellhop/internal/local/emulated"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -73,7 +73,7 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	aws := &emulated.AWS{Queue: deliverQueue}
+	aws := &hubports.AWS{Queue: deliverQueue}
 	rules.Store, rules.Pusher, rules.Queue, rules.Verifier, rules.Logger = c.Store, aws, aws, verifier, c.Logger
 	rules.Limits.Lifetime = c.MaxConnection
 	if aws.Bus = parameters["EventBusName"]; aws.Bus != "" {

@@ -20,8 +20,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/local/emulated"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/socketio/packet"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
@@ -107,7 +107,7 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	aws := &emulated.AWS{Queue: "Jobs"}
+	aws := &hubports.AWS{Queue: "Jobs"}
 	sessions := socketio.New(socketio.Config{
 		App: echo{aws}, Notes: notes, Pusher: aws, Queue: aws, Logger: slog.New(slog.DiscardHandler),
 		Options: socketio.Options{
@@ -136,7 +136,7 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 
 // api is the functions of one suite's API.
 type api struct {
-	aws      *emulated.AWS
+	aws      *hubports.AWS
 	sessions *socketio.Server
 	engine   bool // the engine's suite: messages come back as they are
 }
@@ -207,7 +207,7 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // echo is the application of the Socket.IO suite: it tells what the CONNECT brought, and sends messages back.
-type echo struct{ pusher *emulated.AWS }
+type echo struct{ pusher *hubports.AWS }
 
 // Connect is [socketio.App].Connect.
 func (e echo) Connect(_ context.Context, c hub.Caller, namespace string, _ json.RawMessage) (socketio.Welcome, error) {

@@ -1,5 +1,6 @@
-// Package emulated is what the hub needs of AWS, by the emulator: pushes, jobs and facts on one machine.
-package emulated
+// Package hubports is the hub's ports on the emulator, in one process and without HTTP between them: what internal/aws is in a Lambda.
+// Pushes go to the gateway, jobs to a queue, facts to an event bus.
+package hubports
 
 import (
 	"context"
