@@ -1,23 +1,15 @@
 package hub_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
-
-// nowhere is a Pusher and a Queue that take everything and keep nothing.
-type nowhere struct{}
-
-func (nowhere) Push(context.Context, string, []byte) error            { return nil }
-func (nowhere) Close(context.Context, string) error                   { return nil }
-func (nowhere) Alive(context.Context, string) (bool, error)           { return true, nil }
-func (nowhere) Enqueue(context.Context, hub.Job, time.Duration) error { return nil }
 
 // BenchmarkPublish is one frame of a client, from its bytes to its reply, in rooms of different size: decode, touch, log,
 // encode, and a push to each member, all of them inline.
@@ -30,12 +22,12 @@ func BenchmarkPublish(b *testing.B) {
 			}
 			defer func() { _ = store.Close() }()
 			h := hub.New(hub.Config{
-				Store: store, Pusher: nowhere{}, Queue: nowhere{}, Limits: hub.Limits{Rate: 1e8, Burst: 1e8, Inline: 1000},
+				Store: store, Pusher: hubtest.Nowhere{}, Queue: hubtest.Nowhere{}, Limits: hub.Limits{Rate: 1e8, Burst: 1e8, Inline: 1000},
 			})
 			var c hub.Caller
 			for i := range members {
 				c = hub.Caller{Connection: fmt.Sprintf("c%d", i), User: fmt.Sprintf("user%d", i), Expires: time.Now().Add(time.Hour)}
-				who := hub.Identity{User: c.User, Grants: everything(), Expires: c.Expires}
+				who := hub.Identity{User: c.User, Grants: hubtest.Everything(), Expires: c.Expires}
 				if err := h.Connect(b.Context(), c.Connection, who, protocol.Name); err != nil {
 					b.Fatal(err)
 				}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -83,18 +84,18 @@ func TestFacts(t *testing.T) {
 			t.Errorf("%s tells\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	ana := w.open("ana")
+	ana := w.Open("ana")
 	told("a connection", "connection.opened ana ana-1", "room.occupied user:ana")
-	w.must(ana, `{"action":"join","room":"community:7"}`)
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
 	told("the first join", "room.occupied community:7", "presence.online community:7 ana")
-	second := w.open("ana")
+	second := w.Open("ana")
 	told("another tab", "connection.opened ana ana-2")
-	w.must(second, `{"action":"join","room":"community:7"}`)
+	w.Must(second, `{"action":"join","room":"community:7"}`)
 	told("its join")
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":{"content":"hi"}}`)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":{"content":"hi"}}`)
 	told("a message", `message.published community:7 ana message:new {"content":"hi"}`)
 	w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"community:7","event":"typing:start"}`))
-	w.must(ana, `{"action":"presence","room":"community:7","status":"away"}`)
+	w.Must(ana, `{"action":"presence","room":"community:7","status":"away"}`)
 	told("typing and a change of status")
 	w.Emit(t.Context(), hub.Command{Command: "publish", Users: []string{"ana"}, Event: "notification:new", ID: "n1"})
 	told("a notification", "message.published user:ana notification:new")
@@ -107,22 +108,22 @@ func TestFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("the last connection closing", "connection.closed ana ana-2", "room.vacated community:7", "room.vacated user:ana")
-	w.work()
+	w.Drain()
 	told("the end of the grace", "presence.offline community:7 ana")
 
-	third := w.open("ana")
-	w.must(third, `{"action":"join","room":"community:7"}`)
+	third := w.Open("ana")
+	w.Must(third, `{"action":"join","room":"community:7"}`)
 	told("coming back", "connection.opened ana ana-3", "room.occupied user:ana", "room.occupied community:7", "presence.online community:7 ana")
-	w.must(third, `{"action":"leave","room":"community:7"}`)
+	w.Must(third, `{"action":"leave","room":"community:7"}`)
 	told("leaving", "room.vacated community:7")
 }
 
 func TestFactsOfSomeTypes(t *testing.T) {
 	l, listen := listening(hub.MessagePublished)
 	w := newWorld(t, listen)
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"community:7"}`)
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
 	if got := l.take(); len(got) != 1 {
 		t.Errorf("one type was asked for, told are %v", got)
 	}
@@ -132,8 +133,8 @@ func TestFactsOfSomeTypes(t *testing.T) {
 func TestFactKeys(t *testing.T) {
 	l, listen := listening(hub.MessagePublished, hub.ConnectionClosed)
 	w := newWorld(t, listen)
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
 	for range 2 {
 		w.Receive(t.Context(), ana, []byte(`{"action":"publish","id":"m1","room":"channel:1","event":"message:new"}`))
 	}
@@ -150,9 +151,9 @@ func TestBusThatFails(t *testing.T) {
 	l, listen := listening()
 	l.fail = errors.New("the bus is down")
 	w := newWorld(t, listen)
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"community:7"}`)
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
 	if got := l.counts[hub.FactsLost]; got != 5 {
 		t.Errorf("%d facts are counted as lost, want 5", got)
 	}
@@ -161,27 +162,22 @@ func TestBusThatFails(t *testing.T) {
 func TestMeter(t *testing.T) {
 	l, listen := listening()
 	w := newWorld(t, listen)
-	ana, bob := w.open("ana"), w.open("bob")
-	w.must(ana, `{"action":"join","room":"community:7"}`)
-	w.must(bob, `{"action":"join","room":"community:7"}`)
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
+	ana, bob := w.Open("ana"), w.Open("bob")
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
+	w.Must(bob, `{"action":"join","room":"community:7"}`)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
 	w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"community:7","event":"typing:start"}`))
-	w.ask(ana, `{"action":"join","room":"planet:1"}`)
+	w.Ask(ana, `{"action":"join","room":"planet:1"}`)
 	w.Emit(t.Context(), hub.Command{Command: "nothing"})
-	w.must(ana, `{"action":"leave","room":"community:7"}`)
-	w.must(ana, `{"action":"join","room":"community:7"}`)
-	w.work() // the grace, over which ana is back
-	w.net.failing(func(connection string) error {
-		if connection == bob.Connection {
-			return hub.ErrThrottled
-		}
-		return nil
-	})
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":1}`)
-	w.pass(time.Minute)
-	w.net.failing(func(string) error { return hub.ErrGone })
-	w.pass(time.Minute)
-	w.must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":22}`)
+	w.Must(ana, `{"action":"leave","room":"community:7"}`)
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
+	w.Drain() // the grace, over which ana is back
+	w.Network.Fail(hubtest.Of(hub.ErrThrottled, bob.Connection))
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":1}`)
+	w.Clock.Pass(time.Minute)
+	w.Network.Fail(hubtest.Always(hub.ErrGone))
+	w.Clock.Pass(time.Minute)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":22}`)
 	if _, err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -38,14 +39,14 @@ func (o *owner) last() hub.Question {
 }
 
 // asking is a world whose owner has one hook.
-func asking(t *testing.T, h hub.Hook, say func(q hub.Question) (hub.Verdict, error)) (*world, *owner, *listener) {
+func asking(t *testing.T, h hub.Hook, say func(q hub.Question) (hub.Verdict, error)) (world, *owner, *listener) {
 	t.Helper()
 	o := &owner{says: map[hub.Hook]func(hub.Question) (hub.Verdict, error){h: say}}
 	l, listen := listening(hub.ConnectionOpened)
 	return newWorld(t, listen, func(c *hub.Config) { c.Hooks = o }), o, l
 }
 
-func refuses(t *testing.T, r reply, code protocol.Code) {
+func refuses(t *testing.T, r hubtest.Reply, code protocol.Code) {
 	t.Helper()
 	if r.OK || r.Error.Code != code {
 		t.Errorf("got %t %s, want %s", r.OK, r.Error.Code, code)
@@ -72,9 +73,9 @@ func TestActionHook(t *testing.T) {
 		}
 		return hub.Verdict{}, nil
 	})
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
-	if got := w.must(ana, `{"action":"sum","room":"channel:1","data":[1,2]}`); string(got) != `{"sum":3}` {
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	if got := w.Must(ana, `{"action":"sum","room":"channel:1","data":[1,2]}`); string(got) != `{"sum":3}` {
 		t.Errorf("got %s", got)
 	}
 	q := o.last()
@@ -82,22 +83,22 @@ func TestActionHook(t *testing.T) {
 		string(q.Data) != `[1,2]` || q.Room != "channel:1" || !slices.Equal(q.Rooms, []string{"channel:1", "user:ana"}) || q.Grants["*"] == nil || q.Time == 0 {
 		t.Errorf("asked %+v", q)
 	}
-	w.must(ana, `{"action":"nothing"}`)
-	refuses(t, w.ask(ana, `{"action":"deny"}`), protocol.CodeConflict)
-	refuses(t, w.ask(ana, `{"action":"odd"}`), protocol.CodeForbidden)
-	refuses(t, w.ask(ana, `{"action":"large"}`), protocol.CodeTooLarge)
-	refuses(t, w.ask(ana, `{"action":"crash"}`), protocol.CodeUnavailable)
+	w.Must(ana, `{"action":"nothing"}`)
+	refuses(t, w.Ask(ana, `{"action":"deny"}`), protocol.CodeConflict)
+	refuses(t, w.Ask(ana, `{"action":"odd"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(ana, `{"action":"large"}`), protocol.CodeTooLarge)
+	refuses(t, w.Ask(ana, `{"action":"crash"}`), protocol.CodeUnavailable)
 	if text := string(w.Receive(t.Context(), ana, []byte(`{"action":"crash","id":"x"}`))); strings.Contains(text, "stack") {
 		t.Errorf("a client sees %s", text)
 	}
 	if l.counts["HookFailuresAction"] != 2 || len(l.times["HookLatencyAction"]) != 7 {
 		t.Errorf("metered are %v, %d times", l.counts, len(l.times["HookLatencyAction"]))
 	}
-	stranger := hub.Caller{Connection: "nobody", User: "eve", Expires: w.now().Add(time.Hour)}
-	refuses(t, w.ask(stranger, `{"action":"sum"}`), protocol.CodeUnauthenticated)
+	stranger := hub.Caller{Connection: "nobody", User: "eve", Expires: w.Clock.Now().Add(time.Hour)}
+	refuses(t, w.Ask(stranger, `{"action":"sum"}`), protocol.CodeUnauthenticated)
 
 	none := newWorld(t)
-	refuses(t, none.ask(none.open("ana"), `{"action":"sum"}`), protocol.CodeUnknownAction)
+	refuses(t, none.Ask(none.Open("ana"), `{"action":"sum"}`), protocol.CodeUnknownAction)
 }
 
 func TestJoinHook(t *testing.T) {
@@ -116,30 +117,30 @@ func TestJoinHook(t *testing.T) {
 		}
 		return hub.Verdict{}, nil
 	})
-	ana := w.open("ana")
+	ana := w.Open("ana")
 	who := hub.Identity{User: "bob", Expires: ana.Expires} // without a grant
 	bob := hub.Caller{Connection: "bob", User: "bob", Expires: ana.Expires}
 	if err := w.Connect(t.Context(), "bob", who, protocol.Name); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, w.ask(ana, `{"action":"join","room":"channel:secret"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(ana, `{"action":"join","room":"channel:secret"}`), protocol.CodeForbidden)
 	if !o.last().Granted {
 		t.Error("the hook is not told that the token allows it")
 	}
-	if got := w.must(bob, `{"action":"join","room":"channel:open"}`); !strings.Contains(string(got), `"state":{"topic":"tea"}`) {
+	if got := w.Must(bob, `{"action":"join","room":"channel:open"}`); !strings.Contains(string(got), `"state":{"topic":"tea"}`) {
 		t.Errorf("the reply has no state: %s", got)
 	}
-	refuses(t, w.ask(bob, `{"action":"join","room":"channel:else"}`), protocol.CodeForbidden)
-	refuses(t, w.ask(bob, `{"action":"join","room":"user:ana"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(bob, `{"action":"join","room":"channel:else"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(bob, `{"action":"join","room":"user:ana"}`), protocol.CodeForbidden)
 	if o.last().Room == "user:ana" {
 		t.Error("the application was asked about somebody else's own room")
 	}
-	if got := string(w.must(bob, `{"action":"join","room":"community:7"}`)); !strings.Contains(got, `"status":"busy","data":{"at":"work"}`) {
+	if got := string(w.Must(bob, `{"action":"join","room":"community:7"}`)); !strings.Contains(got, `"status":"busy","data":{"at":"work"}`) {
 		t.Errorf("the presence is not the hook's: %s", got)
 	}
-	refuses(t, w.ask(bob, `{"action":"join","room":"community:8"}`), protocol.CodeInternal)
-	w.must(ana, `{"action":"join","room":"channel:let"}`)
-	refuses(t, w.ask(bob, `{"action":"join","room":"channel:let"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(bob, `{"action":"join","room":"community:8"}`), protocol.CodeInternal)
+	w.Must(ana, `{"action":"join","room":"channel:let"}`)
+	refuses(t, w.Ask(bob, `{"action":"join","room":"channel:let"}`), protocol.CodeForbidden)
 }
 
 func TestPublishHook(t *testing.T) {
@@ -155,10 +156,10 @@ func TestPublishHook(t *testing.T) {
 		}
 		return hub.Verdict{Data: json.RawMessage(`"replaced"`)}, nil
 	})
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
-	refuses(t, w.ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":"bad"}`), protocol.CodeForbidden)
-	refuses(t, w.ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":"down"}`), protocol.CodeUnavailable)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	refuses(t, w.Ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":"bad"}`), protocol.CodeForbidden)
+	refuses(t, w.Ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":"down"}`), protocol.CodeUnavailable)
 	publish := []byte(`{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":"good"}`)
 	for range 2 {
 		w.Receive(t.Context(), ana, publish)
@@ -169,12 +170,12 @@ func TestPublishHook(t *testing.T) {
 	if n := len(o.asked); n != 3 {
 		t.Errorf("asked %d times, want 3: what is logged is not asked about again", n)
 	}
-	refuses(t, w.ask(ana, `{"action":"message:delete","channelId":"1","messageId":"m1"}`), protocol.CodeForbidden)
-	history := string(w.must(ana, `{"action":"history","room":"channel:1"}`))
+	refuses(t, w.Ask(ana, `{"action":"message:delete","channelId":"1","messageId":"m1"}`), protocol.CodeForbidden)
+	history := string(w.Must(ana, `{"action":"history","room":"channel:1"}`))
 	if !strings.Contains(history, `"seq":1`) || !strings.Contains(history, `"data":"replaced"`) || strings.Contains(history, "good") || strings.Contains(history, `"seq":2`) {
 		t.Errorf("the log is %s, want one event, replaced, and no trace of the others", history)
 	}
-	if got := w.net.events(ana.Connection); !slices.Equal(got, []string{"message:new", "message:new"}) {
+	if got := w.Network.Names(ana.Connection); !slices.Equal(got, []string{"message:new", "message:new"}) {
 		t.Errorf("delivered are %v", got)
 	}
 	before := len(o.asked)
@@ -192,7 +193,7 @@ func TestConnectHook(t *testing.T) {
 		}
 		return hub.Verdict{Grants: hub.Grants{"channel:extra": {hub.GrantJoin}}, Rooms: rooms}, nil
 	})
-	expires := w.now().Add(time.Hour)
+	expires := w.Clock.Now().Add(time.Hour)
 	connect := func(user string) (hub.Caller, error) {
 		who := hub.Identity{User: user, Expires: expires, Grants: hub.Grants{"channel:own": {hub.GrantJoin}}}
 		return hub.Caller{Connection: user, User: user, Expires: expires}, w.Connect(t.Context(), user, who, protocol.Name)
@@ -208,9 +209,9 @@ func TestConnectHook(t *testing.T) {
 	if q := o.last(); q.Renewal || q.Grants["channel:own"] == nil {
 		t.Errorf("asked %+v", q)
 	}
-	w.must(ana, `{"action":"join","room":"channel:extra"}`)
-	w.must(ana, `{"action":"join","room":"channel:own"}`)
-	w.work() // the rooms with presence
+	w.Must(ana, `{"action":"join","room":"channel:extra"}`)
+	w.Must(ana, `{"action":"join","room":"channel:own"}`)
+	w.Drain() // the rooms with presence
 	members := func(room string) string {
 		return fmt.Sprint(w.Emit(t.Context(), hub.Command{Command: "members", Room: room}).Data)
 	}
@@ -234,7 +235,7 @@ func TestConnectHook(t *testing.T) {
 	if err := w.Depart(t.Context(), "cyd"); err != nil {
 		t.Fatal(err)
 	}
-	w.work()
+	w.Drain()
 	if strings.Contains(members("community:7"), "cyd") {
 		t.Error("a connection that is gone was put into a room")
 	}
@@ -242,8 +243,8 @@ func TestConnectHook(t *testing.T) {
 
 func TestDisconnectHook(t *testing.T) {
 	w, o, _ := asking(t, hub.HookDisconnect, func(hub.Question) (hub.Verdict, error) { return hub.Verdict{}, errors.New("down") })
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
 	if err := w.Depart(t.Context(), ana.Connection); err != nil {
 		t.Errorf("departing fails with the hook: %v", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -16,205 +15,31 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// network is a Pusher that remembers what each connection got, and fails as it is told.
-type network struct {
-	mu     sync.Mutex
-	frames map[string][][]byte
-	fail   func(connection string) error // nil: never
-	closed []string
-	tries  map[string]int
-}
+// world adds what the tests of this package say often.
+type world struct{ *hubtest.World }
 
-func (n *network) Push(_ context.Context, connection string, frame []byte) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.tries[connection]++
-	if n.fail != nil {
-		if err := n.fail(connection); err != nil {
-			return err
-		}
-	}
-	n.frames[connection] = append(n.frames[connection], frame)
-	return nil
-}
-
-func (n *network) Close(_ context.Context, connection string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.closed = append(n.closed, connection)
-	return nil
-}
-
-func (n *network) Alive(_ context.Context, connection string) (bool, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.fail == nil || n.fail(connection) == nil, nil
-}
-
-func (n *network) failing(fail func(connection string) error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.fail = fail
-}
-
-// events gives the names of the events that a connection got.
-func (n *network) events(connection string) []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var names []string
-	for _, f := range n.frames[connection] {
-		var e protocol.Event
-		if json.Unmarshal(f, &e) == nil && e.Event != "" {
-			names = append(names, e.Event)
-		}
-	}
-	return names
-}
-
-// later is a Queue that runs its jobs when it is told.
-type later struct {
-	mu   sync.Mutex
-	jobs []delayed
-}
-
-type delayed struct {
-	job   hub.Job
-	delay time.Duration
-}
-
-func (q *later) Enqueue(_ context.Context, job hub.Job, delay time.Duration) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.jobs = append(q.jobs, delayed{job, delay})
-	return nil
-}
-
-func (q *later) take() []delayed {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	jobs := q.jobs
-	q.jobs = nil
-	return jobs
-}
-
-// world is a hub on the embedded store, with a clock that stands still.
-type world struct {
-	*hub.Hub
-	tb    testing.TB
-	net   *network
-	queue *later
-	mu    sync.Mutex
-	at    time.Time
-	count int
-}
-
-func newWorld(tb testing.TB, change ...func(*hub.Config)) *world {
+func newWorld(tb testing.TB, change ...func(*hub.Config)) world {
 	tb.Helper()
-	w := &world{
-		tb: tb, at: time.UnixMilli(1_732_341_000_000), queue: &later{},
-		net: &network{frames: map[string][][]byte{}, tries: map[string]int{}},
-	}
-	store, err := bolt.Open("", bolt.Options{Now: w.now})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = store.Close() })
-	c := hub.Config{
-		Store: store, Pusher: w.net, Queue: w.queue, Now: w.now, Logger: slog.New(slog.DiscardHandler),
-		Sleep: func(context.Context, time.Duration) {}, Limits: hub.Limits{Rate: 1000, Burst: 1000},
-	}
-	for _, f := range change {
-		f(&c)
-	}
-	w.Hub = hub.New(c)
-	return w
-}
-
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
-}
-
-// work runs jobs, and the jobs that they make, until there are none.
-func (w *world) work() (n int) {
-	w.tb.Helper()
-	for jobs := w.queue.take(); len(jobs) > 0; jobs = w.queue.take() {
-		for _, j := range jobs {
-			n++
-			w.pass(j.delay)
-			if err := w.Work(w.tb.Context(), j.job); err != nil {
-				w.tb.Fatal(err)
-			}
-		}
-	}
-	return n
-}
-
-func everything() hub.Grants {
-	return hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish, hub.GrantModerate}}
-}
-
-// open connects a user and gives the caller.
-func (w *world) open(user string) hub.Caller {
-	w.tb.Helper()
-	w.count++
-	c := hub.Caller{Connection: fmt.Sprintf("%s-%d", user, w.count), User: user, Expires: w.now().Add(time.Hour)}
-	who := hub.Identity{User: user, Grants: everything(), Expires: c.Expires}
-	if err := w.Connect(w.tb.Context(), c.Connection, who, protocol.Name); err != nil {
-		w.tb.Fatal(err)
-	}
-	return c
-}
-
-type reply struct {
-	OK    bool
-	Data  json.RawMessage
-	Error struct{ Code protocol.Code }
-}
-
-func (w *world) ask(c hub.Caller, frame string) reply {
-	w.tb.Helper()
-	frame = strings.Replace(frame, "{", `{"id":"`+fmt.Sprint(w.count)+"-"+fmt.Sprint(len(frame))+`",`, 1)
-	var r reply
-	if err := json.Unmarshal(w.Receive(w.tb.Context(), c, []byte(frame)), &r); err != nil {
-		w.tb.Fatalf("%s: %v", frame, err)
-	}
-	return r
-}
-
-func (w *world) must(c hub.Caller, frame string) json.RawMessage {
-	w.tb.Helper()
-	r := w.ask(c, frame)
-	if !r.OK {
-		w.tb.Fatalf("%s: %s", frame, r.Error.Code)
-	}
-	return r.Data
+	return world{hubtest.New(tb, change...)}
 }
 
 // publish is a message in channel:1.
-func (w *world) publish(c hub.Caller, id string) protocol.PublishResult {
-	w.tb.Helper()
+func (w world) publish(c hub.Caller, id string) protocol.PublishResult {
+	w.TB.Helper()
 	var got struct {
 		OK   bool
 		Data protocol.PublishResult
 	}
 	frame := fmt.Sprintf(`{"action":"publish","id":%q,"room":"channel:1","event":"message:new","data":1}`, id)
-	out := w.Receive(w.tb.Context(), c, []byte(frame))
+	out := w.Receive(w.TB.Context(), c, []byte(frame))
 	if err := json.Unmarshal(out, &got); err != nil || !got.OK {
-		w.tb.Fatalf("publish: %s %v", out, err)
+		w.TB.Fatalf("publish: %s %v", out, err)
 	}
 	return got.Data
 }
@@ -232,94 +57,94 @@ func TestPresence(t *testing.T) {
 	join := `{"action":"join","room":"community:1"}`
 	t.Run("a second device is no second arrival, and its going no departure", func(t *testing.T) {
 		w := newWorld(t)
-		bob, laptop, phone := w.open("bob"), w.open("ana"), w.open("ana")
+		bob, laptop, phone := w.Open("bob"), w.Open("ana"), w.Open("ana")
 		for _, c := range []hub.Caller{bob, laptop, phone} {
-			w.must(c, join)
+			w.Must(c, join)
 		}
 		if err := w.Depart(t.Context(), laptop.Connection); err != nil {
 			t.Fatal(err)
 		}
-		w.work()
-		if got, want := w.net.events(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
+		w.Drain()
+		if got, want := w.Network.Names(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
 			t.Errorf("bob saw %v, want %v", got, want)
 		}
 		if err := w.Depart(t.Context(), phone.Connection); err != nil {
 			t.Fatal(err)
 		}
-		w.work()
-		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+		w.Drain()
+		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
 			t.Errorf("bob saw %d departures, want 1", n)
 		}
 	})
 	t.Run("who is back within the grace was never away", func(t *testing.T) {
 		w := newWorld(t)
-		bob, ana := w.open("bob"), w.open("ana")
-		w.must(bob, join)
-		w.must(ana, join)
+		bob, ana := w.Open("bob"), w.Open("ana")
+		w.Must(bob, join)
+		w.Must(ana, join)
 		if err := w.Depart(t.Context(), ana.Connection); err != nil {
 			t.Fatal(err)
 		}
-		w.pass(5 * time.Second)
-		w.must(w.open("ana"), join)
-		w.work()
-		if got, want := w.net.events(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
+		w.Clock.Pass(5 * time.Second)
+		w.Must(w.Open("ana"), join)
+		w.Drain()
+		if got, want := w.Network.Names(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {
 			t.Errorf("bob saw %v, want %v", got, want)
 		}
 	})
 	t.Run("a departure that is run twice tells once", func(t *testing.T) {
 		w := newWorld(t)
-		bob, ana := w.open("bob"), w.open("ana")
-		w.must(bob, join)
-		w.must(ana, join)
+		bob, ana := w.Open("bob"), w.Open("ana")
+		w.Must(bob, join)
+		w.Must(ana, join)
 		for range 2 {
 			if err := w.Depart(t.Context(), ana.Connection); err != nil {
 				t.Fatal(err)
 			}
 		}
-		jobs := w.queue.take()
-		w.pass(10 * time.Second)
+		jobs := w.Queue.Take()
+		w.Clock.Pass(10 * time.Second)
 		for _, j := range append(jobs, jobs...) {
-			if err := w.Work(t.Context(), j.job); err != nil {
+			if err := w.Work(t.Context(), j.Job); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
 			t.Errorf("bob saw %d departures, want 1", n)
 		}
 	})
 	t.Run("an end that was lost is made good by the next who joins", func(t *testing.T) {
 		w := newWorld(t)
-		bob, ana := w.open("bob"), w.open("ana")
-		w.must(bob, join)
-		w.must(ana, join)
+		bob, ana := w.Open("bob"), w.Open("ana")
+		w.Must(bob, join)
+		w.Must(ana, join)
 		if err := w.Depart(t.Context(), ana.Connection); err != nil {
 			t.Fatal(err)
 		}
-		w.queue.take() // and lose it
-		w.pass(10 * time.Minute)
-		if data := w.must(w.open("carla"), join); bytes.Contains(data, []byte(`"ana"`)) {
+		w.Queue.Take() // and lose it
+		w.Clock.Pass(10 * time.Minute)
+		if data := w.Must(w.Open("carla"), join); bytes.Contains(data, []byte(`"ana"`)) {
 			t.Errorf("ana is still present: %s", data)
 		}
-		w.work()
-		if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+		w.Drain()
+		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
 			t.Errorf("bob saw %d departures, want 1", n)
 		}
 	})
 	t.Run("a status that comes after its room was left brings nobody back", func(t *testing.T) {
 		w := newWorld(t)
-		ana := w.open("ana")
-		w.must(ana, `{"action":"join","room":"community:1"}`)
+		ana := w.Open("ana")
+		w.Must(ana, `{"action":"join","room":"community:1"}`)
 		row, err := w.Store.Connection(t.Context(), ana.Connection)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Store.Depart(t.Context(), "community:1", "ana", row.ID, w.Now()); err != nil { // as far as a leave has got
+		if _, err := w.Store.Depart(t.Context(), "community:1", "ana", row.ID, w.Clock.Now()); err != nil { // as far as a leave has got
 			t.Fatal(err)
 		}
-		if got := w.ask(ana, `{"action":"presence","room":"community:1","status":"away"}`); got.OK || got.Error.Code != protocol.CodeNotInRoom {
+		if got := w.Ask(ana, `{"action":"presence","room":"community:1","status":"away"}`); got.OK || got.Error.Code != protocol.CodeNotInRoom {
 			t.Errorf("got %+v", got)
 		}
-		if got := string(w.must(ana, `{"action":"presence","status":"away"}`)); got != `{"rooms":[],"status":"away"}` {
+		if got := string(w.Must(ana, `{"action":"presence","status":"away"}`)); got != `{"rooms":[],"status":"away"}` {
 			t.Errorf("got %s", got)
 		}
 		if here, err := w.Store.Here(t.Context(), "community:1", "ana"); err != nil || len(here.Connections) != 0 {
@@ -328,12 +153,12 @@ func TestPresence(t *testing.T) {
 	})
 	t.Run("the status one has already is no change", func(t *testing.T) {
 		w := newWorld(t)
-		ana := w.open("ana")
-		w.must(ana, join)
+		ana := w.Open("ana")
+		w.Must(ana, join)
 		for _, status := range []string{"away", "away", "busy"} {
-			w.must(ana, `{"action":"presence","status":"`+status+`"}`)
+			w.Must(ana, `{"action":"presence","status":"`+status+`"}`)
 		}
-		if n := count(w.net.events(ana.Connection), "presence:changed"); n != 2 {
+		if n := count(w.Network.Names(ana.Connection), "presence:changed"); n != 2 {
 			t.Errorf("got %d changes, want 2", n)
 		}
 	})
@@ -345,33 +170,30 @@ func TestDelivery(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page = 50, 100 })
 		all := make([]hub.Caller, members)
 		for i := range all {
-			all[i] = w.open(fmt.Sprintf("user%d", i))
-			w.must(all[i], `{"action":"join","room":"channel:1"}`)
+			all[i] = w.Open(fmt.Sprintf("user%d", i))
+			w.Must(all[i], `{"action":"join","room":"channel:1"}`)
 		}
 		w.publish(all[0], "m1")
-		jobs := w.work()
+		jobs := w.Drain()
 		if jobs != 7 { // 50 inline, then 650 by 100
 			t.Errorf("got %d jobs, want 7", jobs)
 		}
 		for _, c := range all {
-			if n := count(w.net.events(c.Connection), "message:new"); n != 1 {
+			if n := count(w.Network.Names(c.Connection), "message:new"); n != 1 {
 				t.Fatalf("%s got it %d times", c.Connection, n)
 			}
 		}
 	})
 	t.Run("events that wait for the same members come in one frame, in order", func(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline = 1 })
-		ana, bob := w.open("ana"), w.open("bob")
+		ana, bob := w.Open("ana"), w.Open("bob")
 		for _, c := range []hub.Caller{ana, bob} {
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
 		for i := range 5 {
 			w.publish(ana, fmt.Sprint("m", i))
 		}
-		var jobs []hub.Job
-		for _, j := range w.queue.take() {
-			jobs = append(jobs, j.job)
-		}
+		jobs := hubtest.Jobs(w.Queue.Take())
 		slices.Reverse(jobs)
 		for _, err := range w.WorkAll(t.Context(), jobs) {
 			if err != nil {
@@ -379,7 +201,7 @@ func TestDelivery(t *testing.T) {
 			}
 		}
 		var got struct{ Batch []protocol.Event }
-		if frames := w.net.frames[bob.Connection]; len(frames) != 1 || json.Unmarshal(frames[0], &got) != nil {
+		if frames := w.Network.Frames(bob.Connection); len(frames) != 1 || json.Unmarshal(frames[0], &got) != nil {
 			t.Fatalf("bob got %d frames: %s", len(frames), frames)
 		}
 		for i, e := range got.Batch {
@@ -395,87 +217,84 @@ func TestDelivery(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page, c.Limits.Shard = 10, 10, 40 })
 		var all []hub.Caller
 		for i := range 100 {
-			c := w.open(fmt.Sprintf("user%d", i))
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			c := w.Open(fmt.Sprintf("user%d", i))
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 			w.publish(c, fmt.Sprint("m", i))
-			w.work()
+			w.Drain()
 			all = append(all, c)
 		}
 		if n, err := w.Store.Shards(t.Context(), "channel:1"); err != nil || n < 2 {
 			t.Errorf("got %d shards, %v", n, err)
 		}
 		for i, c := range all {
-			if got, want := count(w.net.events(c.Connection), "message:new"), len(all)-i; got != want {
+			if got, want := count(w.Network.Names(c.Connection), "message:new"), len(all)-i; got != want {
 				t.Errorf("%s got %d messages, want %d", c.Connection, got, want)
 			}
 		}
 	})
 	t.Run("a gone connection is forgotten, its room is not, and the sender is told that all is well", func(t *testing.T) {
 		w := newWorld(t)
-		ana, bob := w.open("ana"), w.open("bob")
+		ana, bob := w.Open("ana"), w.Open("bob")
 		for _, c := range []hub.Caller{ana, bob} {
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
-		w.pass(2 * time.Minute)
-		w.net.failing(func(c string) error {
-			if c == bob.Connection {
-				return hub.ErrGone
+		w.Clock.Pass(2 * time.Minute)
+		tries := 0
+		w.Network.Fail(func(c hubtest.Call) error {
+			if c.Connection != bob.Connection {
+				return nil
 			}
-			return nil
+			tries++
+			return hub.ErrGone
 		})
 		w.publish(ana, "m1")
 		if _, err := w.Store.Connection(t.Context(), bob.Connection); !errors.Is(err, hub.ErrNotFound) {
 			t.Errorf("bob's row: %v", err)
 		}
 		w.publish(ana, "m2")
-		if n := w.net.tries[bob.Connection]; n != 1 {
-			t.Errorf("bob was pushed to %d times, want 1", n)
+		if tries != 1 {
+			t.Errorf("bob was pushed to %d times, want 1", tries)
 		}
-		if n := count(w.net.events(ana.Connection), "message:new"); n != 2 {
+		if n := count(w.Network.Names(ana.Connection), "message:new"); n != 2 {
 			t.Errorf("ana got %d messages, want 2", n)
 		}
 	})
 	t.Run("a connection that is only just opening survives its first 410", func(t *testing.T) {
 		w := newWorld(t)
-		ana, bob := w.open("ana"), w.open("bob")
+		ana, bob := w.Open("ana"), w.Open("bob")
 		for _, c := range []hub.Caller{ana, bob} {
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
-		w.net.failing(func(string) error { return hub.ErrGone })
+		w.Network.Fail(hubtest.Always(hub.ErrGone))
 		w.publish(ana, "m1")
-		w.net.failing(nil)
+		w.Network.Fail(nil)
 		w.publish(ana, "m2")
-		if n := count(w.net.events(bob.Connection), "message:new"); n != 1 {
+		if n := count(w.Network.Names(bob.Connection), "message:new"); n != 1 {
 			t.Errorf("bob got %d messages, want 1", n)
 		}
 	})
 	t.Run("who is throttled gets a logged event later, and an ephemeral one never", func(t *testing.T) {
 		w := newWorld(t)
-		ana, bob := w.open("ana"), w.open("bob")
+		ana, bob := w.Open("ana"), w.Open("bob")
 		for _, c := range []hub.Caller{ana, bob} {
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
-		w.net.failing(func(c string) error {
-			if c == bob.Connection {
-				return hub.ErrThrottled
-			}
-			return nil
-		})
+		w.Network.Fail(hubtest.Of(hub.ErrThrottled, bob.Connection))
 		w.Receive(t.Context(), ana, []byte(`{"action":"typing:start","channelId":"1"}`))
 		w.publish(ana, "m1")
-		w.net.failing(nil)
-		if jobs := w.work(); jobs != 1 {
+		w.Network.Fail(nil)
+		if jobs := w.Drain(); jobs != 1 {
 			t.Errorf("got %d jobs, want 1", jobs)
 		}
-		if got, want := w.net.events(bob.Connection), []string{"message:new"}; !slices.Equal(got, want) {
+		if got, want := w.Network.Names(bob.Connection), []string{"message:new"}; !slices.Equal(got, want) {
 			t.Errorf("bob got %v, want %v", got, want)
 		}
 	})
 	t.Run("what there is no time for is left to the queue", func(t *testing.T) {
 		w := newWorld(t)
-		ana, bob := w.open("ana"), w.open("bob")
+		ana, bob := w.Open("ana"), w.Open("bob")
 		for _, c := range []hub.Caller{ana, bob} {
-			w.must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
 		hurried := w.Config
 		hurried.Now = time.Now
@@ -485,26 +304,26 @@ func TestDelivery(t *testing.T) {
 		if err := hub.New(hurried).Work(ctx, hub.Job{Kind: hub.JobFanOut, Room: "channel:1", Event: &e}); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(w.net.events(bob.Connection)); n != 0 {
+		if n := len(w.Network.Names(bob.Connection)); n != 0 {
 			t.Errorf("bob got %d events with no time left", n)
 		}
-		w.work()
-		if n := count(w.net.events(bob.Connection), "message:new"); n != 1 {
+		w.Drain()
+		if n := count(w.Network.Names(bob.Connection), "message:new"); n != 1 {
 			t.Errorf("bob got it %d times, want 1", n)
 		}
 	})
 	t.Run("what never gets through ends as a dead letter", func(t *testing.T) {
 		w := newWorld(t)
-		ana := w.open("ana")
-		w.must(ana, `{"action":"join","room":"channel:1"}`)
-		w.net.failing(func(string) error { return errors.New("a broken cable") })
+		ana := w.Open("ana")
+		w.Must(ana, `{"action":"join","room":"channel:1"}`)
+		w.Network.Fail(hubtest.Always(errors.New("a broken cable")))
 		w.publish(ana, "m1")
 		for try := range 6 {
-			jobs := w.queue.take()
+			jobs := w.Queue.Take()
 			if len(jobs) != 1 {
 				t.Fatalf("try %d: got %d jobs", try, len(jobs))
 			}
-			err := w.Work(t.Context(), jobs[0].job)
+			err := w.Work(t.Context(), jobs[0].Job)
 			if err != nil {
 				if try < 4 {
 					t.Errorf("gave up at try %d", try)
@@ -611,8 +430,8 @@ func TestCrashes(t *testing.T) {
 		for at := 1; at <= 25; at++ {
 			t.Run(fmt.Sprintf("after %v call %d", after, at), func(t *testing.T) {
 				w := newWorld(t)
-				bob, ana := w.open("bob"), w.open("ana")
-				w.must(bob, `{"action":"join","room":"community:1"}`)
+				bob, ana := w.Open("bob"), w.Open("ana")
+				w.Must(bob, `{"action":"join","room":"community:1"}`)
 				broken := w.Config
 				broken.Store = &crash{Store: w.Store, left: at, after: after}
 				visit := func(h *hub.Hub) {
@@ -625,11 +444,11 @@ func TestCrashes(t *testing.T) {
 				}
 				leave := func(h *hub.Hub) {
 					_ = h.Depart(t.Context(), ana.Connection)
-					jobs := w.queue.take()
-					w.pass(11 * time.Second)
+					jobs := w.Queue.Take()
+					w.Clock.Pass(11 * time.Second)
 					for _, j := range jobs {
-						if h.Work(t.Context(), j.job) != nil {
-							_ = w.queue.Enqueue(t.Context(), j.job, 0) // as SQS does
+						if h.Work(t.Context(), j.Job) != nil {
+							_ = w.Queue.Enqueue(t.Context(), j.Job, 0) // as SQS does
 						}
 					}
 				}
@@ -637,22 +456,16 @@ func TestCrashes(t *testing.T) {
 				visit(h)
 				visit(w.Hub) // the client tries again
 				leave(h)
-				w.net.failing(func(c string) error {
-					if c == ana.Connection {
-						return hub.ErrGone
-					}
-					return nil
-				})
-				w.pass(20 * time.Minute) // within the connections' hour
+				w.Network.Fail(hubtest.Of(hub.ErrGone, ana.Connection))
+				w.Clock.Pass(20 * time.Minute) // within the connections' hour
 				if _, err := w.Sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				w.work()
-				saw := w.net.events(bob.Connection)
+				w.Drain()
+				saw := w.Network.Names(bob.Connection)
 				seqs := map[int64]string{}
-				for _, f := range w.net.frames[bob.Connection] {
-					var e protocol.Event
-					if json.Unmarshal(f, &e) == nil && e.Seq > 0 {
+				for _, e := range w.Network.Events(bob.Connection) {
+					if e.Seq > 0 {
 						seqs[e.Seq] = e.Event + e.From.UserID
 					}
 				}
@@ -687,7 +500,7 @@ func TestCrashes(t *testing.T) {
 func TestJoinRacesDepart(t *testing.T) {
 	for i := range 200 {
 		w := newWorld(t)
-		ana := w.open("ana")
+		ana := w.Open("ana")
 		var wg sync.WaitGroup
 		wg.Go(func() { w.Receive(t.Context(), ana, []byte(`{"action":"join","id":"1","room":"community:1"}`)) })
 		wg.Go(func() {
@@ -696,7 +509,7 @@ func TestJoinRacesDepart(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		w.work()
+		w.Drain()
 		page, err := w.Store.Members(t.Context(), "community:1", 0, "", 10)
 		if err != nil || len(page.Members) != 0 {
 			t.Fatalf("round %d: members %+v, %v", i, page, err)
@@ -724,7 +537,7 @@ func (a arriving) Arrive(ctx context.Context, room, user, name, connection strin
 
 // TestCutOffJoinOfTheDeparted: a join that adds a presence after its connection was departed, and cannot see to it.
 func TestCutOffJoinOfTheDeparted(t *testing.T) {
-	var w *world
+	var w world
 	var ana hub.Caller
 	w = newWorld(t, func(c *hub.Config) {
 		c.Store = arriving{c.Store, func() {
@@ -733,14 +546,14 @@ func TestCutOffJoinOfTheDeparted(t *testing.T) {
 			}
 		}}
 	})
-	ana = w.open("ana")
+	ana = w.Open("ana")
 	w.Receive(t.Context(), ana, []byte(`{"action":"join","id":"1","room":"community:1"}`))
-	w.pass(5 * time.Minute)
+	w.Clock.Pass(5 * time.Minute)
 	if _, err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.pass(time.Minute)
-	w.work()
+	w.Clock.Pass(time.Minute)
+	w.Drain()
 	if here, err := w.Store.Present(t.Context(), "community:1", "", 10); err != nil || len(here) != 0 {
 		t.Errorf("present %+v, %v", here, err)
 	}
@@ -750,20 +563,20 @@ func TestCutOffJoinOfTheDeparted(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
-	since := func(w *world, c hub.Caller, p protocol.Position) protocol.JoinResult {
-		w.tb.Helper()
+	since := func(w world, c hub.Caller, p protocol.Position) protocol.JoinResult {
+		t.Helper()
 		var got protocol.JoinResult
-		data := w.must(c, fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, p.Epoch, p.Seq))
+		data := w.Must(c, fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, p.Epoch, p.Seq))
 		if err := json.Unmarshal(data, &got); err != nil {
-			w.tb.Fatal(err)
+			t.Fatal(err)
 		}
 		return got
 	}
-	begin := func(t *testing.T) (*world, hub.Caller, protocol.Position) {
+	begin := func(t *testing.T) (world, hub.Caller, protocol.Position) {
 		t.Helper()
 		w := newWorld(t)
-		ana := w.open("ana")
-		w.must(ana, `{"action":"join","room":"channel:1"}`)
+		ana := w.Open("ana")
+		w.Must(ana, `{"action":"join","room":"channel:1"}`)
 		first := w.publish(ana, "m1")
 		return w, ana, protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
 	}
@@ -776,7 +589,7 @@ func TestResume(t *testing.T) {
 		for i := range 30 {
 			frame := fmt.Sprintf(`{"action":"publish","id":"l%d","room":"channel:1","event":"message:new","data":%s}`, i, data)
 			w.Receive(t.Context(), ana, []byte(frame))
-			w.pass(10 * time.Millisecond)
+			w.Clock.Pass(10 * time.Millisecond)
 		}
 		pages := 0
 		for more := true; more; pages++ {
@@ -817,11 +630,11 @@ func TestResume(t *testing.T) {
 	t.Run("a log that no longer reaches back says so", func(t *testing.T) {
 		w, ana, at := begin(t)
 		w.publish(ana, "m2")
-		w.pass(25 * time.Hour)
-		bob := w.open("bob")
-		w.must(bob, `{"action":"join","room":"channel:1"}`)
+		w.Clock.Pass(25 * time.Hour)
+		bob := w.Open("bob")
+		w.Must(bob, `{"action":"join","room":"channel:1"}`)
 		w.publish(bob, "m3")
-		w.pass(10 * time.Second)
+		w.Clock.Pass(10 * time.Second)
 		if got := since(w, bob, at); got.Recovered || len(got.Events) != 0 || got.Seq != 3 {
 			t.Errorf("got %+v", got)
 		}
@@ -835,7 +648,7 @@ func TestResume(t *testing.T) {
 		if got.Recovered || got.Epoch == at.Epoch {
 			t.Errorf("got %+v", got)
 		}
-		if h := w.must(ana, `{"action":"history","room":"channel:1"}`); !bytes.Contains(h, []byte(`"events":[]`)) {
+		if h := w.Must(ana, `{"action":"history","room":"channel:1"}`); !bytes.Contains(h, []byte(`"events":[]`)) {
 			t.Errorf("history: %s", h)
 		}
 	})
@@ -847,8 +660,8 @@ func TestResume(t *testing.T) {
 	})
 	t.Run("a young hole stops the reply, an old one does not", func(t *testing.T) {
 		w := newWorld(t, func(c *hub.Config) { c.Store = holed{c.Store, 3} })
-		ana := w.open("ana")
-		w.must(ana, `{"action":"join","room":"channel:1"}`)
+		ana := w.Open("ana")
+		w.Must(ana, `{"action":"join","room":"channel:1"}`)
 		first := w.publish(ana, "m1")
 		at := protocol.Position{Epoch: first.Epoch, Seq: first.Seq}
 		for i := range 4 {
@@ -858,10 +671,10 @@ func TestResume(t *testing.T) {
 			t.Errorf("young: got %+v", got)
 		}
 		var fresh protocol.JoinResult
-		if err := json.Unmarshal(w.must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 || !fresh.More {
+		if err := json.Unmarshal(w.Must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 || !fresh.More {
 			t.Errorf("young, without a position: got %+v %v", fresh, err)
 		}
-		w.pass(6 * time.Second)
+		w.Clock.Pass(6 * time.Second)
 		if got := since(w, ana, at); !got.Recovered || got.Seq != 5 || len(got.Events) != 3 || got.More {
 			t.Errorf("old: got %+v", got)
 		}
@@ -890,32 +703,27 @@ func (h holed) Before(ctx context.Context, room string, before int64, limit int)
 
 func TestSweep(t *testing.T) {
 	w := newWorld(t)
-	bob, ana, eve := w.open("bob"), w.open("ana"), w.open("eve")
+	bob, ana, eve := w.Open("bob"), w.Open("ana"), w.Open("eve")
 	for _, c := range []hub.Caller{bob, ana, eve} {
-		w.must(c, `{"action":"join","room":"community:1"}`)
+		w.Must(c, `{"action":"join","room":"community:1"}`)
 	}
-	w.pass(30 * time.Minute)
-	w.net.failing(func(c string) error {
-		if c == ana.Connection {
-			return hub.ErrGone
-		}
-		return nil
-	})
+	w.Clock.Pass(30 * time.Minute)
+	w.Network.Fail(hubtest.Of(hub.ErrGone, ana.Connection))
 	got, err := w.Sweep(t.Context())
 	if err != nil || got.Connections != 3 || got.Gone != 1 || got.Expired != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	w.work()
-	if n := count(w.net.events(bob.Connection), "user:offline"); n != 1 {
+	w.Drain()
+	if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
 		t.Errorf("bob saw %d departures, want 1", n)
 	}
-	w.pass(31 * time.Minute) // the tokens are over
+	w.Clock.Pass(31 * time.Minute) // the tokens are over
 	got, err = w.Sweep(t.Context())
 	if err != nil || got.Expired != 2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if n := count(w.net.events(bob.Connection), "session:ending"); n != 1 || !slices.Contains(w.net.closed, bob.Connection) {
-		t.Errorf("bob was told %d times, closed are %v", n, w.net.closed)
+	if n := count(w.Network.Names(bob.Connection), "session:ending"); n != 1 || !w.Network.Closed(bob.Connection) {
+		t.Errorf("bob was told %d times, closed: %t", n, w.Network.Closed(bob.Connection))
 	}
 	if got, err = w.Sweep(t.Context()); err != nil || got.Connections != 0 {
 		t.Errorf("got %+v, %v", got, err)
@@ -925,11 +733,11 @@ func TestSweep(t *testing.T) {
 // TestSweepAtTheEndOfALife: API Gateway ends a connection that was busy until then, and says nothing.
 func TestSweepAtTheEndOfALife(t *testing.T) {
 	w := newWorld(t, func(c *hub.Config) { c.Limits.Lifetime = 30 * time.Minute })
-	ana := w.open("ana")
-	w.pass(29 * time.Minute)
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
-	w.net.failing(func(string) error { return hub.ErrGone })
-	w.pass(2 * time.Minute)
+	ana := w.Open("ana")
+	w.Clock.Pass(29 * time.Minute)
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	w.Network.Fail(hubtest.Always(hub.ErrGone))
+	w.Clock.Pass(2 * time.Minute)
 	if got, err := w.Sweep(t.Context()); err != nil || got.Gone != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -937,9 +745,9 @@ func TestSweepAtTheEndOfALife(t *testing.T) {
 
 func TestExceptHoldsForARetry(t *testing.T) {
 	w := newWorld(t)
-	ana, bob := w.open("ana"), w.open("bob")
+	ana, bob := w.Open("ana"), w.Open("bob")
 	for _, c := range []hub.Caller{ana, bob} {
-		w.must(c, `{"action":"join","room":"channel:1"}`)
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
 	}
 	for range 2 {
 		a := w.Emit(t.Context(), hub.Command{
@@ -949,26 +757,26 @@ func TestExceptHoldsForARetry(t *testing.T) {
 			t.Fatal(a.Error)
 		}
 	}
-	if a, b := count(w.net.events(ana.Connection), "news"), count(w.net.events(bob.Connection), "news"); a != 2 || b != 0 {
+	if a, b := count(w.Network.Names(ana.Connection), "news"), count(w.Network.Names(bob.Connection), "news"); a != 2 || b != 0 {
 		t.Errorf("ana got it %d times, bob %d times", a, b)
 	}
 }
 
 func TestRateLimit(t *testing.T) {
 	w := newWorld(t, func(c *hub.Config) { c.Limits = hub.Limits{} })
-	ana := w.open("ana")
-	w.must(ana, `{"action":"join","room":"channel:1"}`)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
 	ok := 0
 	for range 50 {
-		if w.ask(ana, `{"action":"history","room":"channel:1"}`).OK {
+		if w.Ask(ana, `{"action":"history","room":"channel:1"}`).OK {
 			ok++
 		}
 	}
 	if ok != 19 { // and the join
 		t.Errorf("%d of a burst of 20 came through", ok+1)
 	}
-	w.pass(time.Second)
-	for ok = 0; w.ask(ana, `{"action":"history","room":"channel:1"}`).OK; {
+	w.Clock.Pass(time.Second)
+	for ok = 0; w.Ask(ana, `{"action":"history","room":"channel:1"}`).OK; {
 		ok++
 	}
 	if ok != 10 {
@@ -1027,12 +835,12 @@ func TestKinds(t *testing.T) {
 // TestSelect: commands that act on many connections name them in every way, each once.
 func TestSelect(t *testing.T) {
 	w := newWorld(t, func(c *hub.Config) { c.Limits.Page = 300 })
-	ana, bob, cyd := w.open("ana"), w.open("bob"), w.open("cyd")
+	ana, bob, cyd := w.Open("ana"), w.Open("bob"), w.Open("cyd")
 	for _, in := range []struct {
 		c    hub.Caller
 		room string
 	}{{ana, "1"}, {ana, "2"}, {bob, "1"}, {cyd, "2"}} {
-		w.must(in.c, `{"action":"join:channel","channelId":"`+in.room+`"}`)
+		w.Must(in.c, `{"action":"join:channel","channelId":"`+in.room+`"}`)
 	}
 	for _, s := range []struct {
 		command hub.Command
@@ -1062,11 +870,11 @@ func TestSelect(t *testing.T) {
 		}
 	}
 	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:1"}, Event: "x", Except: []string{"channel:2"}})
-	if a, b := w.net.events(ana.Connection), w.net.events(bob.Connection); len(a) != 0 || len(b) != 1 {
+	if a, b := w.Network.Names(ana.Connection), w.Network.Names(bob.Connection); len(a) != 0 || len(b) != 1 {
 		t.Errorf("a room is not left out: ana got %v, bob %v", a, b)
 	}
 	for i := range hub.SelectLimit + 1 {
-		who := hub.Identity{User: "many", Grants: everything(), Expires: w.now().Add(time.Hour)}
+		who := hub.Identity{User: "many", Grants: hubtest.Everything(), Expires: w.Clock.Now().Add(time.Hour)}
 		if err := w.Connect(t.Context(), fmt.Sprintf("m%04d", i), who, protocol.Name); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -85,12 +86,8 @@ func (k key) mint(tb testing.TB, id string) string {
 	return mint(tb, k.method, k.private, header, good(nil))
 }
 
-// hands is a clock that tests move.
-type hands struct{ past atomic.Int64 }
+func unavailable(err error) bool { return err != nil && code(err) == "" }
 
-func (h *hands) now() time.Time          { return now.Add(time.Duration(h.past.Load())) }
-func (h *hands) forward(d time.Duration) { h.past.Add(int64(d)) }
-func unavailable(err error) bool         { return err != nil && code(err) == "" }
 func (k key) lasting(tb testing.TB, id string) string {
 	tb.Helper()
 	return mint(tb, k.method, k.private, map[string]any{"kid": id}, good(jwt.MapClaims{"exp": now.Add(72 * time.Hour).Unix()}))
@@ -172,15 +169,15 @@ func TestUnusableKeys(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	older, newer := ecKey(t), ecKey(t)
-	s, clock := newServer(t), &hands{}
+	s, clock := newServer(t), hubtest.NewClock(now)
 	s.publish(t, map[string]key{"k1": older})
-	v := verifier(t, token.Config{JWKSURL: s.url, Now: clock.now})
+	v := verifier(t, token.Config{JWKSURL: s.url, Now: clock.Now})
 	if _, err := v.Verify(t.Context(), older.lasting(t, "k1")); err != nil {
 		t.Fatal(err)
 	}
 
 	s.publish(t, map[string]key{"k2": newer})
-	clock.forward(time.Minute)
+	clock.Pass(time.Minute)
 	t.Run("an unknown key id fetches the keys", func(t *testing.T) {
 		must(t, v, newer.lasting(t, "k2"))
 	})
@@ -206,14 +203,14 @@ func TestRotation(t *testing.T) {
 		if got := flood(); got != 0 {
 			t.Errorf("got %d fetches, want 0 within 10 s of the last", got)
 		}
-		clock.forward(10 * time.Second)
+		clock.Pass(10 * time.Second)
 		if got := flood(); got != 1 {
 			t.Errorf("got %d fetches, want 1 after 10 s", got)
 		}
 	})
 	t.Run("keys are fetched again after an hour", func(t *testing.T) {
 		before := s.fetches.Load()
-		clock.forward(time.Hour)
+		clock.Pass(time.Hour)
 		for range 3 {
 			must(t, v, newer.lasting(t, "k2"))
 		}
@@ -225,10 +222,10 @@ func TestRotation(t *testing.T) {
 
 func TestServerDown(t *testing.T) {
 	k := edKey(t)
-	s, clock := newServer(t), &hands{}
+	s, clock := newServer(t), hubtest.NewClock(now)
 	s.publish(t, map[string]key{"k1": k})
 	s.broken.Store(true)
-	v := verifier(t, token.Config{JWKSURL: s.url, Now: clock.now})
+	v := verifier(t, token.Config{JWKSURL: s.url, Now: clock.Now})
 
 	t.Run("nothing is known about a token", func(t *testing.T) {
 		_, err := v.Verify(t.Context(), k.lasting(t, "k1"))
@@ -248,14 +245,14 @@ func TestServerDown(t *testing.T) {
 			t.Errorf("got %d fetches, want 0", got)
 		}
 		s.broken.Store(false)
-		clock.forward(2 * time.Second)
+		clock.Pass(2 * time.Second)
 		if _, err := v.Verify(t.Context(), k.lasting(t, "k1")); err != nil {
 			t.Fatal(err)
 		}
 	})
 	t.Run("keys at hand are used for a day, and an unknown key id is no refusal", func(t *testing.T) {
 		s.broken.Store(true)
-		clock.forward(23 * time.Hour)
+		clock.Pass(23 * time.Hour)
 		if _, err := v.Verify(t.Context(), k.lasting(t, "k1")); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +261,7 @@ func TestServerDown(t *testing.T) {
 		}
 	})
 	t.Run("and not for longer", func(t *testing.T) {
-		clock.forward(2 * time.Hour)
+		clock.Pass(2 * time.Hour)
 		if _, err := v.Verify(t.Context(), k.lasting(t, "k1")); !unavailable(err) {
 			t.Fatalf("got %v, want a plain error", err)
 		}

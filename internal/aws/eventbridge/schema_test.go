@@ -12,32 +12,20 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
-// everybody is a world in which nothing fails, and the bus of its facts.
-type everybody struct {
-	mu    sync.Mutex
-	facts []hub.Fact
-	jobs  []hub.Job
+// facts is a bus that keeps what it is told.
+type facts struct {
+	mu   sync.Mutex
+	told []hub.Fact
 }
 
-func (*everybody) Push(context.Context, string, []byte) error  { return nil }
-func (*everybody) Close(context.Context, string) error         { return nil }
-func (*everybody) Alive(context.Context, string) (bool, error) { return true, nil }
-func (e *everybody) Tell(_ context.Context, f hub.Fact) error {
-	return e.keep(func() { e.facts = append(e.facts, f) })
-}
-
-func (e *everybody) Enqueue(_ context.Context, j hub.Job, _ time.Duration) error {
-	return e.keep(func() { e.jobs = append(e.jobs, j) })
-}
-
-func (e *everybody) keep(do func()) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	do()
+func (f *facts) Tell(_ context.Context, fact hub.Fact) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, fact)
 	return nil
 }
 
@@ -97,34 +85,19 @@ func TestSchema(t *testing.T) {
 // everyFact lets a user come, say something and go.
 func everyFact(t *testing.T) []hub.Fact {
 	t.Helper()
-	store, err := bolt.Open("", bolt.Options{})
-	if err != nil {
+	all := &facts{}
+	w := hubtest.New(t, func(c *hub.Config) { c.Bus = all })
+	expires := w.Clock.Now().Add(time.Hour)
+	who := hub.Identity{User: "ana", Name: "Ana", Expires: expires, Grants: hubtest.Everything()}
+	if err := w.Connect(t.Context(), "c1", who, protocol.Name); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = store.Close() }()
-	all := &everybody{}
-	h := hub.New(hub.Config{Store: store, Pusher: all, Queue: all, Bus: all})
-	ctx, expires := t.Context(), time.Now().Add(time.Hour)
-	who := hub.Identity{User: "ana", Name: "Ana", Expires: expires, Grants: hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish}}}
-	if err := h.Connect(ctx, "c1", who, protocol.Name); err != nil {
+	ana := hub.Caller{Connection: "c1", User: "ana", Name: "Ana", Expires: expires}
+	w.Must(ana, `{"action":"join","room":"community:7"}`)
+	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new","data":{"content":"hi"}}`)
+	if err := w.Depart(t.Context(), "c1"); err != nil {
 		t.Fatal(err)
 	}
-	caller := hub.Caller{Connection: "c1", User: "ana", Name: "Ana", Expires: expires}
-	for _, frame := range []string{
-		`{"action":"join","room":"community:7"}`,
-		`{"action":"publish","room":"community:7","event":"message:new","data":{"content":"hi"}}`,
-	} {
-		if reply := h.Receive(ctx, caller, []byte(frame)); reply != nil {
-			t.Fatalf("%s: %s", frame, reply)
-		}
-	}
-	if err := h.Depart(ctx, "c1"); err != nil {
-		t.Fatal(err)
-	}
-	for _, job := range all.jobs {
-		if err := h.Work(ctx, job); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return all.facts
+	w.Drain()
+	return all.told
 }

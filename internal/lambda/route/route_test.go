@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,9 +16,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/lambda/route"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -27,53 +27,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // eventsSecret signs the tokens in events/.
 const eventsSecret = "bellhop-events-secret-of-no-value-0123456789"
 
-// aws stands for the management API and the queue: it remembers.
-type aws struct {
-	mu     sync.Mutex
-	pushed []string
-	jobs   []hub.Job
-}
-
-func (a *aws) Push(_ context.Context, connection string, frame []byte) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.pushed = append(a.pushed, connection+" "+string(frame))
-	return nil
-}
-
-func (a *aws) Close(context.Context, string) error         { return nil }
-func (a *aws) Alive(context.Context, string) (bool, error) { return true, nil }
-
-func (a *aws) Enqueue(_ context.Context, job hub.Job, _ time.Duration) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.jobs = append(a.jobs, job)
-	return nil
-}
-
-func (a *aws) take() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	pushed := a.pushed
-	a.pushed = nil
-	return pushed
-}
-
 // TestEvents runs every file of events/ through its function, as one visit of ana's.
 func TestEvents(t *testing.T) {
-	now := func() time.Time { return time.UnixMilli(1_732_345_000_000) }
-	store, err := bolt.Open("", bolt.Options{Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	world := &aws{}
+	w := hubtest.New(t)
+	w.Clock.To(time.UnixMilli(1_732_345_000_000)) // later than the tokens in events/
 	log := slog.New(slog.DiscardHandler)
-	verifier, err := token.New(t.Context(), token.Config{Secret: []byte(eventsSecret), Now: now})
+	verifier, err := token.New(t.Context(), token.Config{Secret: []byte(eventsSecret), Now: w.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, sockets := socketio.Wire(hub.Config{Store: store, Pusher: world, Queue: world, Verifier: verifier, Now: now, Logger: log}, socketio.Options{})
+	w.Config.Verifier = verifier
+	h, sockets := socketio.Wire(w.Config, socketio.Options{})
 	functions := map[string]lambda.Handler{
 		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
 		"connect":    route.Connect(h, sockets, log),
@@ -115,7 +79,7 @@ func TestEvents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			world.take()
+			w.Network.Take()
 			out, err := functions[s.function].Invoke(t.Context(), payload)
 			if err != nil {
 				t.Fatal(err)
@@ -125,12 +89,12 @@ func TestEvents(t *testing.T) {
 					t.Errorf("%s is not in the answer %s", want, out)
 				}
 			}
-			if pushed := strings.Join(world.take(), "\n"); !strings.Contains(pushed, s.pushed) {
+			if pushed := w.Network.Take(); !slices.ContainsFunc(pushed, func(p hubtest.Push) bool { return strings.Contains(string(p.Frame), s.pushed) }) && s.pushed != "" {
 				t.Errorf("%s was not pushed, but %s", s.pushed, pushed)
 			}
 		})
 	}
-	if row, err := store.Connection(t.Context(), "BvQ9kcT2joECFgQ="); err == nil && !row.Closing {
+	if row, err := w.Store.Connection(t.Context(), "BvQ9kcT2joECFgQ="); err == nil && !row.Closing {
 		t.Errorf("ana is still connected: %+v", row)
 	}
 }
@@ -192,15 +156,9 @@ func TestAuthorize(t *testing.T) {
 }
 
 func TestEmitTriggers(t *testing.T) {
-	store, err := bolt.Open("", bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
 	log := slog.New(slog.DiscardHandler)
-	world := &aws{}
-	f := route.Emit(hub.New(hub.Config{Store: store, Pusher: world, Queue: world, Logger: log}), log)
-	broken := route.Emit(hub.New(hub.Config{Store: brokenStore{store}, Pusher: world, Queue: world, Logger: log}), log)
+	f := route.Emit(hubtest.New(t).Hub, log)
+	broken := route.Emit(hubtest.New(t, func(c *hub.Config) { c.Store = brokenStore{c.Store} }).Hub, log)
 	publish := `{"command":"publish","rooms":["channel:1"],"event":"e","data":{}}`
 	quoted, err := json.Marshal(publish)
 	if err != nil {

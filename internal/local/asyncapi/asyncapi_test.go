@@ -8,13 +8,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 func compiled(t *testing.T) *Schemas {
@@ -168,53 +167,26 @@ func fitting(t *testing.T, s *Schemas, frame []byte) []string {
 	return list
 }
 
-// wire keeps what is pushed.
-type wire struct {
-	mu     sync.Mutex
-	frames [][]byte
-	jobs   []hub.Job
-}
-
-func (w *wire) Push(_ context.Context, _ string, frame []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.frames = append(w.frames, bytes.Clone(frame))
-	return nil
-}
-
-func (*wire) Close(context.Context, string) error         { return nil }
-func (*wire) Alive(context.Context, string) (bool, error) { return true, nil }
-
-func (w *wire) Enqueue(_ context.Context, j hub.Job, _ time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.jobs = append(w.jobs, j)
-	return nil
-}
-
 // TestWhatTheHubSends drives the hub through every event and reply, and holds each frame against the document.
 func TestWhatTheHubSends(t *testing.T) {
-	store, err := bolt.Open("", bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = store.Close() }()
-	w, s, ctx := &wire{}, compiled(t), t.Context()
-	expires := time.Now().Add(time.Hour)
-	who := hub.Identity{User: "ana", Name: "Ana", Expires: expires, Grants: hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish, hub.GrantModerate}}}
-	h := hub.New(hub.Config{Store: store, Pusher: w, Queue: w, Verifier: verifier{who}, Limits: hub.Limits{Rate: 1000, Burst: 1000}})
+	s, ctx := compiled(t), t.Context()
+	var who hub.Identity
+	w := hubtest.New(t, func(c *hub.Config) {
+		who = hub.Identity{User: "ana", Name: "Ana", Expires: c.Now().Add(time.Hour), Grants: hubtest.Everything()}
+		c.Verifier = verifier{who}
+	})
 	callers := map[string]hub.Caller{}
 	for _, user := range []string{"ana", "bob"} {
 		who.User = user
-		callers[user] = hub.Caller{Connection: user, User: user, Name: user, Expires: expires}
-		if err := h.Connect(ctx, user, who, protocol.Name); err != nil {
+		callers[user] = hub.Caller{Connection: user, User: user, Name: user, Expires: who.Expires}
+		if err := w.Connect(ctx, user, who, protocol.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	replies := map[string]bool{}
 	ask := func(user, frame string) {
 		t.Helper()
-		reply := h.Receive(ctx, callers[user], []byte(frame))
+		reply := w.Receive(ctx, callers[user], []byte(frame))
 		if reply == nil {
 			return
 		}
@@ -249,32 +221,28 @@ func TestWhatTheHubSends(t *testing.T) {
 		{Command: "publish", Rooms: []string{"channel:1"}, Event: "flash", Ephemeral: true},
 		{Command: "close", Room: "channel:1"},
 	} {
-		if a := h.Emit(ctx, c); !a.OK {
+		if a := w.Emit(ctx, c); !a.OK {
 			t.Fatalf("%s: %v", c.Command, a.Error)
 		}
 	}
-	if err := h.Depart(ctx, "bob"); err != nil {
+	if err := w.Depart(ctx, "bob"); err != nil {
 		t.Fatal(err)
 	}
-	for _, j := range w.jobs {
-		if err := h.Work(ctx, j); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h.Emit(ctx, hub.Command{Command: "disconnect", User: "ana"})
+	w.Drain()
+	w.Emit(ctx, hub.Command{Command: "disconnect", User: "ana"})
 
 	seen := map[string]bool{}
-	for _, frame := range w.frames {
+	for _, push := range w.Network.Take() {
 		var e struct{ Event string }
-		if err := json.Unmarshal(frame, &e); err != nil || e.Event == "" {
+		if err := json.Unmarshal(push.Frame, &e); err != nil || e.Event == "" {
 			continue
 		}
 		key := "event_" + name(e.Event)
 		if !slices.Contains(protocol.SystemEvents(), e.Event) {
 			key = "event_other"
 		}
-		if seen[key] = true; s.Frame(key, frame) != nil {
-			t.Errorf("%s is not what the document says: %v", frame, s.Frame(key, frame))
+		if seen[key] = true; s.Frame(key, push.Frame) != nil {
+			t.Errorf("%s is not what the document says: %v", push.Frame, s.Frame(key, push.Frame))
 		}
 	}
 	for _, n := range protocol.SystemEvents() {

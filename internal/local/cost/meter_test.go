@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 )
 
@@ -72,36 +73,19 @@ func TestEveryPriceSaysWhereItIsFrom(t *testing.T) {
 	}
 }
 
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 func TestConnectionMinutes(t *testing.T) {
-	c := &clock{at: time.Unix(1000, 0)}
-	m := &cost.Meter{Now: c.now}
+	c := hubtest.NewClock(time.Unix(1000, 0))
+	m := &cost.Meter{Now: c.Now}
 	m.Start()
 	m.Belongs("a", "ana")
 	m.Opened("a")
 	m.Opened("b") // nobody's
 	m.Belongs("refused", "eve")
-	c.pass(90 * time.Second)
+	c.Pass(90 * time.Second)
 	m.Closed("a")
 	m.Closed("a") // twice is once
 	m.Closed("refused")
-	c.pass(30 * time.Second)
+	c.Pass(30 * time.Second)
 	r := m.Report()
 	if !near(r.Usage.ConnectionMinutes, 1.5+2) {
 		t.Errorf("got %g minutes, want 3.5", r.Usage.ConnectionMinutes)
@@ -115,21 +99,21 @@ func TestConnectionMinutes(t *testing.T) {
 	if m.Owner("a") != "" || m.Owner("refused") != "" {
 		t.Error("closed connections are remembered")
 	}
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	if got := m.Report().Usage.ConnectionMinutes; !near(got, 4.5) {
 		t.Errorf("a minute later: got %g minutes, want 4.5", got)
 	}
 }
 
 func TestStartBeginsFromZero(t *testing.T) {
-	c := &clock{at: time.Unix(1000, 0)}
-	m := &cost.Meter{Now: c.now}
+	c := hubtest.NewClock(time.Unix(1000, 0))
+	m := &cost.Meter{Now: c.Now}
 	m.Opened("a")
 	m.Add(cost.Delta{MessagesIn: 5})
 	m.Room("channel:1").Add(cost.Delta{MessagesIn: 5})
-	c.pass(time.Hour)
+	c.Pass(time.Hour)
 	m.Start()
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	r := m.Report()
 	if r.Usage != (cost.Usage{ConnectionMinutes: 1}) || len(r.Rooms.Top) != 0 || r.Seconds != 60 {
 		t.Errorf("got %+v, want the minute since", r)
@@ -137,11 +121,11 @@ func TestStartBeginsFromZero(t *testing.T) {
 }
 
 func TestProjection(t *testing.T) {
-	c := &clock{at: time.Unix(1000, 0)}
-	m := &cost.Meter{Now: c.now}
+	c := hubtest.NewClock(time.Unix(1000, 0))
+	m := &cost.Meter{Now: c.Now}
 	m.Start()
 	m.Add(cost.Delta{MessagesIn: 100})
-	c.pass(time.Hour)
+	c.Pass(time.Hour)
 	r := m.Report()
 	// 100 an hour are 72,000 in 30 days: $0.072.
 	if !near(r.Month.Dollars, 0.072) {

@@ -1,7 +1,6 @@
 package cost_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"strings"
@@ -9,44 +8,29 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
-
-// silent is a Pusher and Queue that takes everything.
-type silent struct{}
-
-func (silent) Push(context.Context, string, []byte) error            { return nil }
-func (silent) Close(context.Context, string) error                   { return nil }
-func (silent) Alive(context.Context, string) (bool, error)           { return true, nil }
-func (silent) Enqueue(context.Context, hub.Job, time.Duration) error { return nil }
 
 // TestStoreAgreesWithDynamoDB does what TestBudgets of internal/store/dynamo does, where DynamoDB's own accounting says what each
 // flow uses; the numbers here are from there. Reads are more in two cases: half a unit where a room's shards would be cached,
 // and one for each query that finds nothing, which DynamoDB Local gives away.
 func TestStoreAgreesWithDynamoDB(t *testing.T) {
-	store, err := bolt.Open("", bolt.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = store.Close() }()
 	meter := &cost.Meter{}
-	h := hub.New(hub.Config{
-		Store: cost.Store{Store: store, Meter: meter}, Pusher: silent{}, Queue: silent{}, Limits: hub.Limits{Rate: 1000, Burst: 1000},
-	})
+	w := hubtest.New(t, func(c *hub.Config) { c.Store = cost.Store{Store: c.Store, Meter: meter} })
 	ctx := t.Context()
 	all := hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish}}
 	connect := func(user string) hub.Caller {
-		c := hub.Caller{Connection: rand.Text(), User: user, Expires: time.Now().Add(time.Hour)}
-		if err := h.Connect(ctx, c.Connection, hub.Identity{User: user, Grants: all, Expires: c.Expires}, protocol.Name); err != nil {
+		c := hub.Caller{Connection: rand.Text(), User: user, Expires: w.Clock.Now().Add(time.Hour)}
+		if err := w.Connect(ctx, c.Connection, hub.Identity{User: user, Grants: all, Expires: c.Expires}, protocol.Name); err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
 	send := func(c hub.Caller, frame string) {
 		t.Helper()
-		out := h.Receive(ctx, c, []byte(frame))
+		out := w.Receive(ctx, c, []byte(frame))
 		var r struct{ OK bool }
 		if err := json.Unmarshal(out, &r); len(out) > 0 && (err != nil || !r.OK) {
 			t.Fatalf("%s: %s", frame, out)
@@ -79,7 +63,7 @@ func TestStoreAgreesWithDynamoDB(t *testing.T) {
 	spent("leave a channel", 2, 1, func() { send(ana, `{"action":"leave","id":"1","room":"channel:1"}`) })
 	send(ana, `{"action":"join","id":"1","room":"channel:1"}`)
 	spent("disconnect from 3 rooms", 5, 0.5, func() {
-		if err := h.Depart(ctx, ana.Connection); err != nil {
+		if err := w.Depart(ctx, ana.Connection); err != nil {
 			t.Fatal(err)
 		}
 	})

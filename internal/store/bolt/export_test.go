@@ -1,12 +1,6 @@
 package bolt
 
-import (
-	"context"
-
-	"github.com/bellhop-rt/bellhop/internal/store/storetest"
-)
-
-var _ storetest.Holes = (*Store)(nil)
+import "context"
 
 // Hole counts seq up and writes no entry.
 func (s *Store) Hole(_ context.Context, room string) (int64, error) {

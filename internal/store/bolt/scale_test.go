@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
@@ -79,15 +80,8 @@ func TestSweepOfManyConnections(t *testing.T) {
 }
 
 // partlyGone knows by the id which connections are gone.
-type partlyGone struct{ silent }
+type partlyGone struct{ hubtest.Nowhere }
 
 func (partlyGone) Alive(_ context.Context, connection string) (bool, error) {
 	return !strings.HasPrefix(connection, "gone"), nil
 }
-
-// silent takes everything.
-type silent struct{}
-
-func (silent) Push(context.Context, string, []byte) error            { return nil }
-func (silent) Close(context.Context, string) error                   { return nil }
-func (silent) Enqueue(context.Context, hub.Job, time.Duration) error { return nil }

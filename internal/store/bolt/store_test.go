@@ -12,6 +12,8 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
+var _ storetest.Holes = (*bolt.Store)(nil)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // open opens a store that is closed, without an error, when the test ends.

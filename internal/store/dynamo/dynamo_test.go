@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
@@ -159,20 +160,12 @@ func (m *meter) attach(o *dynamodb.Options) {
 	})
 }
 
-// silent is a Pusher and Queue that takes everything.
-type silent struct{}
-
-func (silent) Push(context.Context, string, []byte) error            { return nil }
-func (silent) Close(context.Context, string) error                   { return nil }
-func (silent) Alive(context.Context, string) (bool, error)           { return true, nil }
-func (silent) Enqueue(context.Context, hub.Job, time.Duration) error { return nil }
-
 // TestBudgets asserts what each flow of the hub costs in write units, for rows under 1 KB.
 func TestBudgets(t *testing.T) {
 	var m meter
 	client, table := open(t, m.attach)
 	h := hub.New(hub.Config{
-		Store: dynamo.New(client, table, dynamo.Options{}), Pusher: silent{}, Queue: silent{},
+		Store: dynamo.New(client, table, dynamo.Options{}), Pusher: hubtest.Nowhere{}, Queue: hubtest.Nowhere{},
 		Limits: hub.Limits{Rate: 1000, Burst: 1000},
 	})
 	ctx := t.Context()

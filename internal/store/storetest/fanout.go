@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -26,8 +26,7 @@ type FanOutFigures struct {
 func FanOut(tb testing.TB, store hub.Store, members int, filled func()) FanOutFigures {
 	tb.Helper()
 	const room = "channel:large"
-	w := &crowd{got: make(map[string]int, members)}
-	h := hub.New(hub.Config{Store: store, Pusher: w, Queue: w})
+	w := hubtest.New(tb, func(c *hub.Config) { c.Store, c.Now, c.Limits = store, time.Now, hub.Limits{} })
 	fill(tb, store, room, members)
 	if filled != nil {
 		filled()
@@ -39,22 +38,27 @@ func FanOut(tb testing.TB, store hub.Store, members int, filled func()) FanOutFi
 	peak := watchHeap(done)
 
 	began := time.Now()
-	answer := h.Emit(tb.Context(), hub.Command{
+	answer := w.Emit(tb.Context(), hub.Command{
 		Command: "publish", Rooms: []string{room}, Event: protocol.MessageNew, ID: "m1", Data: json.RawMessage(`{"content":"hi"}`),
 	})
 	if !answer.OK {
 		tb.Fatalf("publish: %v", answer.Error)
 	}
-	jobs := w.work(tb, h)
-	figures := FanOutFigures{Members: members, Jobs: jobs, Posts: int(w.posts.Load()), Wall: time.Since(began)}
+	jobs := work(w)
+	figures := FanOutFigures{Members: members, Jobs: jobs, Wall: time.Since(began)}
 	close(done)
 	if heap := <-peak; heap > before.HeapInuse {
 		figures.PeakHeap = heap - before.HeapInuse
 	}
-	if len(w.got) != members {
-		tb.Errorf("%d of %d members got the event", len(w.got), members)
+	got := make(map[string]int, members)
+	for _, push := range w.Network.Take() {
+		figures.Posts++
+		got[push.Connection]++
 	}
-	for connection, n := range w.got {
+	if len(got) != members {
+		tb.Errorf("%d of %d members got the event", len(got), members)
+	}
+	for connection, n := range got {
 		if n != 1 {
 			tb.Errorf("%s got the event %d times", connection, n)
 		}
@@ -114,63 +118,23 @@ func watchHeap(done <-chan struct{}) <-chan uint64 {
 	return peak
 }
 
-// crowd is a Pusher that counts, and a Queue whose jobs are encoded as a real one's.
-type crowd struct {
-	posts atomic.Int64
-	mu    sync.Mutex
-	got   map[string]int
-	jobs  [][]byte
-}
-
-func (c *crowd) Push(_ context.Context, connection string, _ []byte) error {
-	c.posts.Add(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.got[connection]++
-	return nil
-}
-
-func (c *crowd) Close(context.Context, string) error         { return nil }
-func (c *crowd) Alive(context.Context, string) (bool, error) { return true, nil }
-
-func (c *crowd) Enqueue(_ context.Context, job hub.Job, _ time.Duration) error {
-	b, err := json.Marshal(job)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.jobs = append(c.jobs, b)
-	return nil
-}
-
-// work does jobs, eight at a time, until there are none.
-func (c *crowd) work(tb testing.TB, h *hub.Hub) (n int) {
-	tb.Helper()
-	for {
-		c.mu.Lock()
-		jobs := c.jobs
-		c.jobs = nil
-		c.mu.Unlock()
-		if len(jobs) == 0 {
-			return n
-		}
+// work does jobs, eight at a time as Lambda would, until there are none.
+func work(w *hubtest.World) (n int) {
+	w.TB.Helper()
+	for jobs := w.Queue.Take(); len(jobs) > 0; jobs = w.Queue.Take() {
 		n += len(jobs)
 		var wg sync.WaitGroup
 		slots := make(chan struct{}, 8)
-		for _, b := range jobs {
+		for _, j := range jobs {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				var j hub.Job
-				if err := json.Unmarshal(b, &j); err != nil {
-					tb.Error(err)
-				}
-				if err := h.Work(tb.Context(), j); err != nil {
-					tb.Error(err)
+				if err := w.Work(w.TB.Context(), j.Job); err != nil {
+					w.TB.Error(err)
 				}
 			})
 		}
 		wg.Wait()
 	}
+	return n
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -30,9 +31,9 @@ func RunProperties(t *testing.T, open Opener) {
 	for name, property := range properties {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				c := &clock{at: time.Now().Truncate(time.Second)}
+				c := hubtest.NewClock(time.Now().Truncate(time.Second))
 				unique := fmt.Sprintf("p%d-%d-", time.Now().UnixNano(), run.Add(1))
-				property(rt, &fixture{TB: t, Store: open(t, c.now), clock: c, unique: unique})
+				property(rt, &fixture{TB: t, Store: open(t, c.Now), clock: c, unique: unique})
 			})
 		})
 	}

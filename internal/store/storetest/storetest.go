@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -46,8 +47,8 @@ func Run(t *testing.T, open Opener) {
 			for _, p := range area.promises {
 				t.Run(p.sentence, func(t *testing.T) {
 					t.Parallel()
-					c := &clock{at: time.Now().Truncate(time.Second)}
-					p.test(&fixture{TB: t, Store: open(t, c.now), clock: c, unique: strings.ToLower(rand.Text()[:10])})
+					c := hubtest.NewClock(time.Now().Truncate(time.Second))
+					p.test(&fixture{TB: t, Store: open(t, c.Now), clock: c, unique: strings.ToLower(rand.Text()[:10])})
 				})
 			}
 		})
@@ -60,34 +61,20 @@ type promise struct {
 	test     func(*fixture)
 }
 
-// clock is the time of one test.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
 // fixture is the store under test and what tests need at hand.
 type fixture struct {
 	testing.TB
 	hub.Store
-	clock  *clock
+	clock  *hubtest.Clock
 	unique string // part of every name
 }
 
-func (f *fixture) now() time.Time { return f.clock.now() }
+func (f *fixture) now() time.Time { return f.clock.Now() }
 
 // advance moves the store's clock and gives the new time.
 func (f *fixture) advance(d time.Duration) time.Time {
-	f.clock.mu.Lock()
-	defer f.clock.mu.Unlock()
-	f.clock.at = f.clock.at.Add(d)
-	return f.clock.at
+	f.clock.Pass(d)
+	return f.clock.Now()
 }
 
 // id makes a name that nothing else has. Names of one test sort as they are given.
