@@ -10,7 +10,7 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint licences fmt bench fuzz simulate build release validate invoke deploy localstack deploy-local delete logs outputs clean
+.PHONY: help run test lint licences docs fmt bench fuzz simulate build release validate invoke deploy localstack deploy-local delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -49,6 +49,9 @@ lint: ## find mistakes without running anything
 
 licences: ## check the licences of everything that is deployed or embedded
 	$(GO) run scripts/licences.go
+
+docs: ## write the tables of docs/COSTS.md anew; make test says when that is needed
+	$(GO) test ./internal/check/costs -run TestCosts -write -count=1
 
 fmt: ## lay out the Go code
 	$(GOLANGCI_LINT) fmt

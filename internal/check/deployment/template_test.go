@@ -1,4 +1,4 @@
-package bellhop
+package deployment
 
 import (
 	"encoding/json"
@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bellhop-rt/bellhop"
 	"go.yaml.in/yaml/v3"
 )
+
+// root is where template.yaml is.
+const root = "../../../"
 
 // resource is a resource of the template. A short tag such as !Ref is dropped and leaves its argument: !Ref Table is
 // "Table", !GetAtt Table.Arn is "Table.Arn".
@@ -52,7 +56,7 @@ func resources(t *testing.T, kind string) map[string]resource {
 	var template struct {
 		Resources map[string]resource `yaml:"Resources"`
 	}
-	if err := yaml.Unmarshal(Template, &template); err != nil {
+	if err := yaml.Unmarshal(bellhop.Template, &template); err != nil {
 		t.Fatal(err)
 	}
 	maps.DeleteFunc(template.Resources, func(_ string, r resource) bool { return kind != "" && r.Type != kind })
@@ -75,7 +79,7 @@ func TestTemplateFunctions(t *testing.T) {
 		}
 		got = append(got, folder)
 	}
-	entries, err := os.ReadDir("functions")
+	entries, err := os.ReadDir(root + "functions")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +242,7 @@ func TestTemplateReferences(t *testing.T) {
 		Parameters map[string]yaml.Node `yaml:"Parameters"`
 		Conditions map[string]yaml.Node `yaml:"Conditions"`
 	}
-	if err := yaml.Unmarshal(Template, &template); err != nil {
+	if err := yaml.Unmarshal(bellhop.Template, &template); err != nil {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
@@ -255,7 +259,7 @@ func TestTemplateReferences(t *testing.T) {
 		}
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(Template, &document); err != nil {
+	if err := yaml.Unmarshal(bellhop.Template, &document); err != nil {
 		t.Fatal(err)
 	}
 	found := 0
@@ -304,14 +308,14 @@ func references(node *yaml.Node) func(yield func(string, int) bool) {
 
 // TestEvents: events/ shows every route.
 func TestEvents(t *testing.T) {
-	entries, err := os.ReadDir("events")
+	entries, err := os.ReadDir(root + "events")
 	if err != nil {
 		t.Fatal(err)
 	}
 	routes := object(resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties, "Routes")
 	seen := map[string]bool{}
 	for _, entry := range entries {
-		data, err := os.ReadFile(path.Join("events", entry.Name()))
+		data, err := os.ReadFile(root + "events/" + entry.Name())
 		if err != nil {
 			t.Fatal(err)
 		}

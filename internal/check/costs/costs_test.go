@@ -1,4 +1,4 @@
-package bellhop
+package costs
 
 import (
 	"bytes"
@@ -30,12 +30,15 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
-var writeCosts = flag.Bool("costs", false, "write the tables of COSTS.md anew")
+// page is the document whose tables are made here.
+const page = "../../../docs/COSTS.md"
+
+var write = flag.Bool("write", false, "write the tables of COSTS.md anew")
 
 // TestCosts makes the tables of COSTS.md again: from the price list, from the load model of `bellhop cost`, and by running
 // each action through the hub on a store that is metered.
 func TestCosts(t *testing.T) {
-	page, err := os.ReadFile("docs/COSTS.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +48,7 @@ func TestCosts(t *testing.T) {
 	}
 	marked := regexp.MustCompile(`(?s)<!-- table: ([a-z]+) -->\n(.*?)<!-- end -->`)
 	found := 0
-	page = marked.ReplaceAllFunc(page, func(block []byte) []byte {
+	text = marked.ReplaceAllFunc(text, func(block []byte) []byte {
 		m := marked.FindSubmatch(block)
 		name, got := string(m[1]), string(m[2])
 		table, ok := tables[name]
@@ -55,16 +58,16 @@ func TestCosts(t *testing.T) {
 		}
 		found++
 		want := markdown(table(t))
-		if got != want && !*writeCosts {
-			t.Errorf("the table %q is not what it should be; write it with go test . -run TestCosts -costs:\n%s", name, want)
+		if got != want && !*write {
+			t.Errorf("the table %q is not what it should be; make docs writes it:\n%s", name, want)
 		}
 		return []byte("<!-- table: " + name + " -->\n" + want + "<!-- end -->")
 	})
 	if found != len(tables) {
 		t.Errorf("COSTS.md has %d of %d tables", found, len(tables))
 	}
-	if *writeCosts {
-		if err := os.WriteFile("docs/COSTS.md", page, 0o644); err != nil {
+	if *write {
+		if err := os.WriteFile(page, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

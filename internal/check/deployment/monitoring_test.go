@@ -1,4 +1,4 @@
-package bellhop
+package deployment
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 // monitoring reads infra/monitoring.yaml.
 func monitoring(t *testing.T) map[string]resource {
 	t.Helper()
-	text, err := os.ReadFile("infra/monitoring.yaml")
+	text, err := os.ReadFile(root + "infra/monitoring.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func monitoring(t *testing.T) map[string]resource {
 
 // TestRunbook: whoever is woken by an alarm finds what to do.
 func TestRunbook(t *testing.T) {
-	book, err := os.ReadFile("docs/RUNBOOK.md")
+	book, err := os.ReadFile(root + "docs/RUNBOOK.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	code, err := os.ReadFile("internal/hub/meter.go")
+	code, err := os.ReadFile(root + "internal/hub/meter.go")
 	if err != nil {
 		t.Fatal(err)
 	}
