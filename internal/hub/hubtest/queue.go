@@ -40,6 +40,7 @@ var _ hub.Queue = (*Queue)(nil)
 // Queued is a job that waits.
 type Queued struct {
 	Job   hub.Job
+	Body  []byte // of which Job was made again
 	Delay time.Duration
 	Due   time.Time
 }
@@ -58,7 +59,7 @@ func (q *Queue) Enqueue(_ context.Context, job hub.Job, delay time.Duration) err
 	if len(body) > maxJob || delay < 0 || delay > maxDelay {
 		return fmt.Errorf("no queue takes %d bytes for in %v", len(body), delay)
 	}
-	queued := Queued{Delay: delay, Due: q.Clock.Now().Add(delay)}
+	queued := Queued{Body: body, Delay: delay, Due: q.Clock.Now().Add(delay)}
 	if err := json.Unmarshal(body, &queued.Job); err != nil {
 		return err
 	}

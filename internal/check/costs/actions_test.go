@@ -1,0 +1,135 @@
+package costs
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/lambda/route"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+)
+
+// socketOpened is the opening of a client of Socket.IO that brings its token in the handshake, up to the answer to its CONNECT
+// and the look of the reaper.
+func socketOpened(t testing.TB) feature {
+	t.Helper()
+	a := newAccount(t, socketio.Options{KeepAlive: socketio.None})
+	ana := a.caller("ana")
+	f := a.spend("connect with Socket.IO", smallMB, 0, func() int { return a.event(route.Connect(a.Hub, a.sockets, a.log), ana, "socketio") })
+	return f.plus(a.receive(ana, "40"))
+}
+
+// socketPinged is one beat, of those that keep a client's connection open and find out when it is dead.
+func socketPinged(t testing.TB) feature {
+	t.Helper()
+	a := newAccount(t, socketio.Options{})
+	ana := a.caller("ana")
+	beat := hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: ana.Connection}}}
+	f := a.spend("ping and pong of Socket.IO", deliverMB, 0, func() int {
+		if err := a.work(beat); err != nil {
+			t.Error(err)
+		}
+		a.Queue.Take() // the next beat is paid for in its turn
+		return 0
+	})
+	f.usage.SQSRequests += 3
+	return f.plus(a.receive(ana, "3"))
+}
+
+// features runs every kind of action.
+func features(t testing.TB) []feature {
+	t.Helper()
+	a := newAccount(t, socketio.Options{})
+	for room, n := range map[string]int{"channel:10": 9, "channel:200": 199, "community:10": 9} {
+		a.join(room, n)
+	}
+	ana, list := a.caller("ana"), []feature{}
+	add := func(f feature) { list = append(list, f) }
+	authorizer := func(f feature) feature {
+		f.usage = f.usage.Plus(a.invoke(smallMB, func() {}))
+		return f
+	}
+	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.Hub, a.sockets, a.log), ana, "") })))
+	add(authorizer(socketOpened(t)))
+	add(feature{name: "connection minute", usage: cost.Usage{ConnectionMinutes: 1}})
+	add(feature{name: "ping and pong", usage: cost.Usage{MessagesIn: 1, MessagesOut: 1, BytesOut: 16}})
+	add(socketPinged(t))
+	add(a.action("join a channel", ana, `{"action":"join","id":"1","room":"channel:10"}`))
+	a.send(ana, `{"action":"join","id":"1","room":"channel:200"}`)
+	add(a.action("publish with id, room of 10", ana, message(`"id":"m1",`, "channel:10")))
+	add(a.action("the same id again", ana, message(`"id":"m1",`, "channel:10")))
+	add(a.action("publish without id, room of 10", ana, message("", "channel:10")))
+	add(a.action("publish with id, room of 200", ana, message(`"id":"m2",`, "channel:200")))
+	add(perThousand(a, ana))
+	add(a.action("typing signal, room of 10", ana, `{"action":"signal","room":"channel:10","event":"typing:start"}`))
+	add(a.action("join a community of 10, first device", ana, `{"action":"join","id":"1","room":"community:10"}`))
+	add(a.action("change of presence, room of 10", ana, `{"action":"presence","id":"1","room":"community:10","status":"away"}`))
+	for range 50 {
+		a.send(ana, message("", "channel:10"))
+	}
+	add(a.action("history, 50 messages", ana, `{"action":"history","id":"1","room":"channel:10","limit":50}`))
+	emit := a.spend("emit to a room of 10, by Invoke", messageMB, 0, func() int {
+		answer := a.Emit(t.Context(), hub.Command{
+			Command: "publish", Rooms: []string{"channel:10"}, Event: protocol.MessageNew, ID: "e1", Data: json.RawMessage(`{"content":"hi"}`),
+		})
+		if !answer.OK {
+			t.Errorf("emit: %v", answer.Error)
+		}
+		return 0
+	})
+	add(emit)
+	emit.name, emit.usage.SQSRequests = "emit to a room of 10, by `EmitQueue`", 3
+	add(emit)
+	a.Clock.Pass(10 * time.Minute) // a connection that came just now leaves its row to the sweep
+	add(a.action("leave a channel", ana, `{"action":"leave","id":"1","room":"channel:200"}`))
+	add(a.spend("disconnect from a channel and a community of 10", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), ana, "") }))
+	bob := a.connected("bob")
+	a.send(bob, `{"action":"join","id":"1","room":"channel:10"}`)
+	a.Clock.Pass(10 * time.Minute)
+	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), bob, "") }))
+	return append(list, sweeps(t)...)
+}
+
+// perThousand is what the second thousand of a room's members beyond the first 200 adds to a publish.
+func perThousand(a *account, c hub.Caller) feature {
+	a.TB.Helper()
+	room := func(members int) feature {
+		name := "channel:" + strconv.Itoa(members)
+		for i := range members - 1 {
+			m := hub.Member{Connection: fmt.Sprintf("member-%08d=", i), User: fmt.Sprintf("user-%05d", i), Codec: protocol.Name, TTL: a.Clock.Now().Add(time.Hour)}
+			if err := a.Store.AddMember(a.TB.Context(), name, m); err != nil {
+				a.TB.Fatal(err)
+			}
+		}
+		a.send(c, `{"action":"join","id":"1","room":"`+name+`"}`)
+		return a.action("", c, message(`"id":"large",`, name))
+	}
+	less, more := room(1200), room(2200)
+	return feature{"each 1,000 members more, by the queue", more.usage.Minus(less.usage), more.logs - less.logs}
+}
+
+// sweeps are a sweep of nothing, and what a thousand connections add.
+func sweeps(t testing.TB) []feature {
+	t.Helper()
+	a := newAccount(t, socketio.Options{})
+	sweep := func(name string) feature {
+		return a.spend(name, smallMB, 0, func() int {
+			if _, err := route.Sweep(a.Hub, a.log).Invoke(t.Context(), []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			return 0
+		})
+	}
+	none := sweep("sweep, every 5 minutes")
+	const thousands = 6.4 // a hundred for each partition
+	for i := range int(1000 * thousands) {
+		a.connected(fmt.Sprintf("user-%05d", i))
+	}
+	some := sweep("")
+	return []feature{none, {"each 1,000 connections, in a sweep", some.usage.Minus(none.usage).Times(1 / thousands), 0}}
+}
