@@ -13,7 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -28,7 +28,7 @@ type running struct {
 }
 
 // start runs a server on a store until the test ends.
-func start(tb testing.TB, store hub.Store, change ...func(*serverConfig)) *running {
+func start(tb testing.TB, store socketio.Store, change ...func(*serverConfig)) *running {
 	tb.Helper()
 	c := serverConfig{
 		Store: store, Secret: []byte(token.DevelopmentSecret), Origins: []string{"http://localhost:*"}, Minting: true,

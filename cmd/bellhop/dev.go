@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
@@ -200,7 +200,7 @@ func (c devCommand) where() string {
 	return c.Data
 }
 
-func (c devCommand) open(logger *slog.Logger) (hub.Store, func() error, error) {
+func (c devCommand) open(logger *slog.Logger) (socketio.Store, func() error, error) {
 	if !c.Memory {
 		if err := c.makeData(); err != nil {
 			return nil, nil, err

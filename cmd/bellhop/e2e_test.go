@@ -23,7 +23,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/token"
@@ -44,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // onEveryStore runs a test on each store that Bellhop has. Rooms and users of a test need names of their own only
 // within it: every test has a new store.
-func onEveryStore(t *testing.T, test func(t *testing.T, store hub.Store)) {
+func onEveryStore(t *testing.T, test func(t *testing.T, store socketio.Store)) {
 	t.Helper()
 	t.Run("bolt", func(t *testing.T) {
 		t.Parallel()
@@ -64,7 +66,7 @@ func onEveryStore(t *testing.T, test func(t *testing.T, store hub.Store)) {
 
 // deployed is a store in DynamoDB Local that the functions use as they are deployed: built, in processes of their own.
 type deployed struct {
-	hub.Store
+	socketio.Store
 	env map[string]string
 }
 
@@ -100,7 +102,7 @@ func (d deployed) processes(tb testing.TB, c serverConfig) *processes {
 	return p
 }
 
-func openBolt(tb testing.TB) hub.Store {
+func openBolt(tb testing.TB) socketio.Store {
 	tb.Helper()
 	store, err := bolt.Open("", bolt.Options{})
 	if err != nil {
@@ -115,7 +117,7 @@ func openBolt(tb testing.TB) hub.Store {
 }
 
 // openDynamo gives a store on a table of its own, and what a function's environment says of it.
-func openDynamo(tb testing.TB) (hub.Store, map[string]string) {
+func openDynamo(tb testing.TB) (socketio.Store, map[string]string) {
 	tb.Helper()
 	endpoint := os.Getenv("DYNAMODB_ENDPOINT") //nolint:forbidigo // where the tests' database is
 	if endpoint == "" {
@@ -285,7 +287,7 @@ func TestEveryEvent(t *testing.T) {
 			t.Errorf("nothing checks %s", name)
 		}
 	}
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		for name, check := range checks {
 			t.Run(name, func(t *testing.T) {
 				s := &scene{running: start(t, store)}
@@ -304,7 +306,7 @@ func TestEveryEvent(t *testing.T) {
 
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		ana, bob := s.connect("ana"), s.connect("bob")
 		first := ana.must(map[string]any{"action": "join", "room": "channel:1"})
@@ -343,7 +345,7 @@ func TestJoin(t *testing.T) {
 
 func TestIdempotentPublish(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		ana, bob := s.connect("ana"), s.connect("bob")
 		for _, c := range []*client{ana, bob} {
@@ -366,7 +368,7 @@ func TestIdempotentPublish(t *testing.T) {
 
 func TestWhatUsersMayNotDo(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		ana := s.connect("ana")
 		ana.must(map[string]any{"action": "join", "room": "channel:secret"})
@@ -471,7 +473,7 @@ func TestHandshake(t *testing.T) {
 
 func TestExpiredToken(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store, unlimited)
 		ana := s.connectWith(s.token(token.Claims{User: "ana", TTL: 2 * time.Second}))
 		ana.must(map[string]any{"action": "join", "room": "channel:1"})
@@ -514,12 +516,14 @@ func untilExpired(c *client) {
 // TestDeadSocket is a receiver whose socket is gone without a $disconnect: the next push finds out.
 func TestDeadSocket(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		ana := s.connect("ana")
 		ghost := hub.Identity{User: "ghost", Grants: allGrants(), Expires: time.Now().Add(time.Hour)}
-		past := *s.hub // a hub of a minute ago: the connection is not young any more
-		past.Now = func() time.Time { return time.Now().Add(-time.Minute) }
+		ports := &hubports.AWS{Emulator: s.emulator, Queue: deliverQueue}
+		past := hub.New(hub.Config{ // of a minute ago: the connection is not young any more
+			Store: store, Pusher: ports, Queue: ports, Now: func() time.Time { return time.Now().Add(-time.Minute) }, Logger: slog.New(slog.DiscardHandler),
+		})
 		const id = "GhostGhostGhos0="
 		if err := past.Connect(t.Context(), id, ghost, protocol.Name); err != nil {
 			t.Fatal(err)
@@ -606,7 +610,7 @@ func TestGarbage(t *testing.T) {
 // TestEverybodySeesEverything is N clients that each publish M messages into one room: all see all, in order.
 func TestEverybodySeesEverything(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		const clients, messages = 20, 10
 		s := start(t, store)
 		all := make([]*client, clients)
@@ -638,7 +642,7 @@ func TestEverybodySeesEverything(t *testing.T) {
 
 func TestEmitCommands(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		ana, bob := s.connect("ana"), s.connect("bob")
 		ana.must(map[string]any{"action": "join", "room": "community:1"})

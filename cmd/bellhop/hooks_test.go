@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 // hooked starts a server with hooks as --hook names them.
-func hooked(tb testing.TB, store hub.Store, where map[string]string, change ...func(*serverConfig)) *running {
+func hooked(tb testing.TB, store socketio.Store, where map[string]string, change ...func(*serverConfig)) *running {
 	tb.Helper()
 	dev := devCommand{Hook: where, Data: tb.TempDir()}
 	callers, err := dev.callers(tb.Context(), slog.New(slog.DiscardHandler))
@@ -33,7 +34,7 @@ func hooked(tb testing.TB, store hub.Store, where map[string]string, change ...f
 func TestHookExamples(t *testing.T) {
 	node, python, golang := "../../examples/hooks-node", "../../examples/hooks-python", "../../examples/hooks-go/function"
 	t.Run("node", func(t *testing.T) {
-		eachWay(t, func(t *testing.T, store hub.Store) {
+		eachWay(t, func(t *testing.T, store socketio.Store) {
 			folder := t.TempDir()
 			copyFiles(t, node, folder)
 			s := hooked(t, store, map[string]string{"publish": folder, "join": folder, "connect": folder, "action": folder, "disconnect": folder})
@@ -76,7 +77,7 @@ func TestHookExamples(t *testing.T) {
 		})
 	})
 	t.Run("python", func(t *testing.T) {
-		eachWay(t, func(t *testing.T, store hub.Store) {
+		eachWay(t, func(t *testing.T, store socketio.Store) {
 			s := hooked(t, store, map[string]string{"publish": python, "join": python, "action": python})
 			ana := s.connect("ana")
 			reply := ana.must(map[string]any{"action": "join", "room": "community:7"})
@@ -113,7 +114,7 @@ func TestHookExamples(t *testing.T) {
 }
 
 // eachWay is onEveryStore without the store that hooks do not care about.
-func eachWay(t *testing.T, test func(t *testing.T, store hub.Store)) {
+func eachWay(t *testing.T, test func(t *testing.T, store socketio.Store)) {
 	t.Helper()
 	t.Run("in process", func(t *testing.T) { test(t, openBolt(t)) })
 	t.Run("processes", func(t *testing.T) {

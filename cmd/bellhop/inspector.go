@@ -24,6 +24,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // inspector sees everything that a server does, by wrappers around what the hub needs and around the functions, and by the
@@ -35,7 +36,7 @@ type inspector struct {
 	stream *stream
 
 	post   func(connection string, f *emulator.Frame) error // how a frame is pushed; nil: as the hub's own pusher does
-	raw    hub.Store                                        // the store without the meter: what developers look up is not on the bill
+	raw    socketio.Store                                   // the store without the meter: what developers look up is not on the bill
 	remote bool                                             // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
 	local  bool                                             // only this machine may look
 
@@ -55,7 +56,7 @@ func newInspector(parameters map[string]string, c serverConfig) (*inspector, err
 }
 
 // inspectorOf reads from a template what is billed by it. store is nil for an API that is not Bellhop's.
-func inspectorOf(t *emulator.Template, store hub.Store, c serverConfig) *inspector {
+func inspectorOf(t *emulator.Template, store socketio.Store, c serverConfig) *inspector {
 	l := &inspector{
 		meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), raw: store,
 		remote: store == nil || c.Processes != nil, local: c.Minting, memory: map[string]int{}, twoWay: map[string]bool{},
@@ -76,10 +77,12 @@ func inspectorOf(t *emulator.Template, store hub.Store, c serverConfig) *inspect
 }
 
 // wrap puts itself between the hub and what it needs.
-func (l *inspector) wrap(c *hub.Config) {
-	c.Store = inspectedStore{cost.Store{Store: c.Store, Meter: l.meter}, l}
+func (l *inspector) wrap(c *hub.Config, store socketio.Store) socketio.Notes {
+	metered := cost.Store{Store: store, Meter: l.meter}
+	c.Store = inspectedStore{metered, l}
 	c.Pusher = inspectedPusher{c.Pusher, l}
 	c.Queue = inspectedQueue{c.Queue, l}
+	return metered
 }
 
 // functions wraps the functions, by whatever name they are given.

@@ -25,7 +25,7 @@ import (
 
 // serverConfig is what a server on this machine is made of.
 type serverConfig struct {
-	Store         hub.Store
+	Store         socketio.Store
 	Secret        []byte            // signs tokens; with JwksUrl among the parameters, tokens are verified by that too
 	Origins       []string          // of pages that may connect
 	Parameters    map[string]string // of template.yaml, over its defaults
@@ -83,12 +83,11 @@ func newServer(ctx context.Context, c serverConfig) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	look.wrap(&rules)
-	h, sockets := socketio.Wire(rules, settings.Sockets)
+	h, sockets := socketio.Wire(rules, look.wrap(&rules, c.Store), settings.Sockets)
 	functions := map[string]emulator.Function{
 		"authorize":  route.Authorize(verifier, c.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
-		"disconnect": route.Disconnect(sockets, c.Logger),
+		"disconnect": route.Disconnect(h, sockets, c.Logger),
 		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, c.Logger),
 		"deliver":    route.Deliver(h, sockets, c.Logger),
@@ -128,23 +127,8 @@ func (s *server) start(ctx context.Context) error {
 		s.look.start(s.emulator.Stats)
 		return nil
 	}
-	const page = 1000
-	for partition := range hub.Partitions {
-		for after := ""; ; {
-			rows, err := s.hub.Store.Walk(ctx, partition, after, page)
-			if err != nil {
-				return fmt.Errorf("read connections: %w", err)
-			}
-			for _, c := range rows {
-				if err := s.hub.Depart(ctx, c.ID); err != nil {
-					return err
-				}
-				after = c.ID
-			}
-			if len(rows) < page {
-				break
-			}
-		}
+	if err := s.hub.DepartAll(ctx); err != nil {
+		return fmt.Errorf("depart the connections of the last start: %w", err)
 	}
 	s.look.start(s.emulator.Stats)
 	return nil

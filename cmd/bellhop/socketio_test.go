@@ -8,7 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -58,7 +58,7 @@ func (c *socket) write(frame string) {
 // TestSocketIO: clients of both dialects share a room, and pings find a dead one, wherever the functions run.
 func TestSocketIO(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store, func(c *serverConfig) {
 			c.Parameters["SocketPingInterval"], c.Parameters["SocketPingTimeout"] = "3s", "1s"
 		})
@@ -96,7 +96,7 @@ func TestSocketIO(t *testing.T) {
 // TestSocketIOIsRecovered: a client that was cut off is where it was, with what it missed.
 func TestSocketIOIsRecovered(t *testing.T) {
 	t.Parallel()
-	onEveryStore(t, func(t *testing.T, store hub.Store) {
+	onEveryStore(t, func(t *testing.T, store socketio.Store) {
 		s := start(t, store)
 		conn, _ := s.handshake("/dev?EIO=4&transport=websocket&token="+s.token(token.Claims{User: "ana"}), nil)
 		ana := &socket{t, conn}

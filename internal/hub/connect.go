@@ -21,12 +21,12 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 	if err != nil {
 		return err
 	}
-	now := h.Now()
+	now := h.now()
 	row := Connection{
 		ID: connection, User: who.User, Name: who.Name, Codec: codec, Grants: grants, Rooms: map[string]int{},
 		ConnectedAt: now, LastSeen: now, Expires: who.Expires, Busy: now, TTL: h.ttl(now),
 	}
-	for kind, k := range h.Kinds {
+	for kind, k := range h.kinds {
 		if k.Owner {
 			row.Rooms[kind+":"+who.User] = 0
 		}
@@ -36,11 +36,11 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 		return err
 	}
 	// One after the other: a membership without a row is of a connection that is gone, for whoever finds it.
-	if err := h.Store.Open(ctx, row); err != nil {
+	if err := h.store.Open(ctx, row); err != nil {
 		return fmt.Errorf("open connection %s: %w", connection, err)
 	}
 	for _, room := range slices.Sorted(maps.Keys(row.Rooms)) {
-		if err := h.Store.AddMember(ctx, room, h.member(row, room)); err != nil {
+		if err := h.store.AddMember(ctx, room, h.member(row, room)); err != nil {
 			return fmt.Errorf("add member to %s: %w", room, err)
 		}
 		if err := h.occupy(ctx, room); err != nil {
@@ -48,11 +48,11 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 		}
 	}
 	for _, room := range later {
-		if err := h.Queue.Enqueue(ctx, Job{Kind: JobEnter, Room: room, Targets: []Target{{Connection: row.ID, User: row.User}}}, 0); err != nil {
-			return fmt.Errorf("enqueue entry to %s: %w", room, err)
+		if err := h.enqueue(ctx, Job{Kind: JobEnter, Room: room, Targets: []Target{{Connection: row.ID, User: row.User}}}, 0); err != nil {
+			return err
 		}
 	}
-	h.Meter.Count(Connects, 1)
+	h.observe.count(Connects, 1)
 	h.tell(ctx, Fact{Type: ConnectionOpened, Key: row.ID, ConnectionID: row.ID, UserID: row.User, Name: row.Name})
 	return nil
 }
@@ -61,18 +61,18 @@ func (h *Hub) Connect(ctx context.Context, connection string, who Identity, code
 // job: others hear of an arrival, and a handshake should not wait for that.
 func (h *Hub) automatic(ctx context.Context, c Connection, rooms []string) (later []string, err error) {
 	for _, room := range rooms {
-		if h.Kinds[protocol.RoomKind(room)].Presence {
+		if h.kinds[protocol.RoomKind(room)].Presence {
 			later = append(later, room)
 			continue
 		}
-		shards, err := h.Store.Shards(ctx, room)
+		shards, err := h.store.Shards(ctx, room)
 		if err != nil {
 			return nil, fmt.Errorf("read shards of %s: %w", room, err)
 		}
 		c.Rooms[room] = shardOf(c.ID, shards)
 	}
-	if len(c.Rooms)+len(later) > h.Limits.Rooms {
-		return nil, fmt.Errorf("hook connect: %d automatic rooms, a connection may be in %d: %w", len(rooms), h.Limits.Rooms, errBadAnswer)
+	if len(c.Rooms)+len(later) > h.limits.Rooms {
+		return nil, fmt.Errorf("hook connect: %d automatic rooms, a connection may be in %d: %w", len(rooms), h.limits.Rooms, errBadAnswer)
 	}
 	return later, nil
 }
@@ -80,7 +80,7 @@ func (h *Hub) automatic(ctx context.Context, c Connection, rooms []string) (late
 // enterLater does a job of Connect.
 func (h *Hub) enterLater(ctx context.Context, j Job) error {
 	for _, t := range j.Targets {
-		c, err := h.Store.Connection(ctx, t.Connection)
+		c, err := h.store.Connection(ctx, t.Connection)
 		if err == nil {
 			_, err = h.enter(ctx, c, j.Room, h.free(c))
 		}
@@ -93,7 +93,7 @@ func (h *Hub) enterLater(ctx context.Context, j Job) error {
 
 // free is a Touch that is not charged to the connection, since it was not its own idea.
 func (h *Hub) free(c Connection) Touch {
-	return Touch{Now: h.Now(), Burst: h.Limits.Lifetime, Recent: c.Busy.After(h.Now())}
+	return Touch{Now: h.now(), Burst: h.limits.Lifetime, Recent: c.Busy.After(h.now())}
 }
 
 // member is a connection's membership of one of its rooms.
@@ -113,9 +113,37 @@ func (h *Hub) Depart(ctx context.Context, connection string) error {
 	return h.departAnd(ctx, connection, false)
 }
 
+// DepartAll departs every connection that the store remembers. It is for a server on one machine that begins: its sockets ended
+// with the process that held them.
+func (h *Hub) DepartAll(ctx context.Context) error {
+	return h.eachConnection(ctx, 1, func(c Connection) error { return h.Depart(ctx, c.ID) })
+}
+
+// eachConnection walks all rows, some partitions at the same time; a page may be walked before what was done to the one before
+// it is seen.
+func (h *Hub) eachConnection(ctx context.Context, parallel int, do func(c Connection) error) error {
+	return each(Partitions, parallel, func(partition int) error {
+		for after := ""; ; {
+			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
+			if err != nil {
+				return fmt.Errorf("walk partition %d: %w", partition, err)
+			}
+			for _, c := range rows {
+				after = c.ID
+				if err := do(c); err != nil {
+					return err
+				}
+			}
+			if len(rows) < h.limits.Page {
+				return nil
+			}
+		}
+	})
+}
+
 // departAnd is Depart that may keep the row, for the sweep to come back to.
 func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error {
-	c, err := h.Store.BeginClose(ctx, connection)
+	c, err := h.store.BeginClose(ctx, connection)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -127,19 +155,19 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", connection, err)
 	}
-	if h.Departed != nil {
-		if err := h.Departed(ctx, c); err != nil {
+	if d := h.dialect(c.Codec); d != nil {
+		if err := d.Departed(ctx, c); err != nil {
 			return fmt.Errorf("depart connection %s: %w", connection, err)
 		}
 	}
-	h.Meter.Count(Departures, 1)
+	h.observe.count(Departures, 1)
 	h.tell(ctx, Fact{Type: ConnectionClosed, Key: c.ID, ConnectionID: c.ID, UserID: c.User, Name: c.Name})
 	// What the application thinks of it changes nothing, and ask has logged it if it did not take it.
 	_, _ = h.ask(ctx, Question{Hook: HookDisconnect, Connection: c.ID, User: Person{c.User, c.Name}, Rooms: rooms})
-	if keep || h.Now().Sub(c.Entered) < longest { // a join that is still running may add what was removed here
+	if keep || h.now().Sub(c.Entered) < longest { // a join that is still running may add what was removed here
 		return nil
 	}
-	if err := h.Store.Forget(ctx, connection); err != nil {
+	if err := h.store.Forget(ctx, connection); err != nil {
 		return fmt.Errorf("forget connection %s: %w", connection, err)
 	}
 	return nil
@@ -147,13 +175,13 @@ func (h *Hub) departAnd(ctx context.Context, connection string, keep bool) error
 
 // removeMember ends one membership, and the presence that comes with it.
 func (h *Hub) removeMember(ctx context.Context, room string, shard int, user, connection string) error {
-	if err := h.Store.RemoveMember(ctx, room, shard, connection); err != nil {
+	if err := h.store.RemoveMember(ctx, room, shard, connection); err != nil {
 		return fmt.Errorf("remove member of %s: %w", room, err)
 	}
 	if err := h.vacate(ctx, room); err != nil {
 		return err
 	}
-	if !h.Kinds[protocol.RoomKind(room)].Presence {
+	if !h.kinds[protocol.RoomKind(room)].Presence {
 		return nil
 	}
 	return h.depart(ctx, room, user, connection)
@@ -161,14 +189,14 @@ func (h *Hub) removeMember(ctx context.Context, room string, shard int, user, co
 
 // renew replaces the token of an open connection. It is the one action that an expired token may ask for.
 func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, error) {
-	if h.Verifier == nil {
+	if h.verifier == nil {
 		return nil, errors.New("this function has no token verifier")
 	}
-	who, err := h.Verifier.Verify(ctx, a.Token)
+	who, err := h.verifier.Verify(ctx, a.Token)
 	if err != nil {
 		return nil, fmt.Errorf("verify token: %w", err)
 	}
-	row, err := h.Store.Connection(ctx, c.Connection)
+	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
 		return nil, fmt.Errorf("read connection: %w", err)
 	}
@@ -178,7 +206,7 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	if who.Grants, _, err = h.askToConnect(ctx, row.ID, who, true); err != nil {
 		return nil, err
 	}
-	if err := h.Store.Renew(ctx, row.ID, who.Name, who.Grants, who.Expires); err != nil {
+	if err := h.store.Renew(ctx, row.ID, who.Name, who.Grants, who.Expires); err != nil {
 		return nil, fmt.Errorf("renew connection: %w", err)
 	}
 	old := row.Grants
@@ -193,21 +221,16 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 
 // regrant makes a membership what a connection's new grants say. One that no grant was needed for (emit made it) stays.
 func (h *Hub) regrant(ctx context.Context, c Connection, room string, old Grants) error {
-	if old.Allow(room, GrantJoin) && !c.Grants.Allow(room, GrantJoin) && !h.Kinds[protocol.RoomKind(room)].Owner {
+	if old.Allow(room, GrantJoin) && !c.Grants.Allow(room, GrantJoin) && !h.kinds[protocol.RoomKind(room)].Owner {
 		return h.exit(ctx, c, room)
 	}
 	if c.Grants.Allow(room, GrantPublish) == old.Allow(room, GrantPublish) {
 		return nil
 	}
-	if err := h.Store.AddMember(ctx, room, h.member(c, room)); err != nil {
+	if err := h.store.AddMember(ctx, room, h.member(c, room)); err != nil {
 		return fmt.Errorf("rewrite membership of %s: %w", room, err)
 	}
 	return nil
-}
-
-// Farewell is a codec that has a frame to tell clients not to come back by themselves.
-type Farewell interface {
-	Farewell() []byte
 }
 
 // reasonExpired is why a connection ends that may come back with a new token.
@@ -216,23 +239,26 @@ const reasonExpired = "expired"
 // end tells a connection that it is over and why, closes it, and departs it. The reason goes in a frame because closes
 // by API Gateway carry none.
 func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
-	e := protocol.Event{Event: protocol.SessionEnding, TS: h.Now().UnixMilli(), Data: object("reason", reason)}
-	codec := h.codec(c.Codec)
-	frame, err := codec.EncodeEvent(e)
+	e := protocol.Event{Event: protocol.SessionEnding, TS: h.now().UnixMilli(), Data: object("reason", reason)}
+	speech, err := h.speech(c.Codec)
+	if err != nil {
+		return err
+	}
+	frame, err := speech.EncodeEvent(e)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", e.Event, err)
 	}
 	frames := [][]byte{frame}
-	if f, has := codec.(Farewell); has && reason != reasonExpired {
-		frames = append(frames, f.Farewell())
+	if farewell := speech.Farewell(); farewell != nil && reason != reasonExpired {
+		frames = append(frames, farewell)
 	}
-	young := h.Now().Sub(c.ConnectedAt) < youngAge
+	young, wire := h.now().Sub(c.ConnectedAt) < youngAge, speech.Wire(c.ID)
 	for _, frame := range frames {
-		if err := h.Pusher.Push(ctx, c.ID, frame); err != nil && !errors.Is(err, ErrGone) {
-			h.Logger.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
+		if err := h.pusher.Push(ctx, wire, frame); err != nil && !errors.Is(err, ErrGone) {
+			h.log.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
 		}
 	}
-	err = h.Pusher.Close(ctx, c.ID)
+	err = h.pusher.Close(ctx, wire)
 	if err != nil && !errors.Is(err, ErrGone) {
 		return fmt.Errorf("close connection %s: %w", c.ID, err)
 	}

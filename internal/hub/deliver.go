@@ -32,7 +32,7 @@ func (h *Hub) deliver(ctx context.Context, e protocol.Event, except []string) er
 
 // firstMembers gives the members that a publish pushes to itself.
 func (h *Hub) firstMembers(ctx context.Context, room string) (MemberPage, error) {
-	page, err := h.Store.Members(ctx, room, 0, "", h.Limits.Inline)
+	page, err := h.store.Members(ctx, room, 0, "", h.limits.Inline)
 	if err != nil {
 		return page, fmt.Errorf("read members of %s: %w", room, err)
 	}
@@ -53,9 +53,8 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, except []string
 		other.Shard = shard
 		jobs = append(jobs, other)
 	}
-	err := each(len(jobs), 16, func(i int) error { return h.Queue.Enqueue(ctx, jobs[i], 0) })
-	if err != nil {
-		return fmt.Errorf("enqueue fan-out to %s: %w", e.Room, err)
+	if err := each(len(jobs), 16, func(i int) error { return h.enqueue(ctx, jobs[i], 0) }); err != nil {
+		return err
 	}
 	return h.push(ctx, []protocol.Event{e}, targets(first.Members, except), 0)
 }
@@ -138,14 +137,14 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 // fanOut pushes to one page of a shard. The next page is queued first, so that pages run in parallel.
 func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 	j := jobs[0]
-	page, err := h.Store.Members(ctx, j.Room, j.Shard, j.After, h.Limits.Page)
+	page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Page)
 	if err != nil {
 		return fmt.Errorf("read members of %s: %w", j.Room, err)
 	}
 	passed := j.Passed + len(page.Members)
 	// Nobody moves, so the older half of the shards stays full: only the shards of the last growth count.
-	if passed > h.Limits.Shard && j.Shards > 0 && j.Shards < maxShards && j.Shard >= j.Shards/2 {
-		if err := h.Store.Grow(ctx, j.Room, j.Shards); err != nil {
+	if passed > h.limits.Shard && j.Shards > 0 && j.Shards < maxShards && j.Shard >= j.Shards/2 {
+		if err := h.store.Grow(ctx, j.Room, j.Shards); err != nil {
 			return fmt.Errorf("grow %s: %w", j.Room, err)
 		}
 		j.Shards = 0 // once is enough
@@ -158,10 +157,10 @@ func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 		err := each(len(jobs), 8, func(i int) error {
 			next := jobs[i]
 			next.After, next.Passed, next.Shards = page.Next, passed, j.Shards
-			return h.Queue.Enqueue(ctx, next, 0)
+			return h.enqueue(ctx, next, 0)
 		})
 		if err != nil {
-			return fmt.Errorf("enqueue fan-out to %s: %w", j.Room, err)
+			return err
 		}
 	}
 	slices.SortStableFunc(events, func(a, b protocol.Event) int { return cmp.Compare(a.Seq, b.Seq) })
@@ -174,7 +173,7 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 	if len(to) == 0 {
 		return nil
 	}
-	room, began := events[0].Room, h.Now()
+	room, began := events[0].Room, h.now()
 	frames, err := h.encode(events, to)
 	if err != nil {
 		return err
@@ -183,9 +182,16 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 		mu     sync.Mutex
 		gone   []Target
 		failed []Target
+		told   []Reached // only if somebody listens
 	)
-	_ = each(len(to), h.Limits.Parallel, func(i int) error {
-		err := h.pushFrames(ctx, to[i].Connection, frames[to[i].Codec])
+	if len(h.observe) > 0 {
+		told = make([]Reached, len(to))
+	}
+	_ = each(len(to), h.limits.Parallel, func(i int) error {
+		err := h.pushTo(ctx, to[i], frames)
+		if told != nil {
+			told[i] = Reached{to[i], frames[to[i].Codec].frames, h.now(), err}
+		}
 		if err == nil {
 			return nil
 		}
@@ -195,13 +201,13 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 			gone = append(gone, to[i])
 			return nil
 		}
-		h.Logger.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", room, "eventId", events[0].ID, "error", err)
+		h.log.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", room, "eventId", events[0].ID, "error", err)
 		if !errors.Is(err, ErrTooLarge) {
 			failed = append(failed, to[i])
 		}
 		return nil
 	})
-	h.meterPush(events, len(to)-len(gone)-len(failed), len(gone), len(failed))
+	h.observe.pushed(ctx, Delivery{Room: room, Events: events, Attempt: attempt, To: told, At: h.now()})
 	for _, e := range events {
 		err = errors.Join(err, h.tryLater(ctx, e, failed, attempt))
 	}
@@ -209,37 +215,28 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 	return err
 }
 
-func (h *Hub) meterPush(events []protocol.Event, reached, gone, failed int) {
-	h.Meter.Count(Deliveries, reached*len(events))
-	h.Meter.Count(Gone, gone)
-	h.Meter.Count(PushFailures, failed)
-	for _, e := range events {
-		if e.TS != 0 {
-			h.Meter.Time(DeliveryLatency, h.Now().Sub(time.UnixMilli(e.TS)))
-		}
-	}
+// said is a page of events in one codec: its frames, and how they get to a connection.
+type said struct {
+	Speech
+
+	frames [][]byte
 }
 
-func (h *Hub) pushFrames(ctx context.Context, connection string, frames [][]byte) error {
-	for _, frame := range frames {
-		if err := h.pushOne(ctx, connection, frame); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// encode gives the frames of events for each codec among the targets, by the codec's stored name.
-func (h *Hub) encode(events []protocol.Event, to []Target) (map[string][][]byte, error) {
-	frames := make(map[string][][]byte, 1)
+// encode gives the frames of events for each codec among the targets, by its stored name. Those whose codec this version does
+// not know have none.
+func (h *Hub) encode(events []protocol.Event, to []Target) (map[string]said, error) {
+	frames := make(map[string]said, 1)
 	for _, t := range to {
 		if _, done := frames[t.Codec]; done {
 			continue
 		}
-		codec := h.codec(t.Codec)
+		speech, err := h.speech(t.Codec)
+		if err != nil {
+			continue
+		}
 		single := make([][]byte, len(events))
 		for i, e := range events {
-			frame, err := codec.EncodeEvent(e)
+			frame, err := speech.EncodeEvent(e)
 			if err != nil {
 				return nil, fmt.Errorf("encode %s: %w", e.Event, err)
 			}
@@ -248,11 +245,27 @@ func (h *Hub) encode(events []protocol.Event, to []Target) (map[string][][]byte,
 			}
 			single[i] = frame
 		}
-		if frames[t.Codec] = single; len(single) > 1 {
-			frames[t.Codec] = codec.EncodeBatch(single)
+		if len(single) > 1 {
+			single = speech.EncodeBatch(single)
 		}
+		frames[t.Codec] = said{speech, single}
 	}
 	return frames, nil
+}
+
+// pushTo pushes to one connection what was encoded for its codec.
+func (h *Hub) pushTo(ctx context.Context, t Target, frames map[string]said) error {
+	words, known := frames[t.Codec]
+	if !known {
+		return unknownCodec(t.Codec)
+	}
+	wire := words.Wire(t.Connection)
+	for _, frame := range words.frames {
+		if err := h.pushOne(ctx, wire, frame); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errLate is that the function's time is nearly over. What is left goes to the queue: a job that ran into its end would be
@@ -263,16 +276,16 @@ var errLate = errors.New("no time left to push")
 func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) error {
 	var err error
 	for try := range pushTries {
-		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.Now()) < reserve {
+		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.now()) < reserve {
 			return cmp.Or(err, errLate)
 		}
 		if try > 0 {
-			h.Sleep(ctx, h.Jitter(throttleGap<<try))
+			h.sleep(ctx, h.jitter(throttleGap<<try))
 		}
-		if err = h.Pusher.Push(ctx, connection, frame); !errors.Is(err, ErrThrottled) {
+		if err = h.pusher.Push(ctx, connection, frame); !errors.Is(err, ErrThrottled) {
 			return err
 		}
-		h.Meter.Count(Throttled, 1)
+		h.observe.count(Throttled, 1)
 	}
 	return err
 }
@@ -285,12 +298,11 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, a
 	if attempt >= jobTries {
 		return fmt.Errorf("push %s of %s to %d connections: tried %d times", e.ID, e.Room, len(failed), attempt)
 	}
-	h.Meter.Count(Retries, len(failed))
-	delay := time.Second<<(2*attempt) + h.Jitter(time.Second)
+	delay := time.Second<<(2*attempt) + h.jitter(time.Second)
 	for page := range slices.Chunk(failed, retryPage) {
 		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Targets: page, Attempt: attempt + 1}
-		if err := h.Queue.Enqueue(ctx, job, delay); err != nil {
-			return fmt.Errorf("enqueue retry to %s: %w", e.Room, err)
+		if err := h.enqueue(ctx, job, delay); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -301,14 +313,14 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, a
 func (h *Hub) departGone(ctx context.Context, room string, gone []Target, began time.Time) {
 	_ = each(len(gone), 8, func(i int) error {
 		if err := h.departOne(ctx, room, gone[i], began); err != nil {
-			h.Logger.WarnContext(ctx, "depart gone connection", "connectionId", gone[i].Connection, "error", err)
+			h.log.WarnContext(ctx, "depart gone connection", "connectionId", gone[i].Connection, "error", err)
 		}
 		return nil
 	})
 }
 
 func (h *Hub) departOne(ctx context.Context, room string, t Target, began time.Time) error {
-	c, err := h.Store.Connection(ctx, t.Connection)
+	c, err := h.store.Connection(ctx, t.Connection)
 	switch {
 	case errors.Is(err, ErrNotFound): // a membership that outlived its connection
 		if room == "" {

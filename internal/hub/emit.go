@@ -1,46 +1,175 @@
 package hub
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// Command is what programs send to the emit function. Command says which fields count:
-//
-//	publish     Rooms, Users, Connections, Event, Data, ID, Ephemeral, Except, From
-//	presence    Room
-//	members     Room
-//	history     Room, Before, Limit
-//	connections Rooms, Users, Connections, Except
-//	disconnect  User or Connection, or all that connections may have; Reason
-//	join, leave Room, and User or all that connections may have
-//	close       Room, Reason
-//	stats
-//	ask         what connections may have, Event, Data, From, TimeoutMs: for clients of Socket.IO, see package sio
-type Command struct {
-	Command     string          `json:"command"`
+// Command is what programs send to the emit function: one of the …Command types, as JSON with its name in "command".
+type Command interface {
+	// name is the command's in JSON.
+	name() string
+	// do does it. What it gives is the answer's data, also with an error: as far as it got.
+	do(ctx context.Context, h *Hub) (any, error)
+}
+
+// Selection names connections: those in rooms, those of users, and some by their ids, without those of Except (ids of
+// connections and users, and rooms).
+type Selection struct {
+	Rooms       []string `json:"rooms"`
+	Users       []string `json:"users"`
+	User        string   `json:"user"`
+	Connections []string `json:"connections"`
+	Connection  string   `json:"connection"`
+	Except      []string `json:"except"`
+}
+
+// PublishCommand logs an event in each of the Rooms and in the room of each of the Users, and pushes it to Connections, where it is not logged.
+type PublishCommand struct {
 	Rooms       []string        `json:"rooms"`
 	Users       []string        `json:"users"`
-	Connections []string        `json:"connections"` // pushed to directly, not logged
+	Connections []string        `json:"connections"`
 	Event       string          `json:"event"`
 	Data        json.RawMessage `json:"data"`
 	ID          string          `json:"id"` // idempotency key in each room
 	Ephemeral   bool            `json:"ephemeral"`
 	Except      []string        `json:"except"` // connection ids, user ids, and rooms, that are left out
 	From        *protocol.From  `json:"from"`   // whom the event is from; the program is trusted with it
-	Room        string          `json:"room"`
-	Before      int64           `json:"before"`
-	Limit       int             `json:"limit"`
-	User        string          `json:"user"`
-	Connection  string          `json:"connection"`
-	Reason      string          `json:"reason"`
-	TimeoutMs   int             `json:"timeoutMs"`
+}
+
+// PresenceCommand lists who is present in a room.
+type PresenceCommand struct {
+	Room string `json:"room"`
+}
+
+// MembersCommand lists the connections in a room.
+type MembersCommand struct {
+	Room string `json:"room"`
+}
+
+// HistoryCommand reads a room's log.
+type HistoryCommand struct {
+	Room   string `json:"room"`
+	Before int64  `json:"before"` // 0: from the newest
+	Limit  int    `json:"limit"`  // 0: as many as the server likes
+}
+
+// ConnectionsCommand lists connections.
+type ConnectionsCommand struct{ Selection }
+
+// DisconnectCommand closes connections.
+type DisconnectCommand struct {
+	Selection
+
+	Reason string `json:"reason"`
+}
+
+// JoinCommand puts connections into a room.
+type JoinCommand struct {
+	Selection
+
+	Room string `json:"room"`
+}
+
+// LeaveCommand takes connections out of a room.
+type LeaveCommand struct {
+	Selection
+
+	Room string `json:"room"`
+}
+
+// CloseCommand begins a new log in a room, and takes everybody out.
+type CloseCommand struct {
+	Room   string `json:"room"`
+	Reason string `json:"reason"`
+}
+
+// StatsCommand counts what is open.
+type StatsCommand struct{}
+
+// AskCommand sends an event to connections and waits for what they answer, in dialects that have answers.
+type AskCommand struct {
+	Selection
+
+	Event     string          `json:"event"`
+	Data      json.RawMessage `json:"data"`
+	From      *protocol.From  `json:"from"`
+	TimeoutMs int             `json:"timeoutMs"` // 0: 5 s
+}
+
+func (PublishCommand) name() string     { return "publish" }
+func (PresenceCommand) name() string    { return "presence" }
+func (MembersCommand) name() string     { return "members" }
+func (HistoryCommand) name() string     { return "history" }
+func (ConnectionsCommand) name() string { return "connections" }
+func (DisconnectCommand) name() string  { return "disconnect" }
+func (JoinCommand) name() string        { return "join" }
+func (LeaveCommand) name() string       { return "leave" }
+func (CloseCommand) name() string       { return "close" }
+func (StatsCommand) name() string       { return "stats" }
+func (AskCommand) name() string         { return "ask" }
+
+// decoders read a command of each name.
+func decoders() map[string]func(text []byte) (Command, error) {
+	return map[string]func([]byte) (Command, error){
+		"publish": decodeAs[PublishCommand], "presence": decodeAs[PresenceCommand], "members": decodeAs[MembersCommand],
+		"history": decodeAs[HistoryCommand], "connections": decodeAs[ConnectionsCommand], "disconnect": decodeAs[DisconnectCommand],
+		"join": decodeAs[JoinCommand], "leave": decodeAs[LeaveCommand], "close": decodeAs[CloseCommand], "stats": decodeAs[StatsCommand],
+		"ask": decodeAs[AskCommand],
+	}
+}
+
+func decodeAs[C Command](text []byte) (Command, error) {
+	var c C
+	err := json.Unmarshal(text, &c)
+	return c, err
+}
+
+// commandFields are all that any command has: a field of another command does nothing, one that none has is a mistake.
+const commandFields = " command rooms users user connections connection except event data id ephemeral from room before limit reason timeoutms "
+
+// DecodeCommand reads one command. Its error is always a protocol.Error.
+func DecodeCommand(text []byte) (Command, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, invalid(err)
+	}
+	var name string
+	for field, value := range fields {
+		lower := strings.ToLower(field)
+		if strings.ContainsAny(field, " ") || !strings.Contains(commandFields, " "+lower+" ") {
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "the command is not valid: unknown field %.40q", field)
+		}
+		if lower == "command" {
+			if err := json.Unmarshal(value, &name); err != nil {
+				return nil, invalid(err)
+			}
+		}
+	}
+	if name == "" {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, `the command needs a "command", such as "publish"`)
+	}
+	decode, known := decoders()[name]
+	if !known {
+		return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command %.40q", name)
+	}
+	c, err := decode(text)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return c, nil
+}
+
+func invalid(err error) error {
+	return protocol.Errorf(protocol.CodeBadRequest, "the command is not valid: %s", err.Error())
 }
 
 // Answer is what a command gives: {"ok":true,"data":…}, or {"ok":false,"error":…} with data as far as it got.
@@ -70,81 +199,70 @@ type TargetResult struct {
 // EmitLimit is the most targets of one publish command.
 const EmitLimit = 1000
 
-// DecodeCommand reads one command. Its error is always a protocol.Error.
-func DecodeCommand(text []byte) (Command, error) {
-	var c Command
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, protocol.Errorf(protocol.CodeBadRequest, "the command is not valid: %s", err.Error())
-	}
-	return c, nil
-}
-
 // Emit does one command. Nothing is granted or refused by token here: who may invoke the function may do all.
 func (h *Hub) Emit(ctx context.Context, c Command) Answer {
-	data, err := h.emit(ctx, c)
+	data, err := c.do(ctx, h)
 	if err == nil {
 		return Answer{OK: true, Data: data}
 	}
 	e := publicError(err)
-	h.Meter.Refused(e.Code)
+	h.observe.refused(ctx, Refusal{Action: c.name(), Code: e.Code})
 	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
-		h.Logger.ErrorContext(ctx, "command failed", "command", c.Command, "room", c.Room, "eventId", c.ID, "error", err)
+		h.log.ErrorContext(ctx, "command failed", "command", c.name(), "error", err)
 	}
 	return Answer{Data: data, Error: e}
 }
 
-func (h *Hub) emit(ctx context.Context, c Command) (any, error) {
-	switch c.Command {
-	case "publish":
-		return h.emitPublish(ctx, c)
-	case "disconnect":
-		return h.emitDisconnect(ctx, c)
-	case "connections":
-		return h.emitConnections(ctx, c)
-	case "ask":
-		if h.Asker == nil {
-			return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command ask here")
-		}
-		return h.Asker.Ask(ctx, c)
-	case "stats":
-		return h.stats(ctx)
-	case "presence", "members", "history", "join", "leave", "close":
-	case "":
-		return nil, protocol.Errorf(protocol.CodeBadRequest, `the command needs a "command", such as "publish"`)
-	default:
-		return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command %.40q", c.Command)
+// named gives what a room does that a command names.
+func (h *Hub) named(room string) (Kind, error) {
+	if err := protocol.CheckRoom(room); err != nil {
+		return Kind{}, err
 	}
-	if err := protocol.CheckRoom(c.Room); err != nil {
-		return nil, err
-	}
-	k, err := h.kind(c.Room)
+	return h.kind(room)
+}
+
+func (c PresenceCommand) do(ctx context.Context, h *Hub) (any, error) {
+	k, err := h.named(c.Room)
 	if err != nil {
 		return nil, err
 	}
-	switch c.Command {
-	case "presence":
-		if !k.Presence {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(c.Room))
-		}
-		here, err := h.present(ctx, c.Room)
-		return map[string]any{"room": c.Room, "presence": here}, err
-	case "members":
-		return h.emitMembers(ctx, c.Room)
-	case "history":
-		return h.page(ctx, c.Room, max(c.Before, 0), max(c.Limit, 0))
-	case "close":
-		return h.closeRoom(ctx, c.Room, c.Reason)
+	if !k.Presence {
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(c.Room))
 	}
-	return h.emitMove(ctx, c, k)
+	here, err := h.present(ctx, c.Room)
+	return map[string]any{"room": c.Room, "presence": here}, err
 }
 
-func (h *Hub) emitPublish(ctx context.Context, c Command) (any, error) {
-	if err := checkPublish(c); err != nil {
+func (c HistoryCommand) do(ctx context.Context, h *Hub) (any, error) {
+	if _, err := h.named(c.Room); err != nil {
 		return nil, err
 	}
-	if err := h.exceptRooms(ctx, &c); err != nil {
+	return h.page(ctx, c.Room, max(c.Before, 0), max(c.Limit, 0))
+}
+
+func (StatsCommand) do(ctx context.Context, h *Hub) (any, error) { return h.stats(ctx) }
+
+func (c AskCommand) do(ctx context.Context, h *Hub) (any, error) {
+	if len(h.dialects) == 0 {
+		return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command ask here")
+	}
+	rows, err := h.choose(ctx, c.name(), c.Selection)
+	if err != nil {
+		return nil, err
+	}
+	if err := protocol.CheckEvent(c.Event); err != nil {
+		return nil, err
+	}
+	q := Ask{Event: c.Event, Data: c.Data, From: c.From, Timeout: max(time.Duration(c.TimeoutMs)*time.Millisecond, 0)}
+	return h.dialects[0].Ask(ctx, rows, q)
+}
+
+func (c PublishCommand) do(ctx context.Context, h *Hub) (any, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.Except, err = h.withoutRooms(ctx, c.Except); err != nil {
 		return nil, err
 	}
 	rooms := slices.Clone(c.Rooms)
@@ -152,7 +270,7 @@ func (h *Hub) emitPublish(ctx context.Context, c Command) (any, error) {
 		rooms = append(rooms, protocol.UserRoom(u))
 	}
 	results := make([]TargetResult, len(rooms)+len(c.Connections))
-	err := each(len(results), 16, func(i int) error {
+	err = each(len(results), 16, func(i int) error {
 		var err error
 		if i < len(rooms) {
 			results[i], err = h.emitToRoom(ctx, c, rooms[i])
@@ -167,7 +285,7 @@ func (h *Hub) emitPublish(ctx context.Context, c Command) (any, error) {
 	return EmitResult{Results: results}, err
 }
 
-func checkPublish(c Command) error {
+func (c PublishCommand) check() error {
 	targets := len(c.Rooms) + len(c.Users) + len(c.Connections)
 	switch {
 	case targets == 0:
@@ -183,7 +301,7 @@ func checkPublish(c Command) error {
 	return protocol.CheckEvent(c.Event)
 }
 
-func (h *Hub) emitToRoom(ctx context.Context, c Command, room string) (TargetResult, error) {
+func (h *Hub) emitToRoom(ctx context.Context, c PublishCommand, room string) (TargetResult, error) {
 	r := TargetResult{Room: room}
 	if err := protocol.CheckRoom(room); err != nil {
 		return r, err
@@ -208,7 +326,7 @@ func (h *Hub) emitToRoom(ctx context.Context, c Command, room string) (TargetRes
 	}
 	e.ID = c.ID
 	if e.ID != "" {
-		known, err := h.Store.Find(ctx, room, e.ID)
+		known, err := h.store.Find(ctx, room, e.ID)
 		if err == nil {
 			got, err := h.again(ctx, known, e, c.Except)
 			return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
@@ -221,9 +339,9 @@ func (h *Hub) emitToRoom(ctx context.Context, c Command, room string) (TargetRes
 	return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 }
 
-func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string) (TargetResult, error) {
+func (h *Hub) emitToConnection(ctx context.Context, c PublishCommand, connection string) (TargetResult, error) {
 	r := TargetResult{Connection: connection}
-	row, err := h.Store.Connection(ctx, connection)
+	row, err := h.store.Connection(ctx, connection)
 	if errors.Is(err, ErrNotFound) {
 		r.Gone = true
 		return r, nil
@@ -232,13 +350,14 @@ func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string
 		return r, fmt.Errorf("read connection: %w", err)
 	}
 	to := []Target{{Connection: row.ID, User: row.User, Codec: row.Codec}}
-	e := protocol.Event{Event: c.Event, TS: h.Now().UnixMilli(), From: c.From, Data: c.Data}
+	e := protocol.Event{Event: c.Event, TS: h.now().UnixMilli(), From: c.From, Data: c.Data}
 	frames, err := h.encode([]protocol.Event{e}, to)
 	if err != nil {
 		return r, err
 	}
-	began := h.Now()
-	err = h.pushFrames(ctx, row.ID, frames[row.Codec])
+	began := h.now()
+	err = h.pushTo(ctx, to[0], frames)
+	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, At: h.now(), To: []Reached{{to[0], frames[row.Codec].frames, h.now(), err}}})
 	switch {
 	case errors.Is(err, ErrGone):
 		r.Gone = true
@@ -247,14 +366,14 @@ func (h *Hub) emitToConnection(ctx context.Context, c Command, connection string
 	case errors.Is(err, ErrTooLarge):
 		return r, protocol.Refuse(protocol.CodeTooLarge)
 	case err != nil:
-		h.Logger.WarnContext(ctx, "push failed", "connectionId", connection, "error", err)
+		h.log.WarnContext(ctx, "push failed", "connectionId", connection, "error", err)
 		return r, protocol.Refuse(protocol.CodeUnavailable)
 	}
 	return r, nil
 }
 
-func (h *Hub) emitDisconnect(ctx context.Context, c Command) (any, error) {
-	rows, err := h.Select(ctx, c)
+func (c DisconnectCommand) do(ctx context.Context, h *Hub) (any, error) {
+	rows, err := h.choose(ctx, c.name(), c.Selection)
 	if err != nil {
 		return nil, err
 	}
@@ -266,40 +385,53 @@ func (h *Hub) emitDisconnect(ctx context.Context, c Command) (any, error) {
 	return map[string]int{"disconnected": len(rows)}, err
 }
 
-// emitMove puts connections in a room, or takes them out.
-func (h *Hub) emitMove(ctx context.Context, c Command, k Kind) (any, error) {
-	rows, err := h.Select(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	foreign := func(user string) bool { return c.Room != protocol.RoomKind(c.Room)+":"+user }
-	if k.Owner && (c.User != "" && foreign(c.User) || slices.ContainsFunc(rows, func(row Connection) bool { return foreign(row.User) })) {
-		return nil, protocol.Errorf(protocol.CodeForbidden, "only the user that it is named after may join %s", c.Room)
-	}
-	err = each(len(rows), 16, func(i int) error {
-		if c.Command == "leave" {
-			return h.exit(ctx, rows[i], c.Room)
-		}
-		if !rows[i].In(c.Room) && len(rows[i].Rooms) >= h.Limits.Rooms {
+func (c JoinCommand) do(ctx context.Context, h *Hub) (any, error) {
+	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error {
+		if !row.In(c.Room) && len(row.Rooms) >= h.limits.Rooms {
 			return protocol.Refuse(protocol.CodeTooManyRooms)
 		}
-		_, err := h.enter(ctx, rows[i], c.Room, h.free(rows[i]))
+		_, err := h.enter(ctx, row, c.Room, h.free(row))
 		if errors.Is(err, ErrNotFound) {
 			return nil // gone meanwhile
 		}
 		return err
 	})
+}
+
+func (c LeaveCommand) do(ctx context.Context, h *Hub) (any, error) {
+	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error { return h.exit(ctx, row, c.Room) })
+}
+
+// move puts connections in a room, or takes them out.
+func (h *Hub) move(ctx context.Context, command string, s Selection, room string, one func(Connection) error) (any, error) {
+	k, err := h.named(room)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.choose(ctx, command, s)
+	if err != nil {
+		return nil, err
+	}
+	foreign := func(user string) bool { return room != protocol.RoomKind(room)+":"+user }
+	if k.Owner && (s.User != "" && foreign(s.User) || slices.ContainsFunc(rows, func(row Connection) bool { return foreign(row.User) })) {
+		return nil, protocol.Errorf(protocol.CodeForbidden, "only the user that it is named after may join %s", room)
+	}
+	err = each(len(rows), 16, func(i int) error { return one(rows[i]) })
 	return map[string]int{"connections": len(rows)}, err
 }
 
-func (h *Hub) emitMembers(ctx context.Context, room string) (any, error) {
+func (c MembersCommand) do(ctx context.Context, h *Hub) (any, error) {
+	room := c.Room
+	if _, err := h.named(room); err != nil {
+		return nil, err
+	}
 	type member struct {
 		Connection string `json:"connection"`
 		UserID     string `json:"userId"`
 	}
 	list, shards, more := []member{}, 1, false
 	for shard := 0; shard < shards && !more; shard++ {
-		page, err := h.Store.Members(ctx, room, shard, "", h.Limits.Page)
+		page, err := h.store.Members(ctx, room, shard, "", h.limits.Page)
 		if err != nil {
 			return nil, fmt.Errorf("read members of %s: %w", room, err)
 		}
@@ -307,18 +439,19 @@ func (h *Hub) emitMembers(ctx context.Context, room string) (any, error) {
 		for _, m := range page.Members {
 			list = append(list, member{m.Connection, m.User})
 		}
-		more = page.Next != "" || len(list) >= h.Limits.Page
+		more = page.Next != "" || len(list) >= h.limits.Page
 	}
 	return map[string]any{"room": room, "members": list, "more": more}, nil
 }
 
-// closeRoom begins a new log in a room, tells everybody in it that it is closed, and takes them out. Small rooms are
-// empty when it returns; larger ones are emptied by jobs, a page of members each.
-func (h *Hub) closeRoom(ctx context.Context, room, reason string) (any, error) {
-	if reason == "" {
-		reason = "closed"
+// do tells everybody in the room that it is closed. Small rooms are empty when it returns; larger ones are emptied by jobs, a
+// page of members each.
+func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
+	room, reason := c.Room, cmp.Or(c.Reason, "closed")
+	if _, err := h.named(room); err != nil {
+		return nil, err
 	}
-	if err := h.Store.Reset(ctx, room); err != nil {
+	if err := h.store.Reset(ctx, room); err != nil {
 		return nil, fmt.Errorf("reset log of %s: %w", room, err)
 	}
 	page, err := h.firstMembers(ctx, room)
@@ -329,8 +462,8 @@ func (h *Hub) closeRoom(ctx context.Context, room, reason string) (any, error) {
 	job := Job{Kind: JobClose, Room: room, Event: &e}
 	for shard := 1; shard < page.Shards; shard++ {
 		job.Shard = shard
-		if err := h.Queue.Enqueue(ctx, job, 0); err != nil {
-			return nil, fmt.Errorf("enqueue close of %s: %w", room, err)
+		if err := h.enqueue(ctx, job, 0); err != nil {
+			return nil, err
 		}
 	}
 	job.Shard = 0
@@ -339,7 +472,7 @@ func (h *Hub) closeRoom(ctx context.Context, room, reason string) (any, error) {
 
 // empty does a job of closeRoom.
 func (h *Hub) empty(ctx context.Context, j Job) error {
-	page, err := h.Store.Members(ctx, j.Room, j.Shard, j.After, h.Limits.Inline)
+	page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Inline)
 	if err != nil {
 		return fmt.Errorf("read members of %s: %w", j.Room, err)
 	}
@@ -350,8 +483,8 @@ func (h *Hub) expel(ctx context.Context, j Job, page MemberPage) error {
 	if page.Next != "" {
 		next := j
 		next.After = page.Next
-		if err := h.Queue.Enqueue(ctx, next, 0); err != nil {
-			return fmt.Errorf("enqueue close of %s: %w", j.Room, err)
+		if err := h.enqueue(ctx, next, 0); err != nil {
+			return err
 		}
 	}
 	if err := h.push(ctx, []protocol.Event{*j.Event}, targets(page.Members, nil), 0); err != nil {

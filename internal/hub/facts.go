@@ -78,7 +78,7 @@ type Bus interface {
 
 // tells reports whether anybody wants facts of a type: finding them out may cost requests.
 func (h *Hub) tells(t FactType) bool {
-	return h.Bus != nil && (len(h.Facts) == 0 || slices.Contains(h.Facts, t))
+	return h.bus != nil && (len(h.facts) == 0 || slices.Contains(h.facts, t))
 }
 
 // tell puts a fact on the bus. What the bus does not take is counted and logged, and holds up nothing.
@@ -88,11 +88,11 @@ func (h *Hub) tell(ctx context.Context, f Fact) {
 	}
 	f.Version, f.Key = FactVersion, string(f.Type)+":"+f.Key
 	if f.Time == 0 {
-		f.Time = h.Now().UnixMilli()
+		f.Time = h.now().UnixMilli()
 	}
-	if err := h.Bus.Tell(ctx, f); err != nil {
-		h.Meter.Count(FactsLost, 1)
-		h.Logger.WarnContext(ctx, "tell fact", "fact", f.Type, "key", f.Key, "error", err)
+	if err := h.bus.Tell(ctx, f); err != nil {
+		h.observe.count(FactsLost, 1)
+		h.log.WarnContext(ctx, "tell fact", "fact", f.Type, "key", f.Key, "error", err)
 	}
 }
 
@@ -127,12 +127,12 @@ func (h *Hub) occupy(ctx context.Context, room string) error {
 	if !h.tells(RoomOccupied) && !h.tells(RoomVacated) {
 		return nil
 	}
-	first, err := h.Store.Occupy(ctx, room)
+	first, err := h.store.Occupy(ctx, room)
 	if err != nil {
 		return fmt.Errorf("occupy %s: %w", room, err)
 	}
 	if first {
-		h.tell(ctx, Fact{Type: RoomOccupied, Key: fmt.Sprintf("%s:%d", room, h.Now().UnixMilli()), Room: room})
+		h.tell(ctx, Fact{Type: RoomOccupied, Key: fmt.Sprintf("%s:%d", room, h.now().UnixMilli()), Room: room})
 	}
 	return nil
 }
@@ -146,14 +146,14 @@ func (h *Hub) vacate(ctx context.Context, room string) error {
 	if vacant, err := h.vacant(ctx, room); err != nil || !vacant {
 		return err
 	}
-	last, err := h.Store.Vacate(ctx, room)
+	last, err := h.store.Vacate(ctx, room)
 	if err != nil {
 		return fmt.Errorf("vacate %s: %w", room, err)
 	}
 	if !last {
 		return nil
 	}
-	h.tell(ctx, Fact{Type: RoomVacated, Key: fmt.Sprintf("%s:%d", room, h.Now().UnixMilli()), Room: room})
+	h.tell(ctx, Fact{Type: RoomVacated, Key: fmt.Sprintf("%s:%d", room, h.now().UnixMilli()), Room: room})
 	if vacant, err := h.vacant(ctx, room); err != nil || vacant {
 		return err
 	}
@@ -164,7 +164,7 @@ func (h *Hub) vacate(ctx context.Context, room string) error {
 func (h *Hub) vacant(ctx context.Context, room string) (bool, error) {
 	shards := 1
 	for shard := 0; shard < shards; shard++ {
-		page, err := h.Store.Members(ctx, room, shard, "", 1)
+		page, err := h.store.Members(ctx, room, shard, "", 1)
 		if err != nil {
 			return false, fmt.Errorf("read members of %s: %w", room, err)
 		}

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/aws/metrics"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -17,12 +19,13 @@ import (
 
 // listener is a Bus and a Meter that remembers.
 type listener struct {
-	mu      sync.Mutex
-	facts   []hub.Fact
-	counts  map[hub.Metric]int
-	times   map[hub.Metric][]time.Duration
-	refused []protocol.Code
-	fail    error
+	hub.NoObserver
+
+	mu     sync.Mutex
+	facts  []hub.Fact
+	counts map[hub.Metric]int
+	times  map[hub.Metric]int
+	fail   error
 }
 
 func (l *listener) Tell(_ context.Context, f hub.Fact) error {
@@ -38,16 +41,10 @@ func (l *listener) Count(m hub.Metric, n int) {
 	l.counts[m] += n
 }
 
-func (l *listener) Time(m hub.Metric, d time.Duration) {
+func (l *listener) Time(m hub.Metric, _ time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.times[m] = append(l.times[m], d)
-}
-
-func (l *listener) Refused(c protocol.Code) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refused = append(l.refused, c)
+	l.times[m]++
 }
 
 // take gives the facts since the last time, each in one line, in any order: some are told at the same time.
@@ -70,8 +67,8 @@ func (l *listener) take() []string {
 }
 
 func listening(facts ...hub.FactType) (*listener, func(*hub.Config)) {
-	l := &listener{counts: map[hub.Metric]int{}, times: map[hub.Metric][]time.Duration{}}
-	return l, func(c *hub.Config) { c.Bus, c.Meter, c.Facts = l, l, facts }
+	l := &listener{counts: map[hub.Metric]int{}, times: map[hub.Metric]int{}}
+	return l, func(c *hub.Config) { c.Bus, c.Observers, c.Facts = l, []hub.Observer{l}, facts }
 }
 
 func TestFacts(t *testing.T) {
@@ -97,7 +94,7 @@ func TestFacts(t *testing.T) {
 	w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"community:7","event":"typing:start"}`))
 	w.Must(ana, `{"action":"presence","room":"community:7","status":"away"}`)
 	told("typing and a change of status")
-	w.Emit(t.Context(), hub.Command{Command: "publish", Users: []string{"ana"}, Event: "notification:new", ID: "n1"})
+	w.Emit(t.Context(), hub.PublishCommand{Users: []string{"ana"}, Event: "notification:new", ID: "n1"})
 	told("a notification", "message.published user:ana notification:new")
 
 	if err := w.Depart(t.Context(), ana.Connection); err != nil {
@@ -159,16 +156,21 @@ func TestBusThatFails(t *testing.T) {
 	}
 }
 
-func TestMeter(t *testing.T) {
-	l, listen := listening()
-	w := newWorld(t, listen)
+// TestMetrics: what CloudWatch is told of some minutes.
+func TestMetrics(t *testing.T) {
+	var lines bytes.Buffer
+	var meter *metrics.Meter
+	w := newWorld(t, func(c *hub.Config) {
+		meter = metrics.New("test", &lines, c.Now)
+		c.Observers = []hub.Observer{meter}
+	})
 	ana, bob := w.Open("ana"), w.Open("bob")
 	w.Must(ana, `{"action":"join","room":"community:7"}`)
 	w.Must(bob, `{"action":"join","room":"community:7"}`)
 	w.Must(ana, `{"action":"publish","room":"community:7","event":"message:new"}`)
 	w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"community:7","event":"typing:start"}`))
 	w.Ask(ana, `{"action":"join","room":"planet:1"}`)
-	w.Emit(t.Context(), hub.Command{Command: "nothing"})
+	w.Emit(t.Context(), hub.MembersCommand{Room: "planet:1"})
 	w.Must(ana, `{"action":"leave","room":"community:7"}`)
 	w.Must(ana, `{"action":"join","room":"community:7"}`)
 	w.Drain() // the grace, over which ana is back
@@ -181,18 +183,27 @@ func TestMeter(t *testing.T) {
 	if _, err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for metric, want := range map[hub.Metric]int{
+	if err := meter.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]any{}
+	for line := range bytes.Lines(lines.Bytes()) {
+		if err := json.Unmarshal(line, &told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for metric, want := range map[hub.Metric]float64{
 		hub.Connects: 2, hub.Joins: 3, hub.Leaves: 1, hub.Publishes: 5, hub.Signals: 1, hub.PresenceFlaps: 1,
 		hub.Deliveries: 7, hub.Throttled: 3, hub.PushFailures: 1, hub.Retries: 1, hub.Gone: 2, hub.Departures: 2,
 	} {
-		if l.counts[metric] != want {
-			t.Errorf("%s is %d, want %d", metric, l.counts[metric], want)
+		if told[string(metric)] != want {
+			t.Errorf("%s is %v, want %v", metric, told[string(metric)], want)
 		}
 	}
-	if !slices.Equal(l.refused, []protocol.Code{protocol.CodeUnknownRoomKind, protocol.CodeUnknownAction}) {
-		t.Errorf("refused are %v", l.refused)
+	if told["Code"] != string(protocol.CodeUnknownRoomKind) || told[metrics.Errors] != 2.0 {
+		t.Errorf("refused are %v times %v", told[metrics.Errors], told["Code"])
 	}
-	if len(l.times[hub.DeliveryLatency]) == 0 {
+	if times, _ := told[string(hub.DeliveryLatency)].([]any); len(times) == 0 {
 		t.Error("no latency is measured")
 	}
 }

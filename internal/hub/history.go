@@ -28,7 +28,7 @@ func sizeOf(e protocol.Event) int {
 // catchUp gives what a room's log holds since a position, and whether that is all there was.
 func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
 	got := protocol.JoinResult{Room: room, Events: []protocol.Event{}}
-	head, err := h.Store.Head(ctx, room)
+	head, err := h.store.Head(ctx, room)
 	if err != nil {
 		return got, fmt.Errorf("read head of %s: %w", room, err)
 	}
@@ -42,12 +42,12 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 		return got, nil
 	}
 	// The entry at the position itself proves that the log still reaches back to it: entries lapse in order.
-	entries, err := h.Store.From(ctx, room, max(since.Seq, head.Base+1), catchUpPage)
+	entries, err := h.store.From(ctx, room, max(since.Seq, head.Base+1), catchUpPage)
 	if err != nil {
 		return got, fmt.Errorf("read log of %s: %w", room, err)
 	}
 	anchored := len(entries) > 0 && entries[0].Seq == since.Seq
-	if !anchored && h.Now().Sub(head.Began) >= k.Keep {
+	if !anchored && h.now().Sub(head.Began) >= k.Keep {
 		got.Seq, got.More, err = h.settledHead(ctx, room, k, head)
 		return got, err
 	}
@@ -55,7 +55,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 		entries = entries[1:]
 	}
 	if len(entries) == 0 { // there was no space for another beside it
-		entries, err = h.Store.From(ctx, room, since.Seq+1, catchUpPage)
+		entries, err = h.store.From(ctx, room, since.Seq+1, catchUpPage)
 		if err != nil {
 			return got, fmt.Errorf("read log of %s: %w", room, err)
 		}
@@ -65,7 +65,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 	if err == nil && !got.More && len(entries) > 0 && got.Seq == entries[len(entries)-1].Seq && got.Seq < head.Seq {
 		// The store's page may have ended early for its size. One more page tells: it is empty at the end.
 		var rest []Entry
-		rest, err = h.Store.From(ctx, room, got.Seq+1, 1)
+		rest, err = h.store.From(ctx, room, got.Seq+1, 1)
 		got.More = len(rest) > 0
 	}
 	if err != nil {
@@ -86,7 +86,7 @@ func (h *Hub) settle(ctx context.Context, room string, k Kind, after int64, entr
 			if e.TS > h.voidBefore() {
 				return seq, events, true, nil
 			}
-			void, err := h.Store.Void(ctx, room, seq+1, k.Keep)
+			void, err := h.store.Void(ctx, room, seq+1, k.Keep)
 			if err != nil {
 				return seq, events, false, err
 			}
@@ -107,14 +107,14 @@ func (h *Hub) settle(ctx context.Context, room string, k Kind, after int64, entr
 }
 
 // voidBefore is the time, in Unix milliseconds, that an event must be older than for a hole before it to be void.
-func (h *Hub) voidBefore() int64 { return h.Now().Add(-voidAge).UnixMilli() }
+func (h *Hub) voidBefore() int64 { return h.now().Add(-voidAge).UnixMilli() }
 
 // settledHead gives the newest position that nothing can appear before any more, and whether there are entries after it.
 // The head itself may be ahead of both: a writer that has counted may not have written yet.
 func (h *Hub) settledHead(ctx context.Context, room string, k Kind, head Head) (int64, bool, error) {
 	var tail []Entry // newest first
 	for before := head.Seq + 1; ; {
-		page, err := h.Store.Before(ctx, room, before, tailPage)
+		page, err := h.store.Before(ctx, room, before, tailPage)
 		if err != nil {
 			return 0, false, fmt.Errorf("read tail of %s: %w", room, err)
 		}
@@ -152,7 +152,7 @@ func (h *Hub) history(ctx context.Context, c Caller, a protocol.Action, recent b
 // page gives up to limit events with seq below before, ascending; before 0 is the newest, limit 0 is 50.
 func (h *Hub) page(ctx context.Context, room string, before int64, limit int) (protocol.HistoryResult, error) {
 	got := protocol.HistoryResult{Room: room, Events: []protocol.Event{}}
-	head, err := h.Store.Head(ctx, room)
+	head, err := h.store.Head(ctx, room)
 	if err != nil {
 		return got, fmt.Errorf("read head of %s: %w", room, err)
 	}
@@ -186,7 +186,7 @@ func (h *Hub) newest(ctx context.Context, room string, before, base int64, wante
 	var events []protocol.Event
 	size := 0
 	for len(events) < wanted && (size <= replyEvents || len(events) < 2) {
-		entries, err := h.Store.Before(ctx, room, before, wanted-len(events))
+		entries, err := h.store.Before(ctx, room, before, wanted-len(events))
 		if err != nil {
 			return nil, fmt.Errorf("read log of %s: %w", room, err)
 		}

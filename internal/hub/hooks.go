@@ -100,19 +100,19 @@ var ErrLetPass = errors.New("let pass without an answer")
 
 // ask asks a hook, if there is one. A denial is an error.
 func (h *Hub) ask(ctx context.Context, q Question) (Verdict, error) {
-	if h.Hooks == nil || !h.Hooks.Has(q.Hook) {
+	if h.hooks == nil || !h.hooks.Has(q.Hook) {
 		return Verdict{}, nil
 	}
-	q.Version, q.Time = QuestionVersion, h.Now().UnixMilli()
-	began := h.Now()
-	a, err := h.Hooks.Ask(ctx, q)
-	h.Meter.Time(hookMetric(HookLatency, q.Hook), h.Now().Sub(began))
+	q.Version, q.Time = QuestionVersion, h.now().UnixMilli()
+	began := h.now()
+	a, err := h.hooks.Ask(ctx, q)
+	h.observe.time(hookMetric(HookLatency, q.Hook), h.now().Sub(began))
 	if _, public := errors.AsType[*protocol.Error](err); public {
 		return a, fmt.Errorf("ask hook %s: %w", q.Hook, err)
 	}
 	if err != nil {
-		h.Meter.Count(hookMetric(HookFailures, q.Hook), 1)
-		h.Logger.ErrorContext(ctx, "hook failed", "hook", q.Hook, "connectionId", q.Connection, "userId", q.User.ID,
+		h.observe.count(hookMetric(HookFailures, q.Hook), 1)
+		h.log.ErrorContext(ctx, "hook failed", "hook", q.Hook, "connectionId", q.Connection, "userId", q.User.ID,
 			"room", q.Room, "eventId", q.ID, "error", err)
 		if errors.Is(err, ErrLetPass) {
 			return Verdict{}, nil
@@ -142,9 +142,9 @@ func (d *Denial) error() *protocol.Error {
 	return e
 }
 
-// act does an action that is not the protocol's, by asking the application.
-func (h *Hub) act(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
-	if h.Hooks == nil || !h.Hooks.Has(HookAction) {
+// call does an action that is not the protocol's, by asking the application.
+func (h *Hub) call(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	if h.hooks == nil || !h.hooks.Has(HookAction) {
 		return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no action %.40q", a.Name)
 	}
 	row, err := h.touch(ctx, c, "", recent)

@@ -91,8 +91,8 @@ func TestActionHook(t *testing.T) {
 	if text := string(w.Receive(t.Context(), ana, []byte(`{"action":"crash","id":"x"}`))); strings.Contains(text, "stack") {
 		t.Errorf("a client sees %s", text)
 	}
-	if l.counts["HookFailuresAction"] != 2 || len(l.times["HookLatencyAction"]) != 7 {
-		t.Errorf("metered are %v, %d times", l.counts, len(l.times["HookLatencyAction"]))
+	if l.counts["HookFailuresAction"] != 2 || l.times["HookLatencyAction"] != 7 {
+		t.Errorf("metered are %v, %d times", l.counts, l.times["HookLatencyAction"])
 	}
 	stranger := hub.Caller{Connection: "nobody", User: "eve", Expires: w.Clock.Now().Add(time.Hour)}
 	refuses(t, w.Ask(stranger, `{"action":"sum"}`), protocol.CodeUnauthenticated)
@@ -179,7 +179,7 @@ func TestPublishHook(t *testing.T) {
 		t.Errorf("delivered are %v", got)
 	}
 	before := len(o.asked)
-	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:1"}, Event: "message:new", Data: json.RawMessage(`"bad"`)})
+	w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: json.RawMessage(`"bad"`)})
 	if len(o.asked) != before {
 		t.Error("programs are asked about what they emit")
 	}
@@ -213,12 +213,12 @@ func TestConnectHook(t *testing.T) {
 	w.Must(ana, `{"action":"join","room":"channel:own"}`)
 	w.Drain() // the rooms with presence
 	members := func(room string) string {
-		return fmt.Sprint(w.Emit(t.Context(), hub.Command{Command: "members", Room: room}).Data)
+		return fmt.Sprint(w.Emit(t.Context(), hub.MembersCommand{Room: room}).Data)
 	}
 	if !strings.Contains(members("channel:lobby"), "ana") || !strings.Contains(members("community:7"), "ana") {
 		t.Errorf("automatic rooms have %s and %s", members("channel:lobby"), members("community:7"))
 	}
-	if here := fmt.Sprint(w.Emit(t.Context(), hub.Command{Command: "presence", Room: "community:7"}).Data); !strings.Contains(here, "ana  online") {
+	if here := fmt.Sprint(w.Emit(t.Context(), hub.PresenceCommand{Room: "community:7"}).Data); !strings.Contains(here, "ana  online") {
 		t.Errorf("present are %s", here)
 	}
 	for _, bad := range []string{"user:ana", "planet:1", "nonsense"} {

@@ -79,31 +79,41 @@ const (
 
 // Config is what a hub is made of. Store is always needed; Pusher and Queue by all that delivers; Verifier by auth.
 type Config struct {
-	Store    Store
-	Pusher   Pusher
-	Queue    Queue
-	Verifier Verifier
-	Hooks    Hooks            // default: nobody is asked
-	Bus      Bus              // default: nobody is told of facts
-	Facts    []FactType       // of which; default: of all
-	Meter    Meter            // default: nobody counts
-	Kinds    Kinds            // default: DefaultKinds
-	Codecs   []protocol.Codec // beside bellhop.v1, which is always there
-	Limits   Limits
-	Now      func() time.Time                           // default: time.Now
-	Sleep    func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
-	Jitter   func(limit time.Duration) time.Duration    // default: random, 0 to limit
-	Logger   *slog.Logger                               // default: slog.Default
-	Asker    Asker                                      // default: there is no command ask
-	// Departed is told of a connection that was just taken out of everything, before its row goes. It may be told twice.
-	Departed func(ctx context.Context, c Connection) error // default: nobody is told
+	Store     Store
+	Pusher    Pusher
+	Queue     Queue
+	Verifier  Verifier
+	Hooks     Hooks      // default: nobody is asked
+	Bus       Bus        // default: nobody is told of facts
+	Facts     []FactType // of which; default: of all
+	Kinds     Kinds      // default: DefaultKinds
+	Dialects  []Dialect  // that connections speak, beside bellhop.v1
+	Limits    Limits
+	Observers []Observer                                 // default: nobody listens
+	Now       func() time.Time                           // default: time.Now
+	Sleep     func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
+	Jitter    func(limit time.Duration) time.Duration    // default: random, 0 to limit
+	Logger    *slog.Logger                               // default: slog.Default
 }
 
 // Hub is the rules at work. It is safe for concurrent use, and starts nothing that outlives a call.
 type Hub struct {
-	Config
-	codecs  map[string]protocol.Codec
-	limiter *limiter
+	store    Store
+	pusher   Pusher
+	queue    Queue
+	verifier Verifier
+	hooks    Hooks
+	bus      Bus
+	facts    []FactType
+	kinds    Kinds
+	dialects []Dialect
+	limits   Limits
+	observe  observers
+	now      func() time.Time
+	sleep    func(ctx context.Context, d time.Duration)
+	jitter   func(limit time.Duration) time.Duration
+	log      *slog.Logger
+	limiter  *limiter
 }
 
 // New makes a hub.
@@ -124,15 +134,11 @@ func New(c Config) *Hub {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.Meter == nil {
-		c.Meter = noMeter{}
+	return &Hub{
+		store: c.Store, pusher: c.Pusher, queue: c.Queue, verifier: c.Verifier, hooks: c.Hooks, bus: c.Bus, facts: c.Facts, kinds: c.Kinds,
+		dialects: c.Dialects, limits: c.Limits, observe: c.Observers, now: c.Now, sleep: c.Sleep, jitter: c.Jitter, log: c.Logger,
+		limiter: newLimiter(c.Limits),
 	}
-	h := &Hub{Config: c, codecs: map[string]protocol.Codec{protocol.Name: protocol.JSON{}}}
-	for _, codec := range c.Codecs {
-		h.codecs[codec.Name()] = codec
-	}
-	h.limiter = newLimiter(c.Limits)
-	return h
 }
 
 // Sleep waits, at most until ctx is done.
@@ -150,39 +156,37 @@ type Caller struct {
 	Connection string
 	User       string
 	Name       string
-	Codec      string    // empty: bellhop.v1
 	Grants     Grants    // of the token that it opened with, as far as that is known
 	Expires    time.Time // of the token that it opened with
 }
 
 func (c Caller) from() *protocol.From { return &protocol.From{UserID: c.User, Name: c.Name} }
 
-// Receive does what one frame of a client asks and gives the frame of the reply, nil if none is owed. The caller sends
+// Receive does what one frame of bellhop.v1 asks and gives the frame of the reply, nil if none is owed. The caller sends
 // it back as the route's response; the reply to a signal is pushed instead, since that route has no response. Errors
 // that the client must not see are logged here, and nowhere below.
 func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
-	codec := h.codec(c.Codec)
-	a, err := codec.Decode(frame)
+	a, err := protocol.JSON{}.Decode(frame)
 	r := protocol.Reply{ID: a.ID}
 	if err != nil {
-		r.Err = h.public(ctx, c, a, err)
+		r.Err = h.Refuse(ctx, c, a, err)
 	} else {
-		r.Data, r.Err = h.Act(ctx, c, a)
+		r.Data, r.Err = h.Do(ctx, c, a)
 	}
 	if r.Err == nil && a.ID == "" {
 		return nil
 	}
-	reply, err := codec.EncodeReply(r)
+	reply, err := protocol.JSON{}.EncodeReply(r)
 	if err != nil {
-		h.Logger.ErrorContext(ctx, "encode reply", "connectionId", c.Connection, "error", err)
+		h.log.ErrorContext(ctx, "encode reply", "connectionId", c.Connection, "error", err)
 		return nil
 	}
 	if a.Op != protocol.OpSignal {
 		return reply
 	}
 	if a.ID != "" {
-		if err := h.Pusher.Push(ctx, c.Connection, reply); err != nil {
-			h.Logger.WarnContext(ctx, "push reply", "connectionId", c.Connection, "error", err)
+		if err := h.pusher.Push(ctx, c.Connection, reply); err != nil {
+			h.log.WarnContext(ctx, "push reply", "connectionId", c.Connection, "error", err)
 		}
 	}
 	return nil
@@ -191,27 +195,28 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 // Allow charges something of a connection that is no action, and reports whether it keeps to the rate limit, as far as this
 // process knows.
 func (h *Hub) Allow(connection string) bool {
-	_, wait := h.limiter.charge(connection, h.Now())
+	_, wait := h.limiter.charge(connection, h.now())
 	return wait <= 0
 }
 
-// Act does one action of a client, and gives the data of its reply or the refusal.
-func (h *Hub) Act(ctx context.Context, c Caller, a protocol.Action) (any, *protocol.Error) {
+// Do does one action of a client, and gives the data of its reply or the refusal.
+func (h *Hub) Do(ctx context.Context, c Caller, a protocol.Action) (any, *protocol.Error) {
 	data, err := h.do(ctx, c, a)
 	if err != nil {
-		return nil, h.public(ctx, c, a, err)
+		return nil, h.Refuse(ctx, c, a, err)
 	}
 	return data, nil
 }
 
-func (h *Hub) public(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {
+// Refuse gives what a client gets to see of an error, and tells and logs of it.
+func (h *Hub) Refuse(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {
 	e := publicError(err)
 	if errors.Is(err, ErrNotFound) {
 		e = protocol.Refuse(protocol.CodeUnauthenticated)
 	}
-	h.Meter.Refused(e.Code)
+	h.observe.refused(ctx, Refusal{Caller: c, Action: a.Op.String(), Room: a.Room, ID: a.ID, Code: e.Code})
 	if e.Code == protocol.CodeInternal || e.Code == protocol.CodeUnavailable {
-		h.Logger.ErrorContext(ctx, "action failed", "action", a.Op, "connectionId", c.Connection, "userId", c.User,
+		h.log.ErrorContext(ctx, "action failed", "action", a.Op, "connectionId", c.Connection, "userId", c.User,
 			"room", a.Room, "eventId", a.ID, "error", err)
 	}
 	return e
@@ -228,7 +233,7 @@ func publicError(err error) *protocol.Error {
 
 // do is the table of operations. ErrNotFound means that the caller's connection has no row.
 func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) {
-	recent, wait := h.limiter.charge(c.Connection, h.Now())
+	recent, wait := h.limiter.charge(c.Connection, h.now())
 	if wait > 0 {
 		return nil, &protocol.Error{
 			Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: wait,
@@ -254,7 +259,7 @@ func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) 
 	case protocol.OpAuth:
 		return h.renew(ctx, c, a)
 	case protocol.OpOther:
-		return h.act(ctx, c, a, recent)
+		return h.call(ctx, c, a, recent)
 	case protocol.OpPing:
 		return nil, nil //nolint:nilnil // a ping that asks for a reply gets an empty one
 	default:
@@ -262,16 +267,9 @@ func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) 
 	}
 }
 
-func (h *Hub) codec(name string) protocol.Codec {
-	if c, ok := h.codecs[name]; ok {
-		return c
-	}
-	return protocol.JSON{}
-}
-
 // kind gives what a room does, and refuses kinds that do not exist.
 func (h *Hub) kind(room string) (Kind, error) {
-	k, ok := h.Kinds[protocol.RoomKind(room)]
+	k, ok := h.kinds[protocol.RoomKind(room)]
 	if !ok {
 		return Kind{}, protocol.Errorf(protocol.CodeUnknownRoomKind, "there are no %q rooms", protocol.RoomKind(room))
 	}
@@ -280,20 +278,20 @@ func (h *Hub) kind(room string) (Kind, error) {
 
 // touch charges an action to the caller's row, which must be in room unless that is empty.
 func (h *Hub) touch(ctx context.Context, c Caller, room string, recent bool) (Connection, error) {
-	row, err := h.Store.Touch(ctx, c.Connection, h.newTouch(room, recent))
+	row, err := h.store.Touch(ctx, c.Connection, h.newTouch(room, recent))
 	if err == nil {
 		h.limiter.learn(c.Connection, row.Busy)
 		return row, nil
 	}
 	if limited, ok := errors.AsType[*protocol.Error](err); ok && limited.Code == protocol.CodeRateLimited {
-		h.limiter.learn(c.Connection, h.Now().Add(h.limiter.burst+limited.RetryAfter))
+		h.limiter.learn(c.Connection, h.now().Add(h.limiter.burst+limited.RetryAfter))
 	}
 	return Connection{}, fmt.Errorf("touch connection: %w", err)
 }
 
 func (h *Hub) newTouch(room string, recent bool) Touch {
-	return Touch{Now: h.Now(), Room: room, Cost: h.limiter.cost, Burst: h.limiter.burst, Recent: recent}
+	return Touch{Now: h.now(), Room: room, Cost: h.limiter.cost, Burst: h.limiter.burst, Recent: recent}
 }
 
 // ttl is when the rows of a connection that opened at a time lapse by themselves.
-func (h *Hub) ttl(opened time.Time) time.Time { return opened.Add(h.Limits.Lifetime + ttlSlack) }
+func (h *Hub) ttl(opened time.Time) time.Time { return opened.Add(h.limits.Lifetime + ttlSlack) }

@@ -612,9 +612,7 @@ func TestResume(t *testing.T) {
 	t.Run("events too large to be read together are not forgotten", func(t *testing.T) {
 		w, ana, at := begin(t)
 		for i := range 3 {
-			a := w.Emit(t.Context(), hub.Command{
-				Command: "publish", Rooms: []string{"channel:1"}, Event: "large", ID: fmt.Sprint("l", i), Data: json.RawMessage(`"` + strings.Repeat("x", 100<<10) + `"`),
-			})
+			a := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "large", ID: fmt.Sprint("l", i), Data: json.RawMessage(`"` + strings.Repeat("x", 100<<10) + `"`)})
 			if !a.OK {
 				t.Fatal(a.Error)
 			}
@@ -641,7 +639,7 @@ func TestResume(t *testing.T) {
 	})
 	t.Run("a room that was closed has another epoch", func(t *testing.T) {
 		w, ana, at := begin(t)
-		if a := w.Emit(t.Context(), hub.Command{Command: "close", Room: "channel:1"}); !a.OK {
+		if a := w.Emit(t.Context(), hub.CloseCommand{Room: "channel:1"}); !a.OK {
 			t.Fatal(a.Error)
 		}
 		got := since(w, ana, at)
@@ -750,9 +748,7 @@ func TestExceptHoldsForARetry(t *testing.T) {
 		w.Must(c, `{"action":"join","room":"channel:1"}`)
 	}
 	for range 2 {
-		a := w.Emit(t.Context(), hub.Command{
-			Command: "publish", Rooms: []string{"channel:1"}, Event: "news", ID: "n1", Except: []string{"bob"},
-		})
+		a := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "news", ID: "n1", Except: []string{"bob"}})
 		if !a.OK {
 			t.Fatal(a.Error)
 		}
@@ -843,16 +839,15 @@ func TestSelect(t *testing.T) {
 		w.Must(in.c, `{"action":"join:channel","channelId":"`+in.room+`"}`)
 	}
 	for _, s := range []struct {
-		command hub.Command
-		want    string
+		of   hub.Selection
+		want string
 	}{
-		{hub.Command{Rooms: []string{"channel:1", "channel:2"}}, "ana-1 bob-2 cyd-3"},
-		{hub.Command{Rooms: []string{"channel:1"}, Users: []string{"cyd", "nobody"}, Connections: []string{"gone", "ana-1"}}, "ana-1 bob-2 cyd-3"},
-		{hub.Command{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"channel:2"}}, "bob-2"},
-		{hub.Command{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"ana", "bob-2", "user:cyd"}}, ""},
+		{hub.Selection{Rooms: []string{"channel:1", "channel:2"}}, "ana-1 bob-2 cyd-3"},
+		{hub.Selection{Rooms: []string{"channel:1"}, Users: []string{"cyd", "nobody"}, Connections: []string{"gone", "ana-1"}}, "ana-1 bob-2 cyd-3"},
+		{hub.Selection{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"channel:2"}}, "bob-2"},
+		{hub.Selection{Rooms: []string{"channel:1", "channel:2"}, Except: []string{"ana", "bob-2", "user:cyd"}}, ""},
 	} {
-		s.command.Command = "connections"
-		a := w.Emit(t.Context(), s.command)
+		a := w.Emit(t.Context(), hub.ConnectionsCommand{Selection: s.of})
 		var ids []string
 		data, _ := a.Data.(map[string]any)
 		list, _ := data["connections"].([]hub.Described)
@@ -860,16 +855,15 @@ func TestSelect(t *testing.T) {
 			ids = append(ids, c.Connection)
 		}
 		if got := strings.Join(ids, " "); !a.OK || got != s.want {
-			t.Errorf("%+v: got %s, %v, want %s", s.command, got, a.Error, s.want)
+			t.Errorf("%+v: got %s, %v, want %s", s.of, got, a.Error, s.want)
 		}
 	}
-	for _, bad := range []hub.Command{{}, {Rooms: []string{"nonsense"}}, {Rooms: []string{"planet:1"}}, {Users: []string{"a b"}}} {
-		bad.Command = "connections"
-		if a := w.Emit(t.Context(), bad); a.OK || a.Error.Code.Retry() {
+	for _, bad := range []hub.Selection{{}, {Rooms: []string{"nonsense"}}, {Rooms: []string{"planet:1"}}, {Users: []string{"a b"}}} {
+		if a := w.Emit(t.Context(), hub.ConnectionsCommand{Selection: bad}); a.OK || a.Error.Code.Retry() {
 			t.Errorf("%+v: got %v", bad, a.Error)
 		}
 	}
-	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:1"}, Event: "x", Except: []string{"channel:2"}})
+	w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "x", Except: []string{"channel:2"}})
 	if a, b := w.Network.Names(ana.Connection), w.Network.Names(bob.Connection); len(a) != 0 || len(b) != 1 {
 		t.Errorf("a room is not left out: ana got %v, bob %v", a, b)
 	}
@@ -879,7 +873,7 @@ func TestSelect(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a := w.Emit(t.Context(), hub.Command{Command: "connections", Users: []string{"many"}}); a.OK || a.Error.Code != protocol.CodeBadRequest {
+	if a := w.Emit(t.Context(), hub.ConnectionsCommand{Selection: hub.Selection{Users: []string{"many"}}}); a.OK || a.Error.Code != protocol.CodeBadRequest {
 		t.Errorf("too many give %v", a.Error)
 	}
 }

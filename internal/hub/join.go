@@ -14,7 +14,7 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 	if err != nil {
 		return nil, err
 	}
-	row, err := h.Store.Connection(ctx, c.Connection)
+	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
 		return nil, fmt.Errorf("read connection: %w", err)
 	}
@@ -22,8 +22,8 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 	if err != nil {
 		return nil, err
 	}
-	if !row.In(a.Room) && len(row.Rooms) >= h.Limits.Rooms {
-		return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.Limits.Rooms)
+	if !row.In(a.Room) && len(row.Rooms) >= h.limits.Rooms {
+		return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
 	}
 	row, err = h.enter(ctx, row, a.Room, h.newTouch(a.Room, recent))
 	if err != nil {
@@ -56,31 +56,31 @@ func mayJoin(c Connection, room string, k Kind) error {
 func (h *Hub) enter(ctx context.Context, c Connection, room string, t Touch) (Connection, error) {
 	shard, in := c.Rooms[room]
 	if !in {
-		shards, err := h.Store.Shards(ctx, room)
+		shards, err := h.store.Shards(ctx, room)
 		if err != nil {
 			return c, fmt.Errorf("read shards of %s: %w", room, err)
 		}
 		shard = shardOf(c.ID, shards)
 	}
 	t.Room = ""
-	row, err := h.Store.Enter(ctx, c.ID, room, shard, t)
+	row, err := h.store.Enter(ctx, c.ID, room, shard, t)
 	if err != nil {
 		return c, fmt.Errorf("enter %s: %w", room, err)
 	}
-	if err := h.Store.AddMember(ctx, room, h.member(row, room)); err != nil {
+	if err := h.store.AddMember(ctx, room, h.member(row, room)); err != nil {
 		return c, fmt.Errorf("add member to %s: %w", room, err)
 	}
 	if err := h.occupy(ctx, room); err != nil {
 		return c, err
 	}
-	if h.Kinds[protocol.RoomKind(room)].Presence {
+	if h.kinds[protocol.RoomKind(room)].Presence {
 		if err := h.arrive(ctx, row, room); err != nil {
 			return c, err
 		}
 	}
-	now, err := h.Store.Connection(ctx, c.ID)
+	now, err := h.store.Connection(ctx, c.ID)
 	if err == nil && !now.Closing {
-		h.Meter.Count(Joins, 1)
+		h.observe.count(Joins, 1)
 		return row, nil
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -126,7 +126,7 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	if _, err := h.kind(a.Room); err != nil {
 		return nil, err
 	}
-	row, err := h.Store.Connection(ctx, c.Connection)
+	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
 		return nil, fmt.Errorf("read connection: %w", err)
 	}
@@ -143,9 +143,9 @@ func (h *Hub) exit(ctx context.Context, c Connection, room string) error {
 	if err := h.removeMember(ctx, room, c.Rooms[room], c.User, c.ID); err != nil {
 		return err
 	}
-	if err := h.Store.Exit(ctx, c.ID, room, h.Now()); err != nil {
+	if err := h.store.Exit(ctx, c.ID, room, h.now()); err != nil {
 		return fmt.Errorf("exit %s: %w", room, err)
 	}
-	h.Meter.Count(Leaves, 1)
+	h.observe.count(Leaves, 1)
 	return nil
 }

@@ -75,12 +75,6 @@ type Target struct {
 	Shard      int    `json:"s,omitempty"`
 }
 
-// Asker does the command ask, in a dialect whose clients answer events.
-type Asker interface {
-	// Ask sends an event to the connections that the command names, and gives what they answer within its time.
-	Ask(ctx context.Context, c Command) (any, error)
-}
-
 // Verifier checks tokens, for connections that renew theirs.
 type Verifier interface {
 	// Verify gives who a token names, or a protocol.Error of unauthenticated or expired.

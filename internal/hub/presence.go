@@ -22,7 +22,7 @@ func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
 		err  error
 	)
 	for range 3 {
-		here, err = h.Store.Arrive(ctx, room, c.User, c.Name, c.ID, h.Now(), h.ttl(h.Now()))
+		here, err = h.store.Arrive(ctx, room, c.User, c.Name, c.ID, h.now(), h.ttl(h.now()))
 		if !errors.Is(err, ErrEnding) {
 			break
 		}
@@ -46,7 +46,7 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 		if _, err := h.announceEvent(ctx, room, event, id, from, here.Occupant()); err != nil {
 			return fmt.Errorf("announce %s: %w", id, err)
 		}
-		if err := h.Store.Announced(ctx, room, here.User, here.Since, version); err != nil {
+		if err := h.store.Announced(ctx, room, here.User, here.Since, version); err != nil {
 			return fmt.Errorf("mark %s as announced: %w", id, err)
 		}
 		return nil
@@ -65,7 +65,7 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 
 // depart takes a connection out of its user's presence. When it was the last, the user has the grace to come back.
 func (h *Hub) depart(ctx context.Context, room, user, connection string) error {
-	here, err := h.Store.Depart(ctx, room, user, connection, h.Now())
+	here, err := h.store.Depart(ctx, room, user, connection, h.now())
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -81,17 +81,14 @@ func (h *Hub) depart(ctx context.Context, room, user, connection string) error {
 // awaitAbsence has the end of a presence looked at when the grace is over.
 func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
 	job := Job{Kind: JobAbsence, Room: room, User: here.User, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
-	if err := h.Queue.Enqueue(ctx, job, max(0, here.Left.Add(h.Limits.Grace).Sub(h.Now()))); err != nil {
-		return fmt.Errorf("enqueue absence from %s: %w", room, err)
-	}
-	return nil
+	return h.enqueue(ctx, job, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
 }
 
 // absence ends a presence whose grace is over, unless the user is back.
 func (h *Hub) absence(ctx context.Context, j Job) error {
-	_, err := h.Store.BeginEnd(ctx, j.Room, j.User, time.UnixMilli(j.Since), time.UnixMilli(j.Left))
+	_, err := h.store.BeginEnd(ctx, j.Room, j.User, time.UnixMilli(j.Since), time.UnixMilli(j.Left))
 	if errors.Is(err, ErrNotFound) {
-		h.Meter.Count(PresenceFlaps, 1)
+		h.observe.count(PresenceFlaps, 1)
 		return nil
 	}
 	if err != nil {
@@ -102,7 +99,7 @@ func (h *Hub) absence(ctx context.Context, j Job) error {
 
 // finishEnd announces the end of a presence that is ending, and deletes it.
 func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
-	here, err := h.Store.Here(ctx, room, user)
+	here, err := h.store.Here(ctx, room, user)
 	if errors.Is(err, ErrNotFound) || err == nil && !here.Ending {
 		return nil // somebody else was faster
 	}
@@ -118,7 +115,7 @@ func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
 		return fmt.Errorf("announce %s: %w", id, err)
 	}
 	h.tell(ctx, presenceFact(PresenceOffline, room, here))
-	if err := h.Store.End(ctx, room, user, here.Since); err != nil {
+	if err := h.store.End(ctx, room, user, here.Since); err != nil {
 		return fmt.Errorf("end presence in %s: %w", room, err)
 	}
 	return nil
@@ -150,7 +147,7 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 		return nil, err
 	}
 	rooms := slices.DeleteFunc(slices.Sorted(maps.Keys(row.Rooms)), func(room string) bool {
-		return a.Room != "" && a.Room != room || !h.Kinds[protocol.RoomKind(room)].Presence
+		return a.Room != "" && a.Room != room || !h.kinds[protocol.RoomKind(room)].Presence
 	})
 	set := make([]bool, len(rooms))
 	err = each(len(rooms), 8, func(i int) error {
@@ -176,7 +173,7 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 // setStatus gives false for a user who has no presence: the join has not got that far, or the room was left meanwhile.
 // It must not begin one then, since nobody would end it.
 func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protocol.Action) (bool, error) {
-	here, err := h.Store.SetStatus(ctx, room, c.User, a.Status, a.Data)
+	here, err := h.store.SetStatus(ctx, room, c.User, a.Status, a.Data)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrEnding) {
 		return false, nil
 	}
@@ -190,7 +187,7 @@ func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protoc
 func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, error) {
 	got, size, after := []protocol.Occupant{}, 0, ""
 	for {
-		page, err := h.Store.Present(ctx, room, after, h.Limits.Page)
+		page, err := h.store.Present(ctx, room, after, h.limits.Page)
 		if err != nil {
 			return nil, fmt.Errorf("read presence of %s: %w", room, err)
 		}
@@ -207,7 +204,7 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 			}
 			got = append(got, here.Occupant())
 		}
-		if len(page) < h.Limits.Page {
+		if len(page) < h.limits.Page {
 			return got, nil
 		}
 	}
@@ -219,7 +216,7 @@ func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
 	if here.Ending {
 		return false, nil
 	}
-	if here.Left.IsZero() || h.Now().Sub(here.Left) <= h.Limits.Grace+lateness {
+	if here.Left.IsZero() || h.now().Sub(here.Left) <= h.limits.Grace+lateness {
 		return true, nil
 	}
 	return false, h.awaitAbsence(ctx, room, here)

@@ -58,7 +58,7 @@ func (h *Hub) authorPublish(ctx context.Context, c Caller, a protocol.Action, re
 	)
 	if a.ID != "" {
 		wg.Go(func() {
-			found, err := h.Store.Find(ctx, a.Room, a.ID)
+			found, err := h.store.Find(ctx, a.Room, a.ID)
 			switch {
 			case err == nil:
 				known = &found
@@ -84,7 +84,7 @@ func (h *Hub) touchToPublish(ctx context.Context, c Caller, room string, recent 
 	}
 	if errors.Is(err, protocol.Refuse(protocol.CodeNotInRoom)) {
 		// Who may not publish there at all learns just that.
-		if row, readErr := h.Store.Connection(ctx, c.Connection); readErr == nil && !row.Grants.Allow(room, GrantPublish) {
+		if row, readErr := h.store.Connection(ctx, c.Connection); readErr == nil && !row.Grants.Allow(room, GrantPublish) {
 			return row, forbidden
 		}
 	}
@@ -96,17 +96,17 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 	if len(e.Data) > maxData {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(e.Data))
 	}
-	e.TS = h.Now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
+	e.TS = h.now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
 	writing, cancel := context.WithTimeout(ctx, appendTime)
 	defer cancel()
-	entry, appended, err := h.Store.Append(writing, e.Room, e, k.Keep)
+	entry, appended, err := h.store.Append(writing, e.Room, e, k.Keep)
 	if err != nil {
 		return protocol.PublishResult{}, fmt.Errorf("append to %s: %w", e.Room, err)
 	}
 	if !appended {
 		return h.again(ctx, entry, e, except)
 	}
-	h.Meter.Count(Publishes, 1)
+	h.observe.logged(ctx, entry, false)
 	return published(entry), h.tellPublished(ctx, entry, func() error { return h.deliver(ctx, entry.Event, except) })
 }
 
@@ -117,6 +117,7 @@ func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event, except [
 	if !sameAuthor || known.Event.Event != e.Event {
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", e.Room, e.ID)
 	}
+	h.observe.logged(ctx, known, true)
 	return published(known), h.tellPublished(ctx, known, func() error { return h.deliver(ctx, known.Event, except) })
 }
 
@@ -144,7 +145,7 @@ func (h *Hub) deleteMessage(ctx context.Context, c Caller, a protocol.Action, re
 	if err != nil {
 		return nil, err
 	}
-	entry, err := h.Store.Find(ctx, a.Room, a.Target)
+	entry, err := h.store.Find(ctx, a.Room, a.Target)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("find message: %w", err)
 	}
@@ -167,7 +168,7 @@ func (h *Hub) retract(ctx context.Context, room, message string, from *protocol.
 	id := "deleted:" + message
 	got, err := h.announceEvent(ctx, room, protocol.MessageDeleted, id, from, map[string]string{"messageId": message})
 	if errors.Is(err, protocol.Refuse(protocol.CodeConflict)) { // somebody else deleted it before
-		entry, err := h.Store.Find(ctx, room, id)
+		entry, err := h.store.Find(ctx, room, id)
 		if err != nil {
 			return got, fmt.Errorf("find event: %w", err)
 		}
@@ -177,7 +178,7 @@ func (h *Hub) retract(ctx context.Context, room, message string, from *protocol.
 }
 
 func (h *Hub) redact(ctx context.Context, room, message string) error {
-	entry, err := h.Store.Find(ctx, room, message)
+	entry, err := h.store.Find(ctx, room, message)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -187,7 +188,7 @@ func (h *Hub) redact(ctx context.Context, room, message string) error {
 	if entry.Event.Event != protocol.MessageNew {
 		return protocol.Errorf(protocol.CodeBadRequest, "%s is not a message", message)
 	}
-	if err := h.Store.Redact(ctx, room, entry.Seq); err != nil {
+	if err := h.store.Redact(ctx, room, entry.Seq); err != nil {
 		return fmt.Errorf("redact message: %w", err)
 	}
 	return nil

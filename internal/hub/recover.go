@@ -26,11 +26,16 @@ type Seen struct {
 // slack is how much later than the log's order of time an event may reach a client. What was logged within it is given again.
 const slack = 5 * time.Second
 
+// Connection gives the row of a connection. ErrNotFound.
+func (h *Hub) Connection(ctx context.Context, id string) (Connection, error) {
+	return h.store.Connection(ctx, id)
+}
+
 // Recover puts a new connection into rooms that its client was in before, and gives what was logged there since. Rooms that
 // the token does not grant are left out, and then it is not Whole.
 func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, seen Seen) (Recovered, error) {
 	got := Recovered{Whole: true}
-	c, err := h.Store.Connection(ctx, connection)
+	c, err := h.store.Connection(ctx, connection)
 	if err != nil {
 		return got, fmt.Errorf("read connection: %w", err)
 	}
@@ -89,13 +94,13 @@ func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recov
 // positionAt gives the last position in a room that the client must have seen. A log that began anew since that moment, or
 // that no longer reaches back to it, gets an epoch that no log has: nothing is proven.
 func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (protocol.Position, error) {
-	head, err := h.Store.Head(ctx, room)
+	head, err := h.store.Head(ctx, room)
 	if err != nil {
 		return protocol.Position{}, fmt.Errorf("read head of %s: %w", room, err)
 	}
 	before := seen.At.Add(-slack)
 	anew := head.Began.After(seen.At) && head.Base > 0
-	if anew || h.Now().Sub(before) > k.Keep {
+	if anew || h.now().Sub(before) > k.Keep {
 		return protocol.Position{Epoch: "-"}, nil
 	}
 	if room == seen.Room {
@@ -103,7 +108,7 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 	}
 	const page = 50
 	for last := head.Seq + 1; ; {
-		entries, err := h.Store.Before(ctx, room, last, page)
+		entries, err := h.store.Before(ctx, room, last, page)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return protocol.Position{}, fmt.Errorf("read log of %s: %w", room, err)
 		}

@@ -24,9 +24,8 @@ type Described struct {
 	ConnectedAt int64    `json:"connectedAt"` // Unix milliseconds
 }
 
-// Select gives the open connections that a command names by Rooms, Users and Connections (or User and Connection), each
-// once, without those of Except: ids of connections and users, and rooms.
-func (h *Hub) Select(ctx context.Context, c Command) ([]Connection, error) {
+// choose gives the open connections that a command names, each once.
+func (h *Hub) choose(ctx context.Context, command string, c Selection) ([]Connection, error) {
 	rooms := slices.Clone(c.Rooms)
 	for _, u := range append(slices.Clone(c.Users), c.User) {
 		if u == "" {
@@ -42,7 +41,7 @@ func (h *Hub) Select(ctx context.Context, c Command) ([]Connection, error) {
 		ids = append(ids, c.Connection)
 	}
 	if len(rooms)+len(ids) == 0 {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, `%s needs "rooms", "users" or "connections"`, c.Command)
+		return nil, protocol.Errorf(protocol.CodeBadRequest, `%s needs "rooms", "users" or "connections"`, command)
 	}
 	for _, room := range rooms {
 		members, err := h.membersOf(ctx, room)
@@ -61,7 +60,7 @@ func (h *Hub) Select(ctx context.Context, c Command) ([]Connection, error) {
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return left[id] })
 	if len(ids) > SelectLimit {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s may be for %d connections, these are more: take smaller rooms", c.Command, SelectLimit)
+		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s may be for %d connections, these are more: take smaller rooms", command, SelectLimit)
 	}
 	rows, err := h.rows(ctx, ids)
 	return slices.DeleteFunc(rows, func(row Connection) bool {
@@ -74,7 +73,7 @@ func (h *Hub) except(ctx context.Context, names []string) (map[string]bool, erro
 	left := map[string]bool{}
 	for _, name := range names {
 		left[name] = true
-		if _, isRoom := h.Kinds[protocol.RoomKind(name)]; !isRoom || !strings.Contains(name, ":") {
+		if _, isRoom := h.kinds[protocol.RoomKind(name)]; !isRoom || !strings.Contains(name, ":") {
 			continue
 		}
 		members, err := h.membersOf(ctx, name)
@@ -88,29 +87,28 @@ func (h *Hub) except(ctx context.Context, names []string) (map[string]bool, erro
 	return left, nil
 }
 
-// exceptRooms puts the members in the place of rooms that a publish leaves out, since whoever delivers compares ids only. A
+// withoutRooms puts the members in the place of rooms that a publish leaves out, since whoever delivers compares ids only. A
 // user's own room stays: it is compared as it is.
-func (h *Hub) exceptRooms(ctx context.Context, c *Command) error {
+func (h *Hub) withoutRooms(ctx context.Context, except []string) ([]string, error) {
 	var names []string
-	for _, name := range c.Except {
+	for _, name := range except {
 		kind := protocol.RoomKind(name)
-		if k, isRoom := h.Kinds[kind]; !isRoom || k.Owner || kind == name {
+		if k, isRoom := h.kinds[kind]; !isRoom || k.Owner || kind == name {
 			names = append(names, name)
 			continue
 		}
 		members, err := h.membersOf(ctx, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(members) > SelectLimit {
-			return protocol.Errorf(protocol.CodeBadRequest, "%s has more than %d members to leave out", name, SelectLimit)
+			return nil, protocol.Errorf(protocol.CodeBadRequest, "%s has more than %d members to leave out", name, SelectLimit)
 		}
 		for _, m := range members {
 			names = append(names, m.Connection)
 		}
 	}
-	c.Except = names
-	return nil
+	return names, nil
 }
 
 // membersOf gives the members of a room, some more than SelectLimit at the most.
@@ -125,7 +123,7 @@ func (h *Hub) membersOf(ctx context.Context, room string) ([]Member, error) {
 	shards := 1
 	for shard := 0; shard < shards && len(list) <= SelectLimit; shard++ {
 		for after := ""; len(list) <= SelectLimit; {
-			page, err := h.Store.Members(ctx, room, shard, after, h.Limits.Page)
+			page, err := h.store.Members(ctx, room, shard, after, h.limits.Page)
 			if err != nil {
 				return nil, fmt.Errorf("read members of %s: %w", room, err)
 			}
@@ -145,7 +143,7 @@ func (h *Hub) rows(ctx context.Context, ids []string) ([]Connection, error) {
 		rows []Connection
 	)
 	err := each(len(ids), 16, func(i int) error {
-		row, err := h.Store.Connection(ctx, ids[i])
+		row, err := h.store.Connection(ctx, ids[i])
 		if errors.Is(err, ErrNotFound) || err == nil && row.Closing {
 			return nil
 		}
@@ -161,9 +159,8 @@ func (h *Hub) rows(ctx context.Context, ids []string) ([]Connection, error) {
 	return rows, err
 }
 
-// emitConnections lists connections.
-func (h *Hub) emitConnections(ctx context.Context, c Command) (any, error) {
-	rows, err := h.Select(ctx, c)
+func (c ConnectionsCommand) do(ctx context.Context, h *Hub) (any, error) {
+	rows, err := h.choose(ctx, c.name(), c.Selection)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	e := protocol.Event{Event: a.Event, Room: a.Room, From: c.from(), Data: a.Data}
 	switch {
 	case a.Event == protocol.TypingStart:
-		e.Event, e.Data = protocol.UserTyping, object("until", h.Now().Add(typingFor).UnixMilli())
+		e.Event, e.Data = protocol.UserTyping, object("until", h.now().Add(typingFor).UnixMilli())
 	case a.Event == protocol.TypingStop:
 		e.Event, e.Data = protocol.UserStoppedTyping, nil
 	case protocol.Reserved(a.Event):
@@ -36,7 +36,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	if err := h.maySignal(ctx, c, a.Room, page); err != nil {
 		return nil, err
 	}
-	h.Meter.Count(Signals, 1)
+	h.observe.count(Signals, 1)
 	if err := h.deliverFrom(ctx, e, []string{c.Connection}, page); err != nil {
 		return nil, err
 	}
@@ -46,17 +46,17 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 func (h *Hub) maySignal(ctx context.Context, c Caller, room string, page MemberPage) error {
 	i := slices.IndexFunc(page.Members, func(m Member) bool { return m.Connection == c.Connection })
 	may := i >= 0 && page.Members[i].MayPublish
-	expired := !c.Expires.After(h.Now())
+	expired := !c.Expires.After(h.now())
 	if may && !expired {
 		return nil
 	}
 	// A caller that is not on the page, or whose token may have been renewed since: its row knows.
-	row, err := h.Store.Connection(ctx, c.Connection)
+	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
 		return fmt.Errorf("read connection: %w", err)
 	}
 	if !row.Grants.Allow(room, GrantPublish) {
 		return protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantPublish, room)
 	}
-	return Touch{Now: h.Now(), Room: room, Burst: h.Limits.Lifetime}.Check(row)
+	return Touch{Now: h.now(), Room: room, Burst: h.limits.Lifetime}.Check(row)
 }

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -35,21 +34,11 @@ func (h *Hub) stats(ctx context.Context) (Stats, error) {
 			rooms[room] = true
 		}
 	}
-	err := each(Partitions, 16, func(partition int) error {
-		for after := ""; ; {
-			rows, err := h.Store.Walk(ctx, partition, after, h.Limits.Page)
-			if err != nil {
-				return fmt.Errorf("walk partition %d: %w", partition, err)
-			}
-			for _, c := range rows {
-				if after = c.ID; !c.Closing {
-					count(c)
-				}
-			}
-			if len(rows) < h.Limits.Page {
-				return nil
-			}
+	err := h.eachConnection(ctx, 16, func(c Connection) error {
+		if !c.Closing {
+			count(c)
 		}
+		return nil
 	})
 	s.Users = len(users)
 	for room := range rooms {

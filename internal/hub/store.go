@@ -240,22 +240,8 @@ type Presence interface {
 	Present(ctx context.Context, room, after string, limit int) ([]Here, error)
 }
 
-// Notes keeps small values under names, for what dialects remember. Reads are strongly consistent and leave out lapsed
-// values. Names are at most 1 KB, values at most 100 KB.
-type Notes interface {
-	// Note stores a value, over any older one.
-	Note(ctx context.Context, name string, value []byte, ttl time.Time) error
-	// NoteOnce stores a value where there is none, and reports whether it did.
-	NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error)
-	// Noted gives a value. ErrNotFound.
-	Noted(ctx context.Context, name string) ([]byte, error)
-	// Unnote deletes a value. A missing one is no error.
-	Unnote(ctx context.Context, name string) error
-}
-
 // Store is everything that the hub keeps.
 type Store interface {
-	Notes
 	Connections
 	Members
 	Log

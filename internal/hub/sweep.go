@@ -26,25 +26,25 @@ func (h *Hub) Sweep(ctx context.Context) (Swept, error) {
 	err := each(Partitions, 8, func(partition int) error {
 		after := ""
 		for {
-			rows, err := h.Store.Walk(ctx, partition, after, h.Limits.Page)
+			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
 			if err != nil {
 				return fmt.Errorf("walk partition %d: %w", partition, err)
 			}
 			err = each(len(rows), 8, func(i int) error { return h.sweepOne(ctx, rows[i], &found) })
 			if err != nil {
-				h.Logger.WarnContext(ctx, "sweep", "partition", partition, "error", err)
+				h.log.WarnContext(ctx, "sweep", "partition", partition, "error", err)
 			}
-			if len(rows) < h.Limits.Page {
+			if len(rows) < h.limits.Page {
 				return nil
 			}
 			after = rows[len(rows)-1].ID
 		}
 	})
 	all := found.swept()
-	h.Meter.Count(ConnectionsOpen, int(all.Connections))
-	h.Meter.Count(SweepsGone, int(all.Gone))
-	h.Meter.Count(SweepsExpired, int(all.Expired))
-	h.Meter.Count(SweepsUnfinished, int(all.Unfinished))
+	h.observe.count(ConnectionsOpen, int(all.Connections))
+	h.observe.count(SweepsGone, int(all.Gone))
+	h.observe.count(SweepsExpired, int(all.Expired))
+	h.observe.count(SweepsUnfinished, int(all.Unfinished))
 	return all, err
 }
 
@@ -56,21 +56,21 @@ func (s *sweeping) swept() Swept {
 }
 
 func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error {
-	now := h.Now()
+	now := h.now()
 	found.connections.Add(1)
 	switch {
 	case c.Closing:
 		found.unfinished.Add(1)
-		if err := h.Pusher.Close(ctx, c.ID); err != nil && !errors.Is(err, ErrGone) {
+		if err := h.pusher.Close(ctx, h.wire(c)); err != nil && !errors.Is(err, ErrGone) {
 			return fmt.Errorf("close connection %s: %w", c.ID, err)
 		}
 		return h.Depart(ctx, c.ID)
 	case !c.Expires.After(now):
 		found.expired.Add(1)
 		return h.end(ctx, c, reasonExpired)
-	case now.Sub(c.LastSeen) > h.Limits.Silence || now.Sub(c.ConnectedAt) > h.Limits.Lifetime:
+	case now.Sub(c.LastSeen) > h.limits.Silence || now.Sub(c.ConnectedAt) > h.limits.Lifetime:
 		// By its lifetime too, since its row lapses soon after that, and with it the last chance to end its presence.
-		alive, err := h.Pusher.Alive(ctx, c.ID)
+		alive, err := h.pusher.Alive(ctx, h.wire(c))
 		if err != nil {
 			return fmt.Errorf("ask for connection %s: %w", c.ID, err)
 		}
@@ -85,10 +85,10 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 // sweepPresence announces arrivals that were written but never told.
 func (h *Hub) sweepPresence(ctx context.Context, c Connection, found *sweeping) error {
 	for _, room := range slices.Sorted(maps.Keys(c.Rooms)) {
-		if !h.Kinds[protocol.RoomKind(room)].Presence {
+		if !h.kinds[protocol.RoomKind(room)].Presence {
 			continue
 		}
-		here, err := h.Store.Here(ctx, room, c.User)
+		here, err := h.store.Here(ctx, room, c.User)
 		if errors.Is(err, ErrNotFound) || err == nil && here.Announced >= here.Version {
 			continue
 		}

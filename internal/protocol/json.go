@@ -8,10 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON is the codec of bellhop.v1. Its zero value is ready to use.
+// JSON is the codec of bellhop.v1. Its zero value is ready to use, also concurrently.
 type JSON struct{}
-
-var _ Codec = JSON{}
 
 // frame is everything that a client frame may hold; which fields count depends on the action.
 type frame struct {
@@ -51,10 +49,8 @@ func (k *key) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*string)(k))
 }
 
-// Name is "bellhop.v1".
-func (JSON) Name() string { return Name }
-
-// Decode reads one frame of [MaxClientFrame] bytes at most.
+// Decode reads one frame of [MaxClientFrame] bytes at most. Its error is always an [*Error]; the Action then holds the Op and the
+// ID, where they could be read, so that the refusal can be answered.
 func (JSON) Decode(b []byte) (Action, error) {
 	if len(b) > MaxClientFrame {
 		return Action{}, Errorf(CodeTooLarge, "a frame may have %d bytes, this one has %d", MaxClientFrame, len(b))
@@ -250,7 +246,7 @@ func (JSON) EncodeReply(r Reply) ([]byte, error) {
 	return encode(f)
 }
 
-// EncodeBatch gives {"batch":[…]} frames.
+// EncodeBatch joins frames, in order, into as few {"batch":[…]} as [MaxBatch] allows. One that is larger stays alone.
 func (JSON) EncodeBatch(frames [][]byte) [][]byte {
 	const head, tail = `{"batch":[`, `]}`
 	var out [][]byte

@@ -87,6 +87,15 @@ const (
 	OpOther                  // Name, Room (may be empty), Data: an action of the application's own
 )
 
+// String is the name that logs and traces have for it.
+func (o Op) String() string {
+	names := [...]string{"", "join", "leave", "publish", "signal", "presence", "history", "auth", "ping", "delete", "read", "call"}
+	if o < 0 || int(o) >= len(names) {
+		return ""
+	}
+	return names[o]
+}
+
 // Action is one decoded client frame.
 type Action struct {
 	Op     Op
@@ -191,21 +200,4 @@ type HistoryResult struct {
 type AuthResult struct {
 	UserID  string `json:"userId"`
 	Expires int64  `json:"expires"` // Unix time in milliseconds
-}
-
-// Codec is one dialect of the protocol. The codec of a connection is chosen when it opens and stored with each of its
-// memberships, so that a fan-out encodes an event once per dialect. Implementations are safe for concurrent use.
-type Codec interface {
-	// Name identifies the dialect in stored rows; it never changes.
-	Name() string
-	// Decode reads one client frame. Its error is always an [*Error]; the Action then holds the Op and the ID, where
-	// they could be read, so that the refusal can be answered.
-	Decode(frame []byte) (Action, error)
-	// EncodeEvent gives the frame of an event.
-	EncodeEvent(Event) ([]byte, error)
-	// EncodeReply gives the frame of a reply.
-	EncodeReply(Reply) ([]byte, error)
-	// EncodeBatch joins frames of this codec, in order, into as few frames as [MaxBatch] allows. A frame that is
-	// larger on its own stays alone.
-	EncodeBatch(frames [][]byte) [][]byte
 }

@@ -10,72 +10,63 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/socketio/packet"
 )
 
-// codecName is the name of the codec of connections in the main namespace; those in another have it with their namespace.
+// codecName is the codec of sockets in the main namespace, as it is stored; those in another have it with their namespace.
 const codecName = "socketio"
 
-// Codec is how the events of rooms reach clients of Socket.IO in one namespace.
-type Codec struct {
-	Namespace string
-}
+// speech is how the events of rooms reach sockets in one namespace.
+type speech struct{ namespace string }
 
-var (
-	_ protocol.Codec = Codec{}
-	_ hub.Farewell   = Codec{}
-)
+var _ hub.Speech = speech{}
 
-// Codecs gives those of all namespaces that a server has.
-func Codecs(o Options) []protocol.Codec {
-	var list []protocol.Codec
-	for _, n := range o.namespaces() {
-		list = append(list, Codec{n})
-	}
-	return list
-}
-
-// Name is [protocol.Codec].Name.
-func (c Codec) Name() string {
-	if c.Namespace == "/" {
+// codec is the name that is stored.
+func (s speech) codec() string {
+	if s.namespace == "/" {
 		return codecName
 	}
-	return codecName + ":" + c.Namespace
+	return codecName + ":" + s.namespace
 }
 
-// codecOf is the codec of a name, and whether it is one of this dialect.
-func codecOf(name string) (Codec, bool) {
-	name, namespace, _ := strings.Cut(name, ":")
+// speechOf is codec the other way round; false: it is not of this dialect.
+func speechOf(codec string) (speech, bool) {
+	name, namespace, _ := strings.Cut(codec, ":")
 	if namespace == "" {
 		namespace = "/"
 	}
-	return Codec{namespace}, name == codecName
+	return speech{namespace}, name == codecName
 }
 
-// Decode is [protocol.Codec].Decode. Frames of this dialect may be more than actions: [Server].Receive reads them.
-func (Codec) Decode(frame []byte) (protocol.Action, error) {
-	p, err := packet.Decode(frame)
-	if err != nil {
-		return protocol.Action{}, protocol.Errorf(protocol.CodeBadRequest, "%s", err.Error())
-	}
-	return packet.Action(p)
-}
-
-// EncodeEvent is [protocol.Codec].EncodeEvent.
-func (c Codec) EncodeEvent(e protocol.Event) ([]byte, error) {
+// EncodeEvent gives an EVENT, with an offset if the event is logged.
+func (s speech) EncodeEvent(e protocol.Event) ([]byte, error) {
 	var r packet.Recovery
 	if e.Seq > 0 {
 		r.Offset = offset(hub.Seen{At: time.UnixMilli(e.TS), Room: e.Room, Seq: e.Seq})
 	}
-	return packet.EncodeEvent(c.Namespace, e, r)
+	return packet.EncodeEvent(s.namespace, e, r)
 }
 
-// EncodeReply is [protocol.Codec].EncodeReply. Replies of this dialect are ACKs, whose id is not the action's: there is
-// nothing to send.
-func (Codec) EncodeReply(protocol.Reply) ([]byte, error) { return packet.Noop.Frame(), nil }
-
-// EncodeBatch is [protocol.Codec].EncodeBatch: each packet is a frame.
-func (Codec) EncodeBatch(frames [][]byte) [][]byte { return frames }
+// EncodeBatch gives them as they are: each packet is a frame.
+func (speech) EncodeBatch(frames [][]byte) [][]byte { return frames }
 
 // Farewell is the DISCONNECT after which clients do not come back by themselves.
-func (c Codec) Farewell() []byte { return packet.AppendDisconnect(nil, c.Namespace) }
+func (s speech) Farewell() []byte { return packet.AppendDisconnect(nil, s.namespace) }
+
+// Wire is the connection of API Gateway's behind a socket, which a client's sockets share.
+func (speech) Wire(socket string) string { return connectionOf(socket) }
+
+// socketID names a client's socket in a namespace. To the hub it is a connection of its own, with rooms, a presence and a
+// codec, as sockets of Socket.IO have them.
+func socketID(connection, namespace string) string {
+	if namespace == "/" {
+		return connection
+	}
+	return connection + "#" + namespace
+}
+
+// connectionOf is the connection of a socket. API Gateway's ids have no '#'.
+func connectionOf(socket string) string {
+	connection, _, _ := strings.Cut(socket, "#")
+	return connection
+}
 
 // offset is what a client has seen, as a text: milliseconds, seq and room.
 func offset(s hub.Seen) string {

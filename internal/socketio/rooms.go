@@ -20,15 +20,25 @@ import (
 const recoverable = 2 * time.Minute
 
 // Rooms is the [App] that Bellhop is: rooms, presence and events. The hub knows a client's socket in each namespace as a
-// connection of its own.
+// connection of its own, and Rooms as its [hub.Dialect].
 type Rooms struct {
-	Hub      *hub.Hub
-	Verifier hub.Verifier
+	hub      *hub.Hub
+	notes    Notes
+	pusher   hub.Pusher
+	verifier hub.Verifier
+	now      func() time.Time
+	sleep    func(ctx context.Context, d time.Duration)
 
 	callers recent[hub.Caller] // by socket
 }
 
-var _ App = (*Rooms)(nil)
+var (
+	_ App         = (*Rooms)(nil)
+	_ hub.Dialect = (*Rooms)(nil)
+)
+
+// Speech is [hub.Dialect].Speech.
+func (*Rooms) Speech(codec string) (hub.Speech, bool) { return speechOf(codec) }
 
 // session is what a private id stands for.
 type session struct {
@@ -65,9 +75,9 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 		return Welcome{}, err
 	}
 	w, socket := Welcome{SID: rand.Text(), PID: rand.Text()}, socketID(c.Connection, namespace)
-	switch _, err := r.Hub.Store.Connection(ctx, socket); {
+	switch _, err := r.hub.Connection(ctx, socket); {
 	case err == nil: // it left, and comes again; or its last CONNECT was cut off
-		if err := r.Hub.Depart(ctx, socket); err != nil {
+		if err := r.hub.Depart(ctx, socket); err != nil {
 			return Welcome{}, err
 		}
 	case !errors.Is(err, hub.ErrNotFound):
@@ -77,7 +87,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 	if err != nil {
 		return Welcome{}, err
 	}
-	if err := r.Hub.Connect(ctx, socket, who, Codec{namespace}.Name()); err != nil {
+	if err := r.hub.Connect(ctx, socket, who, speech{namespace}.codec()); err != nil {
 		return Welcome{}, err
 	}
 	r.callers.put(socket, hub.Caller{Connection: socket, User: who.User, Name: who.Name, Expires: who.Expires})
@@ -87,7 +97,7 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 			return Welcome{}, err
 		}
 	}
-	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.Hub.Now().UnixMilli()}
+	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.now().UnixMilli()}
 	if recovered {
 		var now session
 		if err := r.noted(ctx, privateNote(given.PID), &now); err != nil {
@@ -105,14 +115,14 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, aut
 func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.Identity, error) {
 	switch {
 	case token != "":
-		who, err := r.Verifier.Verify(ctx, token)
+		who, err := r.verifier.Verify(ctx, token)
 		if err != nil {
 			return who, fmt.Errorf("verify token: %w", err)
 		}
 		return who, nil
 	case c.User == "":
 		return hub.Identity{}, protocol.Errorf(protocol.CodeUnauthenticated, "a token is needed: give the client the option auth: { token }")
-	case !c.Expires.After(r.Hub.Now()):
+	case !c.Expires.After(r.now()):
 		return hub.Identity{}, protocol.Refuse(protocol.CodeExpired)
 	}
 	return hub.Identity{User: c.User, Name: c.Name, Grants: c.Grants, Expires: c.Expires}, nil
@@ -123,7 +133,7 @@ func (r *Rooms) remember(ctx context.Context, w Welcome, s session) error {
 	if err != nil {
 		return fmt.Errorf("encode session: %w", err)
 	}
-	return r.Hub.Store.Note(ctx, privateNote(w.PID), text, r.Hub.Now().Add(lifetime+recoverable))
+	return r.notes.Note(ctx, privateNote(w.PID), text, r.now().Add(lifetime+recoverable))
 }
 
 // before gives the session that a client was in, with its rooms; nil if there is none that it may have back.
@@ -138,25 +148,25 @@ func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user str
 	// Its old connection may be there still, for the server: the client was faster. Or this is the older one, whose frame
 	// comes late: then the client has to know that it is no longer where it was.
 	if connectionOf(s.Socket) != connection {
-		if err := r.Hub.Pusher.Close(ctx, s.Socket); err != nil && !errors.Is(err, hub.ErrGone) {
+		if err := r.pusher.Close(ctx, connectionOf(s.Socket)); err != nil && !errors.Is(err, hub.ErrGone) {
 			return nil, nil, fmt.Errorf("close old connection: %w", err)
 		}
 	}
-	if err := r.Hub.Depart(ctx, s.Socket); err != nil {
+	if err := r.hub.Depart(ctx, s.Socket); err != nil {
 		return nil, nil, err
 	}
 	var away absence
 	if err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
-	if r.Hub.Now().Sub(time.UnixMilli(away.Left)) > recoverable {
+	if r.now().Sub(time.UnixMilli(away.Left)) > recoverable {
 		return nil, nil, nil
 	}
 	return &s, away.Rooms, nil
 }
 
 func (r *Rooms) noted(ctx context.Context, name string, into any) error {
-	text, err := r.Hub.Store.Noted(ctx, name)
+	text, err := r.notes.Noted(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read session: %w", err)
 	}
@@ -180,7 +190,7 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	if !ok {
 		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
 	}
-	got, err := r.Hub.Recover(ctx, socket, rooms, seen)
+	got, err := r.hub.Recover(ctx, socket, rooms, seen)
 	if err != nil {
 		return false, err
 	}
@@ -188,9 +198,9 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 		return false, nil
 	}
 	for _, e := range got.Events {
-		frame, err := Codec{s.Namespace}.EncodeEvent(e)
+		frame, err := speech{s.Namespace}.EncodeEvent(e)
 		if err == nil {
-			err = r.Hub.Pusher.Push(ctx, socket, frame)
+			err = r.pusher.Push(ctx, connectionOf(socket), frame)
 		}
 		if err != nil {
 			return false, fmt.Errorf("push what was missed: %w", err)
@@ -199,19 +209,16 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	return true, nil
 }
 
-// Departed is for [hub.Config].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
+// Departed is [hub.Dialect].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
 // second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
-	if _, is := codecOf(c.Codec); !is {
-		return nil
-	}
 	r.callers.drop(c.ID)
-	now := r.Hub.Now()
+	now := r.now()
 	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms)), now.UnixMilli()})
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}
-	_, err = r.Hub.Store.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime))
+	_, err = r.notes.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime))
 	return err
 }
 
@@ -219,19 +226,19 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
 	socket := socketID(c.Connection, namespace)
 	r.callers.drop(socket)
-	if err := r.Hub.Depart(ctx, socket); err != nil {
+	if err := r.hub.Depart(ctx, socket); err != nil {
 		return err
 	}
 	text, err := json.Marshal(absence{}) // who leaves is not waited for
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}
-	return r.Hub.Store.Note(ctx, absenceNote(socket), text, r.Hub.Now().Add(lifetime))
+	return r.notes.Note(ctx, absenceNote(socket), text, r.now().Add(lifetime))
 }
 
 // Gone is [App].Gone.
 func (r *Rooms) Gone(ctx context.Context, connection, namespace string) error {
-	return r.Hub.Depart(ctx, socketID(connection, namespace))
+	return r.hub.Depart(ctx, socketID(connection, namespace))
 }
 
 // Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
@@ -246,10 +253,9 @@ func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byt
 	a, err := packet.Action(p)
 	reply := protocol.Reply{}
 	if refused, is := errors.AsType[*protocol.Error](err); is {
-		reply.Err = refused
-		r.Hub.Meter.Refused(refused.Code)
+		reply.Err = r.hub.Refuse(ctx, caller, a, refused)
 	} else if err == nil {
-		reply.Data, reply.Err = r.Hub.Act(ctx, caller, a)
+		reply.Data, reply.Err = r.hub.Do(ctx, caller, a)
 	} else {
 		return nil, err
 	}
@@ -272,7 +278,7 @@ func (r *Rooms) caller(ctx context.Context, socket string) (hub.Caller, error) {
 	if known, ok := r.callers.get(socket); ok {
 		return known, nil
 	}
-	row, err := r.Hub.Store.Connection(ctx, socket)
+	row, err := r.hub.Connection(ctx, socket)
 	if err != nil {
 		return hub.Caller{}, fmt.Errorf("read connection: %w", err)
 	}

@@ -136,7 +136,7 @@ type Greeter interface {
 // Config is what a server is made of.
 type Config struct {
 	App     App
-	Notes   hub.Notes
+	Notes   Notes
 	Pusher  hub.Pusher
 	Queue   hub.Queue
 	Options Options
@@ -473,16 +473,19 @@ func (s *Server) serves(namespace string) bool {
 	return slices.Contains(s.Options.namespaces(), namespace)
 }
 
-// Closed answers the disconnect route, of clients of either dialect.
+// Closed answers the disconnect route of a client of Socket.IO.
 func (s *Server) Closed(ctx context.Context, connection string) error {
-	var err error
-	for _, n := range s.Options.namespaces() {
-		err = errors.Join(err, s.App.Gone(ctx, connection, n))
+	err := s.App.Gone(ctx, connection, "/")
+	for _, n := range s.Options.Namespaces {
+		is, readErr := s.isIn(ctx, connection, n)
+		if err = errors.Join(err, readErr); is {
+			err = errors.Join(err, s.App.Gone(ctx, connection, n))
+		}
 	}
 	return err
 }
 
-// Sockets names what the hub may know of a connection, of clients of either dialect.
+// Sockets names what the hub may know of a client's connection.
 func (s *Server) Sockets(connection string) []string {
 	var ids []string
 	for _, n := range s.Options.namespaces() {

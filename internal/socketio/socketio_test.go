@@ -28,6 +28,8 @@ type world struct {
 	*hub.Hub
 	t       *testing.T
 	sockets *socketio.Server
+	store   socketio.Store
+	waiting func() // what goes on while somebody sleeps
 
 	mu     sync.Mutex
 	at     time.Time
@@ -104,8 +106,14 @@ func newWorld(t *testing.T, o socketio.Options) *world {
 	t.Cleanup(func() { _ = store.Close() })
 	w.Hub, w.sockets = socketio.Wire(hub.Config{
 		Store: store, Pusher: w, Queue: w, Verifier: w, Now: w.now, Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{Rate: 1000, Burst: 1000},
-		Sleep: func(_ context.Context, d time.Duration) { w.pass(d); w.slept += d },
-	}, o)
+		Sleep: func(_ context.Context, d time.Duration) {
+			w.pass(d)
+			if w.slept += d; w.waiting != nil {
+				w.waiting()
+			}
+		},
+	}, store, o)
+	w.store = store
 	return w
 }
 
@@ -318,7 +326,7 @@ func TestConnect(t *testing.T) {
 	has(t, "a good token", answer, `40{"sid":"`)
 	has(t, "its private id", answer, `"pid":"`)
 	has(t, "another namespace", w.send("c", `40/chat,{"token":"ana"}`), `40/chat,{"sid":"`)
-	if row, err := w.Store.Connection(t.Context(), "c"); err != nil || row.User != "ana" || !row.In("user:ana") || row.Codec != "socketio" {
+	if row, err := w.store.Connection(t.Context(), "c"); err != nil || row.User != "ana" || !row.In("user:ana") || row.Codec != "socketio" {
 		t.Errorf("the connection is %+v, %v", row, err)
 	}
 	w.send("c", `40{"token":"ana"}`)
@@ -337,7 +345,7 @@ func TestNamespaces(t *testing.T) {
 	has(t, "another's room", w.send("c", `421["publish",{"room":"channel:2","event":"x"}]`), `"code":"not_in_room"`)
 	say := func(room string) []string {
 		t.Helper()
-		if answer := w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{room}, Event: "x"}); !answer.OK {
+		if answer := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{room}, Event: "x"}); !answer.OK {
 			t.Fatal(answer.Error)
 		}
 		return w.take("c")
@@ -372,7 +380,7 @@ func TestNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range w.sockets.Sockets("c") {
-		if row, err := w.Store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
+		if row, err := w.store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
 			t.Errorf("%s is still there: %+v, %v", id, row, err)
 		}
 	}
@@ -387,7 +395,7 @@ func TestNamespaces(t *testing.T) {
 	}
 
 	// A user who is disconnected in a namespace is disconnected.
-	w.Emit(t.Context(), hub.Command{Command: "disconnect", Connection: "d#/admin", Reason: "banned"})
+	w.Emit(t.Context(), hub.DisconnectCommand{Selection: hub.Selection{Connection: "d#/admin"}, Reason: "banned"})
 	if got := w.take("d"); len(got) != 2 || got[1] != "41/admin," || !w.isClosed("d") {
 		t.Errorf("got %q", got)
 	}
@@ -454,12 +462,12 @@ func TestActions(t *testing.T) {
 	// Kicked: told so, told not to come back, closed.
 	w.take("bob")
 	w.pass(time.Minute)
-	w.Emit(t.Context(), hub.Command{Command: "disconnect", User: "bob", Reason: "banned"})
+	w.Emit(t.Context(), hub.DisconnectCommand{Selection: hub.Selection{User: "bob"}, Reason: "banned"})
 	if got := w.take("bob"); len(got) != 2 || !strings.HasPrefix(got[0], `42["session:ending",{"reason":"banned"}`) || got[1] != "41" || !w.isClosed("bob") {
 		t.Errorf("bob got %q", got)
 	}
 	w.send("ana", "41")
-	if row, err := w.Store.Connection(t.Context(), "ana"); err == nil && !row.Closing {
+	if row, err := w.store.Connection(t.Context(), "ana"); err == nil && !row.Closing {
 		t.Errorf("who left the namespace is still there: %+v", row)
 	}
 	has(t, "coming again", w.send("ana", `40{"token":"ana"}`), `40{"sid":"`)
@@ -477,33 +485,23 @@ func TestAsk(t *testing.T) {
 	if err := w.Connect(t.Context(), "json", who, protocol.Name); err != nil {
 		t.Fatal(err)
 	}
-	w.Emit(t.Context(), hub.Command{Command: "join", User: "json", Room: "channel:1"})
+	w.Emit(t.Context(), hub.JoinCommand{Selection: hub.Selection{User: "json"}, Room: "channel:1"})
 	w.fail = func(connection string) error { // the answer comes while the question is being put
 		if connection == "cyd" {
 			return hub.ErrGone
 		}
 		return nil
 	}
-	go func() {
-		for range 200 {
-			w.mu.Lock()
-			frames := slices.Clone(w.frames["ana"])
-			w.mu.Unlock()
-			for _, f := range frames {
-				if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
-					w.send("ana", "43"+id+`["red",1]`)
-					return
-				}
+	w.waiting = func() { // the client answers while it is waited for
+		w.waiting = nil
+		for _, f := range w.take("ana") {
+			if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
+				w.send("ana", "43"+id+`["red",1]`)
 			}
-			time.Sleep(time.Millisecond) //nolint:forbidigo // another goroutine's doing is waited for
 		}
-	}()
-	w.Sleep = func(_ context.Context, d time.Duration) {
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the same
-		w.pass(d)
 	}
-	a := w.Emit(t.Context(), hub.Command{Command: "ask", Rooms: []string{"channel:1"}, Event: "colour?", Data: json.RawMessage(`{"of":"sky"}`), TimeoutMs: 2000})
-	got, ok := a.Data.(socketio.Asked)
+	a := w.Emit(t.Context(), hub.AskCommand{Selection: hub.Selection{Rooms: []string{"channel:1"}}, Event: "colour?", Data: json.RawMessage(`{"of":"sky"}`), TimeoutMs: 2000})
+	got, ok := a.Data.(hub.Answers)
 	if !a.OK || !ok || len(got.Answers) != 1 || string(got.Answers[0].Args) != `["red",1]` || got.Answers[0].UserID != "ana" {
 		t.Fatalf("got %+v, %v", a.Data, a.Error)
 	}
@@ -511,8 +509,8 @@ func TestAsk(t *testing.T) {
 	if !slices.Equal(got.Missing, []string{"bob", "cyd", "json"}) {
 		t.Errorf("missing are %v", got.Missing)
 	}
-	for _, c := range []hub.Command{
-		{Command: "ask", Event: "x"}, {Command: "ask", Rooms: []string{"channel:1"}}, {Command: "ask", Rooms: []string{"planet:1"}, Event: "x"},
+	for _, c := range []hub.AskCommand{
+		{Event: "x"}, {Selection: hub.Selection{Rooms: []string{"channel:1"}}}, {Selection: hub.Selection{Rooms: []string{"planet:1"}}, Event: "x"},
 	} {
 		if a := w.Emit(t.Context(), c); a.OK {
 			t.Errorf("%+v is fine", c)
@@ -580,7 +578,7 @@ func TestRecovery(t *testing.T) {
 	if !slices.Equal(ids, []string{"missed1", "missed2"}) {
 		t.Errorf("given again are %v, want what was missed and no more", ids)
 	}
-	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || !row.In("channel:1") || !row.In("channel:2") || !row.In("community:7") {
+	if row, err := w.store.Connection(t.Context(), "a2"); err != nil || !row.In("channel:1") || !row.In("channel:2") || !row.In("community:7") {
 		t.Errorf("the rooms are %v, %v", row.Rooms, err)
 	}
 	if frames := strings.Join(w.take("bob"), ""); strings.Contains(frames, "user:offline") || strings.Contains(frames, "user:online") {
@@ -609,7 +607,7 @@ func TestRecoveryWithoutOffset(t *testing.T) {
 	if err := w.Depart(t.Context(), "a1"); err != nil {
 		t.Fatal(err)
 	}
-	w.Emit(t.Context(), hub.Command{Command: "publish", Rooms: []string{"channel:new"}, Event: "news", ID: "n1"})
+	w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:new"}, Event: "news", ID: "n1"})
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
 		t.Error("not recovered")
 	}
@@ -628,12 +626,12 @@ func TestRecoveryIsHonest(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.pass(20 * time.Second)
-	w.Emit(t.Context(), hub.Command{Command: "close", Room: "channel:1"}) // a new log
+	w.Emit(t.Context(), hub.CloseCommand{Room: "channel:1"}) // a new log
 	w.pass(20 * time.Second)
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got == sid {
 		t.Error("recovered over a log that began anew")
 	}
-	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
+	if row, err := w.store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
 		t.Errorf("not recovered, it is in %v, %v", row.Rooms, err)
 	}
 	for _, offset := range []string{"", "nonsense", "zz:1:channel:1", "::"} {

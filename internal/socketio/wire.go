@@ -2,52 +2,43 @@ package socketio
 
 import (
 	"context"
-	"strings"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
-// Wire makes a hub that speaks both dialects, and the server of this one.
-func Wire(c hub.Config, o Options) (*hub.Hub, *Server) {
-	rooms := &Rooms{Verifier: c.Verifier}
-	c.Codecs = append(c.Codecs, Codecs(o)...)
-	c.Departed, c.Asker = rooms.Departed, rooms
-	pusher := c.Pusher
-	c.Pusher = sharing{pusher}
-	rooms.Hub = hub.New(c)
-	h := rooms.Hub
-	return h, New(Config{
-		App: rooms, Notes: h.Store, Pusher: pusher, Queue: h.Queue, Options: o, Now: h.Now, Sleep: h.Sleep, Logger: h.Logger, Allow: h.Allow,
-	})
+// Notes keeps small values under names: all that there is of a session between two frames. Reads are strongly consistent and leave
+// out lapsed values. Names are at most 1 KB, values at most 100 KB.
+type Notes interface {
+	// Note stores a value, over any older one.
+	Note(ctx context.Context, name string, value []byte, ttl time.Time) error
+	// NoteOnce stores a value where there is none, and reports whether it did.
+	NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error)
+	// Noted gives a value. [hub.ErrNotFound].
+	Noted(ctx context.Context, name string) ([]byte, error)
+	// Unnote deletes a value. A missing one is no error.
+	Unnote(ctx context.Context, name string) error
 }
 
-// socketID names a client's socket in a namespace. To the hub it is a connection of its own, with rooms, a presence and a
-// codec, as sockets of Socket.IO have them; the client's sockets share one connection of API Gateway's.
-func socketID(connection, namespace string) string {
-	if namespace == "/" {
-		return connection
+// Store is what keeps everything: what the hub keeps, and the notes.
+type Store interface {
+	hub.Store
+	Notes
+}
+
+// Wire makes a hub whose connections may speak this dialect too, and the server of their sessions.
+func Wire(c hub.Config, notes Notes, o Options) (*hub.Hub, *Server) {
+	rooms := &Rooms{notes: notes, pusher: c.Pusher, verifier: c.Verifier, now: c.Now, sleep: c.Sleep}
+	if rooms.now == nil {
+		rooms.now = time.Now
 	}
-	return connection + "#" + namespace
-}
-
-// sharing is a Pusher for sockets.
-type sharing struct{ hub.Pusher }
-
-func (s sharing) Push(ctx context.Context, socket string, frame []byte) error {
-	return s.Pusher.Push(ctx, connectionOf(socket), frame)
-}
-
-// Close ends the connection, and with it its other sockets: whoever is to be away is to be away in all namespaces.
-func (s sharing) Close(ctx context.Context, socket string) error {
-	return s.Pusher.Close(ctx, connectionOf(socket))
-}
-
-func (s sharing) Alive(ctx context.Context, socket string) (bool, error) {
-	return s.Pusher.Alive(ctx, connectionOf(socket))
-}
-
-// connectionOf is the connection of a socket. API Gateway's ids have no '#'.
-func connectionOf(socket string) string {
-	connection, _, _ := strings.Cut(socket, "#")
-	return connection
+	if rooms.sleep == nil {
+		rooms.sleep = hub.Sleep
+	}
+	c.Dialects = append(c.Dialects, rooms)
+	rooms.hub = hub.New(c)
+	return rooms.hub, New(Config{
+		App: rooms, Notes: notes, Pusher: c.Pusher, Queue: c.Queue, Options: o, Now: rooms.now, Sleep: rooms.sleep, Logger: c.Logger,
+		Allow: rooms.hub.Allow,
+	})
 }

@@ -5,7 +5,9 @@
 package metrics
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -26,7 +28,7 @@ const Errors = "Errors"
 // maxValues is the most values of a metric in one line; a longer list would be dropped by CloudWatch.
 const maxValues = 100
 
-// Meter is a [hub.Meter] that keeps what it is told until it is flushed.
+// Meter is a [hub.Observer] that counts what it is told until it is flushed.
 type Meter struct {
 	stack string
 	w     io.Writer
@@ -38,7 +40,7 @@ type Meter struct {
 	refused map[protocol.Code]int
 }
 
-var _ hub.Meter = (*Meter)(nil)
+var _ hub.Observer = (*Meter)(nil)
 
 // New gives a meter for a stack, that writes to w.
 func New(stack string, w io.Writer, now func() time.Time) *Meter {
@@ -51,7 +53,7 @@ func (m *Meter) reset() {
 	m.counts, m.times, m.refused = map[hub.Metric]int{}, map[hub.Metric][]float64{}, map[protocol.Code]int{}
 }
 
-// Count is [hub.Meter].Count. A sweep that found no connection is a measurement, any other count of 0 is not.
+// Count is [hub.Observer].Count. A sweep that found no connection is a measurement, any other count of 0 is not.
 func (m *Meter) Count(metric hub.Metric, n int) {
 	if n == 0 && metric != hub.ConnectionsOpen {
 		return
@@ -61,7 +63,7 @@ func (m *Meter) Count(metric hub.Metric, n int) {
 	m.counts[metric] += n
 }
 
-// Time is [hub.Meter].Time. Of more than 100 times between two flushes the longest is kept.
+// Time is [hub.Observer].Time. Of more than 100 times between two flushes the longest is kept.
 func (m *Meter) Time(metric hub.Metric, d time.Duration) {
 	ms := float64(d.Microseconds()) / 1000
 	m.mu.Lock()
@@ -75,11 +77,46 @@ func (m *Meter) Time(metric hub.Metric, d time.Duration) {
 	*last = max(*last, ms)
 }
 
-// Refused is [hub.Meter].Refused.
-func (m *Meter) Refused(code protocol.Code) {
+// Logged is [hub.Observer].Logged.
+func (m *Meter) Logged(_ context.Context, _ hub.Entry, again bool) {
+	if !again {
+		m.Count(hub.Publishes, 1)
+	}
+}
+
+// Pushed is [hub.Observer].Pushed.
+func (m *Meter) Pushed(_ context.Context, d hub.Delivery) {
+	reached, gone := 0, 0
+	for _, to := range d.To {
+		switch {
+		case to.Err == nil:
+			reached++
+		case errors.Is(to.Err, hub.ErrGone):
+			gone++
+		}
+	}
+	m.Count(hub.Deliveries, reached*len(d.Events))
+	m.Count(hub.Gone, gone)
+	m.Count(hub.PushFailures, len(d.To)-reached-gone)
+	for _, e := range d.Events {
+		if e.TS != 0 && d.Room != "" {
+			m.Time(hub.DeliveryLatency, d.At.Sub(time.UnixMilli(e.TS)))
+		}
+	}
+}
+
+// Queued is [hub.Observer].Queued.
+func (m *Meter) Queued(_ context.Context, j hub.Job, _ time.Duration) {
+	if j.Kind == hub.JobRetry {
+		m.Count(hub.Retries, len(j.Targets))
+	}
+}
+
+// Refused is [hub.Observer].Refused.
+func (m *Meter) Refused(_ context.Context, r hub.Refusal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.refused[code]++
+	m.refused[r.Code]++
 }
 
 type definition struct {

@@ -69,9 +69,9 @@ func TestFlush(t *testing.T) {
 	m.Count(hub.Gone, 0)
 	m.Time(hub.DeliveryLatency, 1500*time.Microsecond)
 	m.Time(hub.DeliveryLatency, 20*time.Millisecond)
-	m.Refused(protocol.CodeForbidden)
-	m.Refused(protocol.CodeForbidden)
-	m.Refused(protocol.CodeExpired)
+	m.Refused(t.Context(), hub.Refusal{Code: protocol.CodeForbidden})
+	m.Refused(t.Context(), hub.Refusal{Code: protocol.CodeForbidden})
+	m.Refused(t.Context(), hub.Refusal{Code: protocol.CodeExpired})
 	if err := m.Flush(); err != nil {
 		t.Fatal(err)
 	}

@@ -74,8 +74,8 @@ func features(t testing.TB) []feature {
 	}
 	add(a.action("history, 50 messages", ana, `{"action":"history","id":"1","room":"channel:10","limit":50}`))
 	emit := a.spend("emit to a room of 10, by Invoke", messageMB, 0, func() int {
-		answer := a.Emit(t.Context(), hub.Command{
-			Command: "publish", Rooms: []string{"channel:10"}, Event: protocol.MessageNew, ID: "e1", Data: json.RawMessage(`{"content":"hi"}`),
+		answer := a.Emit(t.Context(), hub.PublishCommand{
+			Rooms: []string{"channel:10"}, Event: protocol.MessageNew, ID: "e1", Data: json.RawMessage(`{"content":"hi"}`),
 		})
 		if !answer.OK {
 			t.Errorf("emit: %v", answer.Error)
@@ -87,11 +87,11 @@ func features(t testing.TB) []feature {
 	add(emit)
 	a.Clock.Pass(10 * time.Minute) // a connection that came just now leaves its row to the sweep
 	add(a.action("leave a channel", ana, `{"action":"leave","id":"1","room":"channel:200"}`))
-	add(a.spend("disconnect from a channel and a community of 10", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), ana, "") }))
+	add(a.spend("disconnect from a channel and a community of 10", smallMB, 0, func() int { return a.event(route.Disconnect(a.Hub, a.sockets, a.log), ana, "") }))
 	bob := a.connected("bob")
 	a.send(bob, `{"action":"join","id":"1","room":"channel:10"}`)
 	a.Clock.Pass(10 * time.Minute)
-	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.sockets, a.log), bob, "") }))
+	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.Hub, a.sockets, a.log), bob, "") }))
 	return append(list, sweeps(t)...)
 }
 

@@ -114,7 +114,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	code, err := os.ReadFile(root + "internal/hub/meter.go")
+	code, err := os.ReadFile(root + "internal/hub/observer.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +136,6 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	if len(known) < 15 {
-		t.Errorf("internal/hub/meter.go has only %d metrics", len(known))
+		t.Errorf("internal/hub/observer.go has only %d metrics", len(known))
 	}
 }

@@ -647,12 +647,12 @@ type program struct {
 
 func (p *program) emit(c hub.Command) {
 	var answer hub.Answer
-	p.w.invoke("emit "+c.Command+" "+c.ID, emitTimeout, false, func(ctx context.Context, box sandbox) {
+	p.w.invoke(fmt.Sprintf("emit %T", c), emitTimeout, false, func(ctx context.Context, box sandbox) {
 		answer = box.hub.Emit(ctx, c)
 	}, func(ok bool) {
 		if !ok || !answer.OK {
 			if ok && !answer.Error.Code.Retry() {
-				p.w.violatef("refused", nil, "%s: %v", c.Command, answer.Error)
+				p.w.violatef("refused", nil, "%+v: %v", c, answer.Error)
 				return
 			}
 			p.w.after(p.w.between(500*time.Millisecond, 5*time.Second), func() { p.emit(c) })
@@ -671,8 +671,5 @@ func (p *program) emit(c hub.Command) {
 // publish emits one event to rooms and users.
 func (p *program) publish(rooms, users []string) {
 	p.n++
-	p.emit(hub.Command{
-		Command: "publish", Rooms: rooms, Users: users, Event: "app:note", ID: fmt.Sprintf("server.%d", p.n),
-		Data: fmt.Appendf(nil, `{"n":%d}`, p.n),
-	})
+	p.emit(hub.PublishCommand{Rooms: rooms, Users: users, Event: "app:note", ID: fmt.Sprintf("server.%d", p.n), Data: fmt.Appendf(nil, `{"n":%d}`, p.n)})
 }

@@ -264,7 +264,7 @@ func (w *world) act() {
 	case n < 95:
 		d.type_(w.shared())
 	case n < 97:
-		w.program.emit(hub.Command{Command: "disconnect", User: d.user, Reason: "kicked"})
+		w.program.emit(hub.DisconnectCommand{Selection: hub.Selection{User: d.user}, Reason: "kicked"})
 	default:
 		w.sweepNow()
 	}

@@ -9,17 +9,18 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // store is a real store whose every call is parked by the world. The log is another where the world says so.
 type store struct {
 	w    *world
-	real hub.Store
+	real socketio.Store
 	log  *twoStepLog // nil: that of the real store
 	plant
 }
 
-var _ hub.Store = (*store)(nil)
+var _ socketio.Store = (*store)(nil)
 
 // plain is the context for the real store: what the invocation's deadline does is decided by the world.
 var plain = context.Background()

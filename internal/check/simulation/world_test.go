@@ -395,7 +395,7 @@ func (w *world) newSandboxes(n int) {
 			},
 			Jitter: func(limit time.Duration) time.Duration { return limit / 2 },
 			Logger: slog.New(slog.DiscardHandler),
-		}, w.sockets)
+		}, w.store, w.sockets)
 		w.sandboxes = append(w.sandboxes, sandbox{h, sockets})
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
@@ -23,6 +24,7 @@ type World struct {
 	*hub.Hub
 	Config  hub.Config // of the hub, to make another that differs in something
 	Store   hub.Store
+	Notes   socketio.Notes
 	TB      testing.TB
 	Clock   *Clock
 	Network *Network
@@ -53,7 +55,7 @@ func New(tb testing.TB, change ...func(*hub.Config)) *World {
 	for _, f := range change {
 		f(&w.Config)
 	}
-	w.Hub, w.Store = hub.New(w.Config), w.Config.Store
+	w.Hub, w.Store, w.Notes = hub.New(w.Config), w.Config.Store, store
 	return w
 }
 

@@ -124,9 +124,13 @@ func refusal(c protocol.Code) int {
 }
 
 // Disconnect answers the $disconnect route. What it cannot finish the sweep does.
-func Disconnect(sockets *socketio.Server, log *slog.Logger) lambda.Handler {
+func Disconnect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Handler {
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
-		if err := sockets.Closed(ctx, e.Context.ConnectionID); err != nil {
+		depart := h.Depart
+		if e.Context.Authorizer.Codec == socketIO {
+			depart = sockets.Closed
+		}
+		if err := depart(ctx, e.Context.ConnectionID); err != nil {
 			return response{}, err
 		}
 		log.InfoContext(ctx, "disconnected",

@@ -37,11 +37,11 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Config.Verifier = verifier
-	h, sockets := socketio.Wire(w.Config, socketio.Options{})
+	h, sockets := socketio.Wire(w.Config, w.Notes, socketio.Options{})
 	functions := map[string]lambda.Handler{
 		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
 		"connect":    route.Connect(h, sockets, log),
-		"disconnect": route.Disconnect(sockets, log),
+		"disconnect": route.Disconnect(h, sockets, log),
 		"message":    route.Message(h, sockets),
 		"emit":       route.Emit(h, log),
 		"deliver":    route.Deliver(h, sockets, log),

@@ -44,6 +44,7 @@ type Setup struct {
 	aws   aws.Config
 	log   *slog.Logger
 	meter *metrics.Meter // nil: nothing is counted
+	notes socketio.Notes
 	check func(ctx context.Context) error
 }
 
@@ -118,11 +119,11 @@ func Connect(ctx context.Context, s *Setup) (lambda.Handler, error) {
 
 // Disconnect is functions/disconnect.
 func Disconnect(ctx context.Context, s *Setup) (lambda.Handler, error) {
-	_, sockets, err := s.wire(ctx, s.deliveringConfig())
+	h, sockets, err := s.wire(ctx, s.deliveringConfig())
 	if err != nil {
 		return nil, err
 	}
-	return route.Disconnect(sockets, s.log), nil
+	return route.Disconnect(h, sockets, s.log), nil
 }
 
 // Message is functions/message.
@@ -196,10 +197,10 @@ func (s *Setup) hubConfig() hub.Config {
 	c := s.env.hubConfig()
 	table := s.env.needed("TABLE_NAME", "the name of the DynamoDB table")
 	store := dynamo.New(dynamo.NewClient(s.aws), table, dynamo.Options{})
-	c.Store, s.check = store, store.Check
+	c.Store, s.notes, s.check = store, store, store.Check
 	c.Logger = s.log
 	if s.meter != nil {
-		c.Meter = s.meter
+		c.Observers = append(c.Observers, s.meter)
 	}
 	functions, options := s.env.hooks()
 	callers := make(map[hub.Hook]hooks.Caller, len(functions))
@@ -242,6 +243,6 @@ func (s *Setup) wire(ctx context.Context, c hub.Config) (*hub.Hub, *socketio.Ser
 	if err := s.check(ctx); errors.Is(err, dynamo.ErrNoTable) {
 		return nil, nil, fmt.Errorf("TABLE_NAME is %q: %w", s.env.text("TABLE_NAME"), err)
 	}
-	h, sockets := socketio.Wire(c, o)
+	h, sockets := socketio.Wire(c, s.notes, o)
 	return h, sockets, nil
 }

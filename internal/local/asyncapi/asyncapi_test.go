@@ -215,21 +215,21 @@ func TestWhatTheHubSends(t *testing.T) {
 	ask("ana", `{"action":"history","id":"9","room":"channel:1"}`)
 	ask("ana", `{"action":"typing:stop","channelId":"1"}`)
 	for _, c := range []hub.Command{
-		{Command: "publish", Users: []string{"ana"}, Event: protocol.NotificationNew, Data: json.RawMessage(`{"title":"Hello"}`)},
-		{Command: "publish", Users: []string{"ana"}, Event: protocol.BuddyGoalCompleted, Data: json.RawMessage(`{"goalId":"g"}`)},
-		{Command: "publish", Users: []string{"ana"}, Event: protocol.BuddyCheckIn, Data: json.RawMessage(`{}`)},
-		{Command: "publish", Rooms: []string{"channel:1"}, Event: "flash", Ephemeral: true},
-		{Command: "close", Room: "channel:1"},
+		hub.PublishCommand{Users: []string{"ana"}, Event: protocol.NotificationNew, Data: json.RawMessage(`{"title":"Hello"}`)},
+		hub.PublishCommand{Users: []string{"ana"}, Event: protocol.BuddyGoalCompleted, Data: json.RawMessage(`{"goalId":"g"}`)},
+		hub.PublishCommand{Users: []string{"ana"}, Event: protocol.BuddyCheckIn, Data: json.RawMessage(`{}`)},
+		hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "flash", Ephemeral: true},
+		hub.CloseCommand{Room: "channel:1"},
 	} {
 		if a := w.Emit(ctx, c); !a.OK {
-			t.Fatalf("%s: %v", c.Command, a.Error)
+			t.Fatalf("%+v: %v", c, a.Error)
 		}
 	}
 	if err := w.Depart(ctx, "bob"); err != nil {
 		t.Fatal(err)
 	}
 	w.Drain()
-	w.Emit(ctx, hub.Command{Command: "disconnect", User: "ana"})
+	w.Emit(ctx, hub.DisconnectCommand{Selection: hub.Selection{User: "ana"}})
 
 	seen := map[string]bool{}
 	for _, push := range w.Network.Take() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // Store counts what the calls of a store would use of DynamoDB: the requests that internal/store/dynamo makes for each, with the
@@ -17,7 +18,7 @@ import (
 // unit for each 1 KB of a row, two in a transaction; a read unit for each 4 KB that a strongly consistent request reads, and
 // half of that otherwise. A request that finds nothing, or whose condition fails, costs as much.
 type Store struct {
-	hub.Store
+	socketio.Store
 
 	Meter *Meter
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // TestStoreAgreesWithDynamoDB does what TestBudgets of internal/store/dynamo does, where DynamoDB's own accounting says what each
@@ -18,7 +19,7 @@ import (
 // and one for each query that finds nothing, which DynamoDB Local gives away.
 func TestStoreAgreesWithDynamoDB(t *testing.T) {
 	meter := &cost.Meter{}
-	w := hubtest.New(t, func(c *hub.Config) { c.Store = cost.Store{Store: c.Store, Meter: meter} })
+	w := hubtest.New(t, func(c *hub.Config) { c.Store = cost.Store{Store: c.Store.(socketio.Store), Meter: meter} })
 	ctx := t.Context()
 	all := hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish}}
 	connect := func(user string) hub.Caller {

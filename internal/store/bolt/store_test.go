@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
@@ -35,14 +35,14 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
-		storetest.Run(t, func(tb testing.TB, now func() time.Time) hub.Store {
+		storetest.Run(t, func(tb testing.TB, now func() time.Time) socketio.Store {
 			tb.Helper()
 			return open(tb, "", bolt.Options{Now: now})
 		})
 	})
 	t.Run("in a file that is flushed and purged all the time", func(t *testing.T) {
 		t.Parallel()
-		storetest.Run(t, func(tb testing.TB, now func() time.Time) hub.Store {
+		storetest.Run(t, func(tb testing.TB, now func() time.Time) socketio.Store {
 			tb.Helper()
 			return open(tb, filepath.Join(tb.TempDir(), "data"), bolt.Options{Now: now, FlushEvery: time.Millisecond})
 		})
@@ -50,7 +50,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestProperties(t *testing.T) {
-	storetest.RunProperties(t, func(tb testing.TB, now func() time.Time) hub.Store {
+	storetest.RunProperties(t, func(tb testing.TB, now func() time.Time) socketio.Store {
 		return open(tb, "", bolt.Options{Now: now})
 	})
 }

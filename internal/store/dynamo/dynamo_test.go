@@ -20,6 +20,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
@@ -54,7 +55,7 @@ func open(tb testing.TB, change ...func(*dynamodb.Options)) (client *dynamodb.Cl
 
 func TestStore(t *testing.T) {
 	client, table := open(t)
-	storetest.Run(t, func(_ testing.TB, now func() time.Time) hub.Store {
+	storetest.Run(t, func(_ testing.TB, now func() time.Time) socketio.Store {
 		return &holed{dynamo.New(client, table, dynamo.Options{Now: now}), client, table}
 	})
 }
@@ -67,7 +68,7 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	client, table := open(t)
-	storetest.RunProperties(t, func(_ testing.TB, now func() time.Time) hub.Store {
+	storetest.RunProperties(t, func(_ testing.TB, now func() time.Time) socketio.Store {
 		return dynamo.New(client, table, dynamo.Options{Now: now})
 	})
 }

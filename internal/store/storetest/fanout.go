@@ -38,9 +38,7 @@ func FanOut(tb testing.TB, store hub.Store, members int, filled func()) FanOutFi
 	peak := watchHeap(done)
 
 	began := time.Now()
-	answer := w.Emit(tb.Context(), hub.Command{
-		Command: "publish", Rooms: []string{room}, Event: protocol.MessageNew, ID: "m1", Data: json.RawMessage(`{"content":"hi"}`),
-	})
+	answer := w.Emit(tb.Context(), hub.PublishCommand{Rooms: []string{room}, Event: protocol.MessageNew, ID: "m1", Data: json.RawMessage(`{"content":"hi"}`)})
 	if !answer.OK {
 		tb.Fatalf("publish: %v", answer.Error)
 	}

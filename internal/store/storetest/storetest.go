@@ -17,14 +17,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // Opener gives a store, which may be [Holes] too, that takes its time from now, and closes it with tb.Cleanup. It is called once for each test,
 // from many at the same time. Stores may share what is below them.
-type Opener func(tb testing.TB, now func() time.Time) hub.Store
+type Opener func(tb testing.TB, now func() time.Time) socketio.Store
 
 // Run tests a store. The clock begins at the present, so that a database which deletes lapsed rows by itself leaves
 // the tests' rows alone.
@@ -64,7 +64,7 @@ type promise struct {
 // fixture is the store under test and what tests need at hand.
 type fixture struct {
 	testing.TB
-	hub.Store
+	socketio.Store
 	clock  *hubtest.Clock
 	unique string // part of every name
 }
