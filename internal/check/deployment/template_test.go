@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellhop-rt/bellhop"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bellhop-rt/bellhop"
 )
 
 // root is where template.yaml is.
