@@ -32,8 +32,7 @@ type device struct {
 	requests map[string]*request
 	asked    int
 	outbox   []*outgoing
-	messages []string // ids of own messages in channels
-	attempts int
+	messages []string  // ids of own messages in channels
 	socketIO *socketIO // nil: it speaks bellhop.v1
 }
 
@@ -61,18 +60,16 @@ type view struct {
 
 // span is a stretch of a room's log that a device believes to have seen without a gap.
 type span struct {
-	dev   *device
-	room  string
-	epoch string
-	base  int64         // nothing up to here: it came from somewhere else
-	at    time.Duration // when it began
-	seen  []protocol.Event
-	pos   int64
+	dev  *device
+	room string
+	base int64         // nothing up to here: it came from somewhere else
+	at   time.Duration // when it began
+	seen []protocol.Event
+	pos  int64
 }
 
 // request is an action that waits for its reply.
 type request struct {
-	id    string
 	reply func(*inbound)
 	lost  func() // no reply came in time, or never will
 }
@@ -205,7 +202,6 @@ func (d *device) gone() {
 		r.lost()
 	}
 	if d.wanted {
-		d.attempts++
 		d.w.after(d.w.between(100*time.Millisecond, 3*time.Second), func() {
 			if d.wanted {
 				d.goOnline()
@@ -289,7 +285,7 @@ func (d *device) ask(action, fields, id string, reply func(*inbound), lost func(
 	if d.socketIO != nil {
 		key = strconv.Itoa(d.asked) // the ack id
 	}
-	r := &request{id: id, reply: reply, lost: lost}
+	r := &request{reply: reply, lost: lost}
 	d.requests[key] = r
 	frame := d.frame(action, id, key, fields)
 	d.logf("sends %s", frame)
@@ -444,7 +440,7 @@ func (d *device) welcomed(v *view, in *inbound) {
 			}
 		}
 		v.pos = &protocol.Position{Epoch: got.Epoch, Seq: got.Seq}
-		v.span = &span{dev: d, room: v.room, epoch: got.Epoch, base: got.Seq, pos: got.Seq, at: d.w.elapsed()}
+		v.span = &span{dev: d, room: v.room, base: got.Seq, pos: got.Seq, at: d.w.elapsed()}
 		d.w.ledger.spans = append(d.w.ledger.spans, v.span)
 	}
 	d.logf("is in %s at %d, recovered %v, more %v", v.room, v.pos.Seq, got.Recovered, got.More)

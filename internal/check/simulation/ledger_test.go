@@ -18,7 +18,6 @@ type violation struct {
 	kind  string
 	about []string // words that the lines of the trace have which matter
 	text  string
-	at    time.Duration
 }
 
 func (v violation) String() string { return fmt.Sprintf("%s: %s", v.kind, v.text) }
@@ -49,15 +48,15 @@ type ledgerEntry struct {
 
 // stay is a time in which a connection was a member.
 type stay struct {
-	from, to time.Duration
-	now      bool // still
+	to  time.Duration
+	now bool // still
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // violatef notes a broken promise.
 func (w *world) violatef(kind string, about []string, format string, args ...any) {
-	v := violation{kind: kind, about: about, text: fmt.Sprintf(format, args...), at: w.elapsed()}
+	v := violation{kind: kind, about: about, text: fmt.Sprintf(format, args...)}
 	w.logf("VIOLATION %s", v)
 	w.ledger.violations = append(w.ledger.violations, v)
 }
@@ -142,7 +141,7 @@ func (l *ledger) member(room, connection string, in bool) {
 	switch now := l.w.elapsed(); {
 	case last >= 0 && stays[last].now == in:
 	case in:
-		r.members[connection] = append(stays, stay{from: now, now: true})
+		r.members[connection] = append(stays, stay{now: true})
 	case last >= 0:
 		stays[last].now, stays[last].to = false, now
 	}

@@ -156,8 +156,7 @@ func (w *world) logf(format string, args ...any) {
 type invocation struct {
 	id      int
 	name    string
-	charmed bool // no fault befalls it
-	began   time.Duration
+	charmed bool          // no fault befalls it
 	thawed  time.Duration // frozen until then
 	cancel  context.CancelFunc
 	then    func(ok bool)
@@ -191,7 +190,7 @@ const (
 // invoke starts an invocation. then hears whether it returned, which it does not if it is cut off.
 func (w *world) invoke(name string, timeout time.Duration, charmed bool, run func(context.Context, sandbox), then func(ok bool)) {
 	w.invocations++
-	inv := &invocation{id: w.invocations, name: name, charmed: charmed, began: w.elapsed(), then: then}
+	inv := &invocation{id: w.invocations, name: name, charmed: charmed, then: then}
 	ctx, cancel := context.WithDeadline(context.WithValue(context.Background(), invocationKey{}, inv), time.Now().Add(timeout))
 	inv.cancel = cancel
 	w.live[inv.id] = inv

@@ -82,14 +82,6 @@ func AppendDisconnect(dst []byte, namespace string) []byte {
 	return appendHead(dst, Disconnect, namespace, nil)
 }
 
-// Append appends any packet, such as one of [Decode].
-func Append(dst []byte, p Packet) []byte {
-	if p.Engine != Message {
-		return append(append(dst, byte(p.Engine)), p.Data...)
-	}
-	return append(appendHead(dst, p.Type, p.Namespace, p.ID), p.Data...)
-}
-
 // appendHead appends everything before the payload: SIO "Format".
 func appendHead(dst []byte, t Type, namespace string, id *uint64) []byte {
 	dst = append(dst, byte(Message), byte(t))

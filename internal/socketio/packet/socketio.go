@@ -38,7 +38,6 @@ package packet
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 )
 
 // Engine is the type of an Engine.IO packet: the first character of a frame.
@@ -88,13 +87,6 @@ func (p Packet) Args() []json.RawMessage {
 		return nil
 	}
 	return args
-}
-
-// SplitNamespace parts "/admin?x=y" into "/admin" and "x=y". Clients of Socket.IO 2 wrote their query there; the server
-// of today takes it for a part of the name.
-func SplitNamespace(namespace string) (name, query string) {
-	name, query, _ = strings.Cut(namespace, "?")
-	return name, query
 }
 
 // Reserved reports whether a client would take an event of this name for one of its own (the list of socket.io-parser):

@@ -100,7 +100,7 @@ func TestDecode(t *testing.T) {
 			if g.Again != "" {
 				want = g.Again
 			}
-			if again := string(packet.Append(nil, got)); again != want {
+			if again := string(packet.Encode(got)); again != want {
 				t.Errorf("encoded to %s, want %s", again, want)
 			}
 		})
@@ -172,16 +172,6 @@ func TestAppend(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", c.got, c.want)
 			}
 		})
-	}
-}
-
-func TestSplitNamespace(t *testing.T) {
-	for in, want := range map[string][2]string{
-		"/": {"/", ""}, "/admin": {"/admin", ""}, "/admin?x=y": {"/admin", "x=y"}, "/?x=y?z": {"/", "x=y?z"},
-	} {
-		if name, query := packet.SplitNamespace(in); name != want[0] || query != want[1] {
-			t.Errorf("%s: got %q and %q", in, name, query)
-		}
 	}
 }
 
@@ -375,7 +365,7 @@ func FuzzDecode(f *testing.F) {
 		if p.Data != nil && !json.Valid(p.Data) || p.Engine == packet.Message && !strings.HasPrefix(p.Namespace, "/") {
 			t.Fatalf("decoded out of bounds: %+v", p)
 		}
-		again, err := packet.Decode(packet.Append(nil, p))
+		again, err := packet.Decode(packet.Encode(p))
 		if err != nil || !reflect.DeepEqual(again, p) {
 			if len(frame) >= protocol.MaxClientFrame && errors.Is(err, packet.ErrTooLarge) {
 				return // a comma that was missing
