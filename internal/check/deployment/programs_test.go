@@ -27,7 +27,7 @@ func TestPrograms(t *testing.T) {
 	for _, program := range programs {
 		name, deps, _ := strings.Cut(program, " ")
 		ours := 0
-		for _, dep := range strings.Fields(deps) {
+		for dep := range strings.FieldsSeq(deps) {
 			own, is := strings.CutPrefix(dep, module)
 			if is {
 				ours++
