@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -147,9 +146,9 @@ func (s *server) stop(ctx context.Context) error {
 		return err
 	}
 	for _, m := range s.emulator.Waiting(deliverQueue) {
-		var job hub.Job
-		if decodeErr := json.Unmarshal([]byte(m.Body), &job); decodeErr != nil {
-			return errors.Join(err, fmt.Errorf("decode job: %w", decodeErr))
+		job, decodeErr := hub.DecodeJob([]byte(m.Body))
+		if decodeErr != nil {
+			return errors.Join(err, decodeErr)
 		}
 		if socketio.Works(job.Kind) { // about a socket, which is gone
 			continue

@@ -133,33 +133,37 @@ func decodeAs[C Command](text []byte) (Command, error) {
 	return c, err
 }
 
-// commandFields are all that any command has: a field of another command does nothing, one that none has is a mistake.
-const commandFields = " command rooms users user connections connection except event data id ephemeral from room before limit reason timeoutms "
+// commandFields are all that any command has: a field of another command does nothing, one that none has is not known.
+const commandFields = " v command rooms users user connections connection except event data id ephemeral from room before limit reason timeoutms "
 
-// DecodeCommand reads one command. Its error is always a protocol.Error.
+// DecodeCommand reads one command. Its error is always a protocol.Error, and ErrNewer as well if the command has a number, a
+// name or a field that is not known.
 func DecodeCommand(text []byte) (Command, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return nil, invalid(err)
 	}
-	var name string
-	for field, value := range fields {
-		lower := strings.ToLower(field)
-		if strings.ContainsAny(field, " ") || !strings.Contains(commandFields, " "+lower+" ") {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "the command is not valid: unknown field %.40q", field)
-		}
-		if lower == "command" {
-			if err := json.Unmarshal(value, &name); err != nil {
-				return nil, invalid(err)
-			}
+	for field := range fields {
+		if strings.Contains(field, " ") || !strings.Contains(commandFields, " "+strings.ToLower(field)+" ") {
+			return nil, newer(protocol.CodeBadRequest, "the command is not valid: unknown field %.40q", field)
 		}
 	}
-	if name == "" {
+	var head struct {
+		Version int    `json:"v"`
+		Name    string `json:"command"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, invalid(err)
+	}
+	if head.Version > commandVersion {
+		return nil, newer(protocol.CodeBadRequest, "the command has version %d, this function knows %d", head.Version, commandVersion)
+	}
+	if head.Name == "" {
 		return nil, protocol.Errorf(protocol.CodeBadRequest, `the command needs a "command", such as "publish"`)
 	}
-	decode, known := decoders()[name]
+	decode, known := decoders()[head.Name]
 	if !known {
-		return nil, protocol.Errorf(protocol.CodeUnknownAction, "there is no command %.40q", name)
+		return nil, newer(protocol.CodeUnknownAction, "there is no command %.40q", head.Name)
 	}
 	c, err := decode(text)
 	if err != nil {

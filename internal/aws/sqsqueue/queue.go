@@ -3,7 +3,6 @@ package sqsqueue
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -35,7 +34,7 @@ func New(client *sqs.Client, url string) *Queue { return &Queue{client: client, 
 func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	text, err := encode(job)
 	if err != nil {
-		return fmt.Errorf("encode job %s: %w", job.Kind, err)
+		return err
 	}
 	if len(text) > maxBody {
 		return fmt.Errorf("enqueue job %s: it has %d bytes, the queue takes %d", job.Kind, len(text), maxBody)
@@ -50,14 +49,8 @@ func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 	return nil
 }
 
-// encode gives the JSON of a job: without the escapes for HTML, which could double its size, and with escapes for the
-// two characters that JSON allows and a message of SQS does not.
+// encode gives the JSON of a job, with escapes for the two characters that JSON allows and a message of SQS does not.
 func encode(job hub.Job) (string, error) {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(job); err != nil {
-		return "", err
-	}
-	return strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`, "\n", "").Replace(b.String()), nil
+	text, err := job.Encode()
+	return strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`).Replace(string(text)), err
 }

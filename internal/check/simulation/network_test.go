@@ -370,7 +370,7 @@ const (
 
 // Enqueue is SendMessage.
 func (q *queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
-	body, err := json.Marshal(job)
+	body, err := job.Encode()
 	if err != nil {
 		return err
 	}
@@ -384,7 +384,8 @@ func (q *queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 		}
 		q.n++
 		m := &message{n: q.n, body: string(body)}
-		if err := json.Unmarshal(body, &m.job); err != nil {
+		var err error
+		if m.job, err = hub.DecodeJob(body); err != nil {
 			return err
 		}
 		if w.fault("late job", w.rates.lateJob) {

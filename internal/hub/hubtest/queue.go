@@ -2,7 +2,6 @@ package hubtest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -52,7 +51,7 @@ func (q *Queue) Enqueue(_ context.Context, job hub.Job, delay time.Duration) err
 			return err
 		}
 	}
-	body, err := json.Marshal(job)
+	body, err := job.Encode()
 	if err != nil {
 		return err
 	}
@@ -60,7 +59,7 @@ func (q *Queue) Enqueue(_ context.Context, job hub.Job, delay time.Duration) err
 		return fmt.Errorf("no queue takes %d bytes for in %v", len(body), delay)
 	}
 	queued := Queued{Body: body, Delay: delay, Due: q.Clock.Now().Add(delay)}
-	if err := json.Unmarshal(body, &queued.Job); err != nil {
+	if queued.Job, err = hub.DecodeJob(body); err != nil {
 		return err
 	}
 	q.mu.Lock()

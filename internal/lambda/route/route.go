@@ -57,6 +57,14 @@ func (a authorizerContext) expires() time.Time {
 	return time.Unix(sec, 0)
 }
 
+// known is an error for connections whose authorizer is newer than this function, while a deployment goes on.
+func (a authorizerContext) known() error {
+	if a.Codec == "" || a.Codec == socketIO {
+		return nil
+	}
+	return fmt.Errorf("the authorizer says that the connection speaks %q, which this version does not", a.Codec)
+}
+
 // response is a Lambda proxy response.
 type response struct {
 	StatusCode int               `json:"statusCode"`
@@ -70,6 +78,10 @@ func Connect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Hand
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		if e.Context.Authorizer.Codec == socketIO {
 			return openSocket(ctx, sockets, e, log), nil
+		}
+		if err := e.Context.Authorizer.known(); err != nil {
+			log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "error", err)
+			return response{StatusCode: http.StatusServiceUnavailable}, nil
 		}
 		offered := header(e.Headers, "Sec-WebSocket-Protocol")
 		ok := response{StatusCode: http.StatusOK}
@@ -156,6 +168,9 @@ func Message(h *hub.Hub, sockets *socketio.Server) lambda.Handler {
 			}
 			return response{StatusCode: http.StatusOK, Body: string(sockets.Receive(ctx, caller, []byte(e.Body)))}, nil
 		}
+		if err := auth.known(); err != nil {
+			return response{}, err
+		}
 		return response{StatusCode: http.StatusOK, Body: string(h.Receive(ctx, caller, []byte(e.Body)))}, nil
 	})
 }
@@ -197,9 +212,7 @@ func Deliver(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Hand
 		jobs := make([]hub.Job, len(e.Records))
 		undecoded := make([]error, len(e.Records))
 		for i, m := range e.Records {
-			if err := json.Unmarshal([]byte(m.Body), &jobs[i]); err != nil {
-				undecoded[i] = fmt.Errorf("decode job: %w", err)
-			}
+			jobs[i], undecoded[i] = hub.DecodeJob([]byte(m.Body))
 		}
 		return e.answer(ctx, log, workAll(ctx, h, sockets, jobs, undecoded)), nil
 	})
@@ -259,11 +272,11 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 		case len(trigger.Records) > 0:
 			errs := make([]error, len(trigger.Records))
 			for i, m := range trigger.Records {
-				errs[i] = failed(ctx, log, answers(ctx, h, []byte(m.Body)))
+				errs[i] = unattended(ctx, h, log, []byte(m.Body))
 			}
 			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
 		case trigger.Type != "":
-			return nil, failed(ctx, log, answers(ctx, h, trigger.Detail))
+			return nil, unattended(ctx, h, log, trigger.Detail)
 		}
 		return answers(ctx, h, payload), nil
 	})
@@ -271,28 +284,45 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 
 func isList(b []byte) bool { return strings.HasPrefix(strings.TrimLeft(string(b), " \t\r\n"), "[") }
 
-// answers does one command or a list of them, in order; a hub.Answer or a list of those.
-func answers(ctx context.Context, h *hub.Hub, payload []byte) any {
-	if !isList(payload) {
-		return answer(ctx, h, payload)
-	}
-	var commands []json.RawMessage
-	if err := json.Unmarshal(payload, &commands); err != nil {
-		return refuse(err)
-	}
-	list := make([]hub.Answer, len(commands))
-	for i, c := range commands {
-		list[i] = answer(ctx, h, c)
-	}
-	return list
+// asked is a command as it came, or why it cannot be read.
+type asked struct {
+	command hub.Command
+	err     error
 }
 
-func answer(ctx context.Context, h *hub.Hub, payload []byte) hub.Answer {
-	c, err := hub.DecodeCommand(payload)
-	if err != nil {
-		return refuse(err)
+// read reads one command or a list of them.
+func read(payload []byte) (all []asked, list bool) {
+	texts := []json.RawMessage{payload}
+	if list = isList(payload); list {
+		if err := json.Unmarshal(payload, &texts); err != nil {
+			return []asked{{err: err}}, false
+		}
 	}
-	return h.Emit(ctx, c)
+	for _, text := range texts {
+		c, err := hub.DecodeCommand(text)
+		all = append(all, asked{c, err})
+	}
+	return all, list
+}
+
+func (a asked) do(ctx context.Context, h *hub.Hub) hub.Answer {
+	if a.err != nil {
+		return refuse(a.err)
+	}
+	return h.Emit(ctx, a.command)
+}
+
+// answers does one command or a list of them, in order; a hub.Answer or a list of those.
+func answers(ctx context.Context, h *hub.Hub, payload []byte) any {
+	all, list := read(payload)
+	if !list {
+		return all[0].do(ctx, h)
+	}
+	done := make([]hub.Answer, len(all))
+	for i, a := range all {
+		done[i] = a.do(ctx, h)
+	}
+	return done
 }
 
 func refuse(err error) hub.Answer {
@@ -302,21 +332,24 @@ func refuse(err error) hub.Answer {
 	return hub.Answer{Error: protocol.Errorf(protocol.CodeBadRequest, "%s", err.Error())}
 }
 
-// failed is for triggers that nobody reads an answer of: an error asks for another delivery. What can never work is
+// unattended does commands of triggers that nobody reads an answer of: an error asks for another delivery. Commands that this
+// version does not know are left to the function that does: of a list with one of them, none is done. What can never work is
 // logged and dropped, since it would only fail again.
-func failed(ctx context.Context, log *slog.Logger, got any) error {
-	list, many := got.([]hub.Answer)
-	if one, ok := got.(hub.Answer); ok && !many {
-		list = []hub.Answer{one}
+func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byte) error {
+	all, _ := read(payload)
+	for _, a := range all {
+		if errors.Is(a.err, hub.ErrNewer) {
+			return a.err
+		}
 	}
 	var errs []error
-	for _, a := range list {
-		switch {
-		case a.OK:
-		case a.Error.Code.Retry():
-			errs = append(errs, a.Error)
+	for _, a := range all {
+		switch got := a.do(ctx, h); {
+		case got.OK:
+		case got.Error.Code.Retry():
+			errs = append(errs, got.Error)
 		default:
-			log.ErrorContext(ctx, "command refused", "error", a.Error)
+			log.ErrorContext(ctx, "command refused", "error", got.Error)
 		}
 	}
 	return errors.Join(errs...)

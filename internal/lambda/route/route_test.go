@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,9 +182,15 @@ func TestEmitTriggers(t *testing.T) {
 		"no object":                             {f, `"publish"`, `"bad_request"`},
 		"a number":                              {f, `5`, `"bad_request"`},
 		"a misspelt field":                      {f, `{"command":"publish","roms":["channel:1"]}`, `roms`},
-		"a queue's message that cannot work":    {f, sqs(`"{\"command\":\"dance\"}"`), `{"batchItemFailures":[]}`},
+		"a queue's message that cannot work":    {f, sqs(`"{\"command\":\"publish\"}"`), `{"batchItemFailures":[]}`},
 		"a queue's message that is no JSON":     {f, sqs(`"nonsense"`), `{"batchItemFailures":[]}`},
-		"a queue's message that may work later": {broken, sqs(`"{\"command\":\"dance\"}"`, string(quoted)), `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`},
+		"a queue's message that may work later": {broken, sqs(`"nonsense"`, string(quoted)), `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`},
+		"a queue's command that is not known":   {f, sqs(`"{\"command\":\"dance\"}"`), `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`},
+		"a queue's field that is not known":     {f, sqs(`"{\"command\":\"stats\",\"since\":1}"`, string(quoted)), `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`},
+		"a queue's version that is not known":   {f, sqs(`"{\"v\":2,\"command\":\"stats\"}"`), `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`},
+		"a bus event that is not known":         {f, `{"detail-type":"bellhop.emit","detail":{"command":"stats","since":1}}`, `since`},
+		"an invocation of a newer version":      {f, `{"v":2,"command":"stats"}`, `"bad_request"`},
+		"an invocation of this version":         {f, `{"v":1,"command":"stats"}`, `"ok":true`},
 		"a bus event that may work later":       {broken, `{"detail-type":"bellhop.emit","detail":` + publish + `}`, `internal`},
 	} {
 		out, err := c.f.Invoke(t.Context(), []byte(c.payload))
@@ -194,6 +201,83 @@ func TestEmitTriggers(t *testing.T) {
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestEmitKnowsAllOrNothing: of a queue's list with a command that only a newer version knows, nothing is done here, since all
+// of it comes again.
+func TestEmitKnowsAllOrNothing(t *testing.T) {
+	w := hubtest.New(t)
+	log := slog.New(slog.DiscardHandler)
+	f := route.Emit(w.Hub, log)
+	const list = `[{"command":"publish","rooms":["channel:1"],"event":"e"},{"command":"publish","rooms":["channel:1"],"event":"e","whisper":true}]`
+	body, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := f.Invoke(t.Context(), []byte(`{"Records":[{"messageId":"m1","body":`+string(body)+`}]}`)); err != nil || !strings.Contains(string(out), "m1") {
+		t.Errorf("got %s, %v: want m1 again", out, err)
+	}
+	if head, err := w.Store.Head(t.Context(), "channel:1"); err != nil || head.Seq != 0 {
+		t.Errorf("the log is at %+v, %v: something was published", head, err)
+	}
+	out, err := f.Invoke(t.Context(), []byte(list))
+	if err != nil || !strings.HasPrefix(string(out), `[{"ok":true,`) || !strings.Contains(string(out), "whisper") {
+		t.Errorf("an invocation got %s, %v: want one answer each", out, err)
+	}
+}
+
+// TestDeliverLeavesWhatIsNewer: jobs that say more than this version knows come again, those beside them are done.
+func TestDeliverLeavesWhatIsNewer(t *testing.T) {
+	w := hubtest.New(t)
+	log := slog.New(slog.DiscardHandler)
+	h, sockets := socketio.Wire(w.Config, w.Notes, socketio.Options{})
+	f := route.Deliver(h, sockets, log)
+	jobs := []string{
+		`{"kind":"fanout","room":"channel:1","event":{"event":"e","seq":1}}`, // of before there were versions
+		`{"v":1,"kind":"fanout","room":"channel:1","event":{"event":"e","seq":1}}`,
+		`{"v":2,"kind":"fanout","room":"channel:1","event":{"event":"e","seq":1}}`,
+		`{"kind":"fanout","room":"channel:1","event":{"event":"e","seq":1},"only":["ana"]}`,
+		`{"kind":"fanout","room":"channel:1","event":{"event":"e","seq":1,"urgent":true}}`,
+		`{"kind":"retry","room":"channel:1","event":{"event":"e","seq":1},"targets":[{"c":"c1","u":"ana","device":1}]}`,
+		`{"kind":"dream","room":"channel:1"}`,
+		`{"kind":"socket:dream","targets":[{"c":"c1","u":""}]}`,
+	}
+	var event struct {
+		Records []map[string]string `json:"Records"`
+	}
+	for i, body := range jobs {
+		event.Records = append(event.Records, map[string]string{"messageId": strconv.Itoa(i), "body": body})
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := f.Invoke(t.Context(), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := 2; i < len(jobs); i++ {
+		want = append(want, `{"itemIdentifier":"`+strconv.Itoa(i)+`"}`)
+	}
+	if got := string(out); got != `{"batchItemFailures":[`+strings.Join(want, ",")+`]}` {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestNewerAuthorizer: a connection that was let in by a newer authorizer, in a dialect that is not known here, is not taken for
+// one that speaks bellhop.v1.
+func TestNewerAuthorizer(t *testing.T) {
+	w := hubtest.New(t)
+	log := slog.New(slog.DiscardHandler)
+	h, sockets := socketio.Wire(w.Config, w.Notes, socketio.Options{})
+	const event = `{"requestContext":{"connectionId":"c1","authorizer":{"user":"ana","grants":"{}","expires":"4102444800","codec":"mqtt"}},"body":"{\"action\":\"ping\"}"}`
+	if out, err := route.Connect(h, sockets, log).Invoke(t.Context(), []byte(event)); err != nil || !strings.Contains(string(out), `"statusCode":503`) {
+		t.Errorf("connect: got %s, %v", out, err)
+	}
+	if out, err := route.Message(h, sockets).Invoke(t.Context(), []byte(event)); err == nil {
+		t.Errorf("message: got %s", out)
 	}
 }
 

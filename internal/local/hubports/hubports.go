@@ -79,9 +79,9 @@ func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
 
 // Enqueue is [hub.Queue].Enqueue.
 func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
-	body, err := json.Marshal(job)
+	body, err := job.Encode()
 	if err != nil {
-		return fmt.Errorf("encode job: %w", err)
+		return err
 	}
 	return a.Emulator.Send(ctx, a.Queue, string(body), delay)
 }
