@@ -7,16 +7,23 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/console"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
-	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/server"
+	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
 type devCommand struct {
@@ -55,7 +62,7 @@ func (c devCommand) Run(ctx context.Context) error {
 	if c.DynamoDB != "local" {
 		return c.run(ctx)
 	}
-	url, stop, err := startDynamoDB(ctx)
+	url, stop, err := tables.Start(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,15 +76,15 @@ func (c devCommand) run(ctx context.Context) error {
 		return err
 	}
 	log := newDevLog(os.Stderr, c.Quiet)
-	logger := slog.New(log.handler())
-	config := serverConfig{
-		Secret: c.secret(), Origins: c.origins(), Parameters: c.Parameter, IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
-		Minting: local, Logger: logger, Observe: log.observe(),
+	config := server.Config{
+		Secret: c.secret(), Local: local, Parameters: c.Parameter, IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
+		Logger: slog.New(log.handler()), Observe: log.observe(), Release: release(),
 	}
 	if config.Faults, err = c.faults(); err != nil {
 		return err
 	}
-	if config.Hooks, err = c.callers(ctx, logger); err != nil {
+	hooks, err := c.hooks(ctx, config.Logger)
+	if err != nil {
 		return err
 	}
 	var listening net.ListenConfig
@@ -85,51 +92,133 @@ func (c devCommand) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err)
 	}
-	s, closeStore, err := c.server(ctx, config)
+	closeStore := func() error { return nil }
+	if config.API, err = c.api(ctx, config.Logger, hooks, &closeStore); err != nil {
+		return errors.Join(err, listener.Close(), closeStore())
+	}
+	s, err := server.Start(ctx, listener, config)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, closeStore())
 	}
-	if s.processes != nil {
-		s.processes.at("http://" + listener.Addr().String())
-	}
-	if err := s.start(ctx); err != nil {
-		return errors.Join(err, listener.Close(), finish(ctx, s.stop), closeStore())
-	}
-	log.welcome(listener.Addr().String(), s.path(), c.where(), c.Template != "")
-	err = errors.Join(c.serve(ctx, listener, s), s.look.record(c.Record))
+	log.welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
+	err = errors.Join(c.serve(ctx, s), record(s.Cost(), c.Record))
 	log.goodbye(c.where())
 	return errors.Join(err, closeStore())
 }
 
-// server is what the flags ask for, with what closes its store.
-func (c devCommand) server(ctx context.Context, config serverConfig) (s *server, closeStore func() error, err error) {
-	nothing := func() error { return nil }
+// api is what the flags ask for. closeStore is replaced if there is something to close.
+func (c devCommand) api(ctx context.Context, logger *slog.Logger, hooks processes.Hooks, closeStore *func() error) (server.API, error) {
 	if c.Template != "" {
-		s, err = c.foreign(ctx, config)
-		return s, nothing, err
+		return c.foreign(ctx, logger)
+	}
+	b := server.Bellhop{Origins: c.origins(), Hooks: hooks}
+	switch {
+	case c.DynamoDB != "":
+		if err := c.ownTable(ctx, &b); err != nil {
+			return nil, err
+		}
+	case c.Functions != "":
+		return nil, errors.New("functions in other processes need a store that they can reach: give --dynamodb URL")
+	default:
+		store, err := c.open(logger) //nolint:contextcheck // it is open until it is closed, not until a context ends
+		if err != nil {
+			return nil, err
+		}
+		b.Store, b.QueueFile, *closeStore = store, c.file("queues.db"), store.Close
+	}
+	if c.Functions == "" {
+		return b, nil
+	}
+	return c.deployed(ctx, logger, b)
+}
+
+// ownTable is Bellhop's store in --dynamodb.
+func (c devCommand) ownTable(ctx context.Context, b *server.Bellhop) error {
+	own, err := tables.Own(c.Parameter)
+	if err != nil {
+		return err
+	}
+	b.Tables, b.Table = tables.Client(c.DynamoDB), own.Name
+	if err := tables.Create(ctx, b.Tables, own); err != nil {
+		return fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
+	}
+	b.Store = dynamo.New(b.Tables, b.Table, dynamo.Options{})
+	return nil
+}
+
+// deployed runs Bellhop's own functions from their sources, or wherever --functions says.
+func (c devCommand) deployed(ctx context.Context, logger *slog.Logger, b server.Bellhop) (server.API, error) {
+	if _, err := os.Stat("functions/message"); err != nil && c.Functions == "process" {
+		return nil, errors.New("--functions process builds Bellhop's functions: run it in the folder of its sources, where template.yaml is")
+	}
+	t, err := b.Template(c.Parameter)
+	if err != nil {
+		return nil, err
+	}
+	functions, err := c.elsewhere(ctx, logger, t, ".")
+	if err != nil {
+		return nil, err
+	}
+	return server.Deployed{Bellhop: b, Functions: functions}, nil
+}
+
+// foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.
+func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.API, error) {
+	t, err := emulator.ReadTemplateFile(c.Template, c.Parameter)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case c.DynamoDB != "":
-		err = c.ownTable(ctx, &config)
-		closeStore = nothing
-	case c.Functions != "":
-		return nil, nil, errors.New("functions in other processes need a store that they can reach: give --dynamodb URL")
-	default:
-		config.QueueFile = c.file("queues.db")
-		config.Store, closeStore, err = c.open(config.Logger) //nolint:contextcheck // it is open until it is closed, not until a context ends
+		if err := tables.Create(ctx, tables.Client(c.DynamoDB), t.Tables...); err != nil {
+			return nil, fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
+		}
+	case len(t.Tables) > 0:
+		logger.WarnContext(ctx, "the template has tables: give --dynamodb URL, of DynamoDB Local for example, for its functions to find them", "tables", len(t.Tables))
 	}
+	functions, err := c.elsewhere(ctx, logger, t, filepath.Dir(c.Template))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if c.Functions != "" {
-		if config.Processes, err = c.ownProcesses(ctx, config); err != nil {
-			return nil, nil, err
+	return server.Foreign{File: c.Template, Template: t, API: c.API, Stage: c.Stage, Functions: functions}, nil
+}
+
+// elsewhere reads --functions, and builds what is to be built. folder is what the template's paths are relative to.
+func (c devCommand) elsewhere(ctx context.Context, logger *slog.Logger, t *emulator.Template, folder string) (server.Elsewhere, error) {
+	url, remote := strings.CutPrefix(c.Functions, "endpoint=")
+	switch {
+	case remote:
+		return processes.Endpoint{Template: t, URL: url}, nil
+	case c.Functions != "" && c.Functions != "process":
+		return nil, fmt.Errorf("--functions is process or endpoint=URL, not %q", c.Functions)
+	}
+	built, err := c.built()
+	if err != nil {
+		return nil, err
+	}
+	children := &processes.Children{Template: t, Folder: folder, Built: built, Env: tables.Environment(c.DynamoDB), Logger: logger}
+	maps.Copy(children.Env, c.Env)
+	return children, children.Build(ctx)
+}
+
+// hooks reads --hook NAME=WHERE.
+func (c devCommand) hooks(ctx context.Context, logger *slog.Logger) (list processes.Hooks, err error) {
+	for name, where := range c.Hook {
+		hook := hub.Hook(name)
+		if !slices.Contains(hub.HookNames(), hook) {
+			return list, fmt.Errorf("--hook %s: there is no such hook; there are %v", name, hub.HookNames())
+		}
+		config := processes.HookConfig{Env: tables.Environment(c.DynamoDB), Built: c.built, Logger: logger}
+		if err := list.Open(ctx, hook, where, config); err != nil {
+			return list, fmt.Errorf("--hook %s: %w", name, err)
 		}
 	}
-	if s, err = newServer(ctx, config); err != nil {
-		return nil, nil, errors.Join(err, closeStore())
+	for _, hook := range hub.HookNames() {
+		if parameter := server.HookParameter(hook); c.Parameter[parameter] != "" {
+			return list, fmt.Errorf("--parameter %s names a function on AWS; here, say where it is with --hook %s=…", parameter, hook)
+		}
 	}
-	return s, closeStore, nil
+	return list, nil
 }
 
 func (c devCommand) faults() (emulator.Faults, error) {
@@ -144,24 +233,39 @@ func (c devCommand) faults() (emulator.Faults, error) {
 }
 
 // serve answers until it is interrupted, and says where.
-func (c devCommand) serve(ctx context.Context, listener net.Listener, s *server) error {
+func (c devCommand) serve(ctx context.Context, s *server.Server) error {
 	if c.ReadyFile == "" {
-		return serve(ctx, listener, s)
+		return s.Wait(ctx)
 	}
-	where := "http://" + listener.Addr().String()
-	text, err := json.Marshal(map[string]string{"http": where, "websocket": strings.Replace(where, "http", "ws", 1) + s.path()})
+	text, err := json.Marshal(map[string]string{"http": s.URL, "websocket": strings.Replace(s.URL, "http", "ws", 1) + s.Path()})
 	if err != nil {
 		return fmt.Errorf("encode --ready-file: %w", err)
 	}
 	// Whoever waits for the file never sees half of it.
-	if err := os.WriteFile(c.ReadyFile+".new", append(text, '\n'), 0o600); err != nil {
-		return errors.Join(fmt.Errorf("--ready-file: %w", err), listener.Close(), finish(ctx, s.stop))
+	err = os.WriteFile(c.ReadyFile+".new", append(text, '\n'), 0o600)
+	if err == nil {
+		err = os.Rename(c.ReadyFile+".new", c.ReadyFile)
 	}
-	if err := os.Rename(c.ReadyFile+".new", c.ReadyFile); err != nil {
-		return errors.Join(fmt.Errorf("--ready-file: %w", err), listener.Close(), finish(ctx, s.stop))
+	if err != nil {
+		return errors.Join(fmt.Errorf("--ready-file: %w", err), s.Stop(ctx))
 	}
 	defer func() { _ = os.Remove(c.ReadyFile) }()
-	return serve(ctx, listener, s)
+	return s.Wait(ctx)
+}
+
+// record writes what was used to a file. No name, no file.
+func record(r cost.Report, name string) error {
+	if name == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode --record: %w", err)
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	return nil
 }
 
 // check refuses to show the development secret to a network. local: only this machine can reach the server.
@@ -170,16 +274,11 @@ func (c devCommand) check() (local bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("--listen must be an address such as 127.0.0.1:4000, not %q", c.Listen)
 	}
-	local = loopback(host)
+	local = console.Loopback(host)
 	if !local && c.JWTSecret == "" {
 		return false, fmt.Errorf("%s can be reached from other machines, and anybody could sign tokens with the development secret: give --jwt-secret or %s, or listen on 127.0.0.1", c.Listen, secretVariable)
 	}
 	return local, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c devCommand) origins() []string {
@@ -200,17 +299,25 @@ func (c devCommand) where() string {
 	return c.Data
 }
 
-func (c devCommand) open(logger *slog.Logger) (socketio.Store, func() error, error) {
+func (c devCommand) open(logger *slog.Logger) (*bolt.Store, error) {
 	if !c.Memory {
 		if err := c.makeData(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	store, err := bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
-	if err != nil {
-		return nil, nil, err
+	return bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
+}
+
+// built is the folder where functions are built.
+func (c devCommand) built() (string, error) {
+	if err := c.makeData(); err != nil {
+		return "", err
 	}
-	return store, store.Close, nil
+	dir, err := filepath.Abs(filepath.Join(c.Data, "functions"))
+	if err != nil {
+		return "", fmt.Errorf("--data: %w", err)
+	}
+	return dir, nil
 }
 
 func (c devCommand) makeData() error {
@@ -230,28 +337,4 @@ func (c devCommand) file(name string) string {
 		return ""
 	}
 	return filepath.Join(c.Data, name)
-}
-
-// serve answers until ctx is done, then lets everything that runs finish.
-func serve(ctx context.Context, listener net.Listener, s *server) error {
-	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(listener) }()
-	var err error
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	err = errors.Join(err, finish(ctx, func(ctx context.Context) error { return errors.Join(s.stop(ctx), web.Shutdown(ctx)) }))
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-// finish gives the end its own time: ctx is mostly done by then.
-func finish(ctx context.Context, end func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	return end(ctx)
 }

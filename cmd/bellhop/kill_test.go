@@ -84,7 +84,7 @@ type reply struct {
 
 func (w *writer) dial(t *testing.T, p *process) *websocket.Conn {
 	t.Helper()
-	signed, err := token.Sign([]byte(token.DevelopmentSecret), token.Claims{User: w.user, Grants: allGrants()})
+	signed, err := token.Sign([]byte(token.DevelopmentSecret), token.Claims{User: w.user, Grants: token.DevelopmentGrants()})
 	if err != nil {
 		t.Fatal(err)
 	}

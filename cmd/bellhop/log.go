@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
@@ -180,7 +181,7 @@ func describe(e emulator.Event) (colour, sign, text string) {
 
 // shorten keeps tokens and long messages out of the log.
 func shorten(data []byte) string {
-	if holdsToken(data) {
+	if console.HoldsToken(data) {
 		return "(holds a token)"
 	}
 	text := string(data)

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 // The exit codes.
@@ -68,16 +67,8 @@ func run(ctx context.Context, args []string) int {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintln(os.Stderr, "bellhop:", sentence(err))
+		fmt.Fprintln(os.Stderr, "bellhop:", token.Sentence(err))
 		return exitFailed
 	}
 	return 0
-}
-
-// sentence is an error as a person reads it: a refusal without its code, anything else in full.
-func sentence(err error) string {
-	if refused, ok := errors.AsType[*protocol.Error](err); ok {
-		return refused.Message
-	}
-	return strings.TrimPrefix(err.Error(), "sign token: ")
 }

@@ -6,18 +6,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 )
 
 func TestStats(t *testing.T) {
-	s := start(t, openBolt(t))
-	ana, _ := s.connect("ana"), s.connect("ana")
-	ana.does(`{"action":"join","id":"1","room":"channel:a"}`)
+	s := servertest.Start(t, servertest.Bolt(t))
+	ana, _ := s.Connect("ana"), s.Connect("ana")
+	ana.Does(`{"action":"join","id":"1","room":"channel:a"}`)
 	const want = `2   connections
           1   users
           1   channel rooms, with 1 connections in them
           1   user rooms, with 2 connections in them`
 	tidy := func(text string) string { return strings.Join(strings.Fields(text), " ") }
-	here := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{s.url}}}
+	here := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{s.URL}}}
 	var out bytes.Buffer
 	if err := here.print(t.Context(), &out); err != nil || tidy(out.String()) != tidy(want) {
 		t.Errorf("got %v\n%s", err, out.String())
@@ -28,7 +30,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("JSON: got %v\n%s", err, out.String())
 	}
 	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_LAMBDA": s.url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+		"AWS_ENDPOINT_URL_LAMBDA": s.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
 	} {
 		t.Setenv(name, value)
 	}
@@ -44,8 +46,8 @@ func TestStats(t *testing.T) {
 }
 
 func TestEmitChecksData(t *testing.T) {
-	s := start(t, openBolt(t))
-	emit := emitCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: `{"text":"hi"}`, Strict: true, emitFlags: emitFlags{endpointFlag: endpointFlag{s.url}}}
+	s := servertest.Start(t, servertest.Bolt(t))
+	emit := emitCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: `{"text":"hi"}`, Strict: true, emitFlags: emitFlags{endpointFlag: endpointFlag{s.URL}}}
 	var out bytes.Buffer
 	if err := emit.send(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "data.content is missing") {
 		t.Errorf("strict: got %v", err)
@@ -57,13 +59,13 @@ func TestEmitChecksData(t *testing.T) {
 }
 
 func TestProtocolPage(t *testing.T) {
-	s := start(t, openBolt(t))
+	s := servertest.Start(t, servertest.Bolt(t))
 	for path, want := range map[string]string{
 		"/_bellhop/api":               `<article class="card" id="action_join">`,
 		"/_bellhop/api/asyncapi.json": `"asyncapi": "3.0.0"`,
 		"/_bellhop/api.css":           ".api",
 	} {
-		response, err := http.Get(s.url + path) //nolint:noctx // a test
+		response, err := http.Get(s.URL + path) //nolint:noctx // a test
 		if err != nil {
 			t.Fatal(err)
 		}

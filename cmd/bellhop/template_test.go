@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 )
 
 // TestForeignTemplate serves an application that knows nothing of Bellhop, as another program would start it.
@@ -24,7 +26,7 @@ func TestForeignTemplate(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	var ready struct{ HTTP, WebSocket string }
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // another program's file
+	for end := time.Now().Add(servertest.Patience); ; time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // another program's file
 		text, err := os.ReadFile(c.ReadyFile)
 		if err == nil {
 			if err := json.Unmarshal(text, &ready); err != nil {
@@ -49,7 +51,7 @@ func TestForeignTemplate(t *testing.T) {
 	if err := conn.Write(ctx, websocket.MessageText, []byte(`{"action":"anything"}`)); err != nil {
 		t.Fatal(err)
 	}
-	wait, cancel := context.WithTimeout(ctx, patience)
+	wait, cancel := context.WithTimeout(ctx, servertest.Patience)
 	defer cancel()
 	_, text, err := conn.Read(wait)
 	if err != nil {

@@ -62,14 +62,9 @@ func (c tokenCommand) print(w io.Writer) error {
 	return err
 }
 
-// allGrants allow everything in every room, but for the rooms of other users.
-func allGrants() hub.Grants {
-	return hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish, hub.GrantModerate}}
-}
-
 func parseGrantFlags(flags []string) (hub.Grants, error) {
 	if len(flags) == 0 {
-		return allGrants(), nil
+		return token.DevelopmentGrants(), nil
 	}
 	grants := hub.Grants{}
 	if len(flags) == 1 && flags[0] == "none" {

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/local/console"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
@@ -37,10 +40,10 @@ func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 		path = "/_bellhop/trace/" + url.PathEscape(c.ID)
 	}
 	var list []trace.Trace
-	if err := fetch(ctx, c.Endpoint, path, &list); err != nil {
+	if err := console.Fetch(ctx, c.Endpoint, path, &list); err != nil {
 		return err
 	}
-	p := &page{w: w}
+	p := &text.Page{W: w}
 	switch {
 	case c.JSON:
 		return printJSON(w, list)
@@ -49,24 +52,24 @@ func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 	default:
 		for i, t := range list {
 			if i > 0 {
-				p.sayf("\n")
+				p.Sayf("\n")
 			}
 			c.timeline(p, t)
 		}
 	}
-	return p.err
+	return p.Err
 }
 
-func (c traceCommand) list(p *page, list []trace.Trace) {
+func (c traceCommand) list(p *text.Page, list []trace.Trace) {
 	if len(list) == 0 {
-		p.sayf("no event was logged yet\n")
+		p.Sayf("no event was logged yet\n")
 		return
 	}
 	rows := [][]string{{"room", ">seq", "event", "from", "what became of it", "id"}}
 	for _, t := range list {
 		rows = append(rows, []string{t.Room, fmt.Sprintf(">%d", t.Seq), t.Event, t.From, counts(t), t.ID})
 	}
-	p.table(rows)
+	p.Table(rows)
 }
 
 // counts says in words what became of an event.
@@ -76,7 +79,7 @@ func counts(t trace.Trace) string {
 		switch n := t.Counts[what]; {
 		case n == 0:
 		case what == trace.Again:
-			parts = append(parts, fmt.Sprintf("sent again %s", plural(n, "time")))
+			parts = append(parts, fmt.Sprintf("sent again %s", text.Plural(n, "time")))
 		default:
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
@@ -90,15 +93,15 @@ func counts(t trace.Trace) string {
 // shownInARow is how many deliveries in a row are listed; more are one line.
 const shownInARow = 8
 
-func (c traceCommand) timeline(p *page, t trace.Trace) {
-	p.sayf("%s in %s, seq %d", t.Event, t.Room, t.Seq)
+func (c traceCommand) timeline(p *text.Page, t trace.Trace) {
+	p.Sayf("%s in %s, seq %d", t.Event, t.Room, t.Seq)
 	if t.Epoch != "" { // unknown where the functions are in other processes
-		p.sayf(" of epoch %s", t.Epoch)
+		p.Sayf(" of epoch %s", t.Epoch)
 	}
 	if t.From != "" {
-		p.sayf(", from %s", t.From)
+		p.Sayf(", from %s", t.From)
 	}
-	p.sayf("\nid %s\n\n", t.ID)
+	p.Sayf("\nid %s\n\n", t.ID)
 	var rows [][]string
 	for i := 0; i < len(t.Steps); {
 		n := 1
@@ -117,10 +120,10 @@ func (c traceCommand) timeline(p *page, t trace.Trace) {
 		}
 		i += n
 	}
-	p.table(rows)
-	p.sayf("\n%s\n", counts(t))
+	p.Table(rows)
+	p.Sayf("\n%s\n", counts(t))
 	if t.Unlisted > 0 {
-		p.sayf("%s more %s counted and not listed\n", amount(float64(t.Unlisted))[1:], map[bool]string{true: "step is", false: "steps are"}[t.Unlisted == 1])
+		p.Sayf("%s more %s counted and not listed\n", cost.Amount(float64(t.Unlisted)), map[bool]string{true: "step is", false: "steps are"}[t.Unlisted == 1])
 	}
 }
 

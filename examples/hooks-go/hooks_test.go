@@ -1,19 +1,13 @@
 package hooksgo
 
 import (
-	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"os"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
+	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
-	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
 func TestFilter(t *testing.T) {
@@ -40,28 +34,8 @@ func TestFilter(t *testing.T) {
 }
 
 func TestVote(t *testing.T) {
-	endpoint := os.Getenv("DYNAMODB_ENDPOINT") //nolint:forbidigo // where the tests' database is
-	if endpoint == "" {
-		if os.Getenv("CI") != "" { //nolint:forbidigo // nothing is left out there
-			t.Fatal("DYNAMODB_ENDPOINT is not set: run this by scripts/dynamodb-local")
-		}
-		t.Skip("DYNAMODB_ENDPOINT is not set: run this by scripts/dynamodb-local")
-	}
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := dynamo.NewClient(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
-	table := "poll-" + rand.Text()
-	if err := dynamo.CreateTable(t.Context(), client, table); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &table}); err != nil {
-			t.Error(err)
-		}
-	})
-	h := Handlers(client, table)
+	db := dynamotest.New(t, "poll")
+	h := Handlers(db.Client, db.Name)
 	vote := func(user, option string, rooms ...string) (string, error) {
 		data, _ := json.Marshal(map[string]string{"poll": "lunch", "option": option}) //nolint:errchkjson // of strings
 		v, err := h.Answer(t.Context(), hub.Question{

@@ -2,6 +2,7 @@ package token
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,11 @@ import (
 // DevelopmentSecret signs the tokens of the development server. Everybody knows it, so whoever trusts it trusts
 // everybody: nothing that can be reached from another machine may.
 const DevelopmentSecret = "bellhop-for-development-only-everybody-knows-this-secret"
+
+// DevelopmentGrants allow everything in every room, but for the rooms of other users.
+func DevelopmentGrants() hub.Grants {
+	return hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish, hub.GrantModerate}}
+}
 
 // Bearer is what the entry of Sec-WebSocket-Protocol begins with that carries the token.
 const Bearer = "bearer."
@@ -77,4 +83,12 @@ func Sign(secret []byte, c Claims) (string, error) {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
 	return signed, nil
+}
+
+// Sentence is an error of [Sign], or a refusal, as a person reads it: without code and prefix. Any other is given in full.
+func Sentence(err error) string {
+	if refused, ok := errors.AsType[*protocol.Error](err); ok {
+		return refused.Message
+	}
+	return strings.TrimPrefix(err.Error(), "sign token: ")
 }

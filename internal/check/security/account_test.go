@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5" // what SQS answers
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,15 +20,14 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
-	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
 // What policies and calls are about, as template.yaml writes it.
@@ -54,9 +52,7 @@ const (
 type account struct {
 	tb        testing.TB
 	functions map[string]*runtimeapi.Function // by folder
-	client    *dynamodb.Client                // for the test itself: its calls are not written down
-	endpoint  string                          // of DynamoDB Local
-	table     string
+	db        dynamotest.Table                // of which only the functions' calls are written down
 	secret    string
 
 	mu        sync.Mutex
@@ -73,26 +69,8 @@ type account struct {
 func newAccount(tb testing.TB, built string, parameters map[string]string, issuer issuer) *account {
 	tb.Helper()
 	a := &account{
-		tb: tb, functions: map[string]*runtimeapi.Function{}, endpoint: os.Getenv("DYNAMODB_ENDPOINT"), //nolint:forbidigo // where the tests' database is
-		table: "security-" + rand.Text(), secret: issuer.secret,
+		tb: tb, functions: map[string]*runtimeapi.Function{}, db: dynamotest.New(tb, "security"), secret: issuer.secret,
 		calls: map[string]map[string]bool{}, gone: map[string]bool{}, throttled: map[string]bool{},
-	}
-	cfg, err := config.LoadDefaultConfig(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	a.client = dynamo.NewClient(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = &a.endpoint })
-	if err := dynamo.CreateTable(tb.Context(), a.client, a.table); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if _, err := a.client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &a.table}); err != nil {
-			tb.Error(err)
-		}
-	})
-	who, err := cfg.Credentials.Retrieve(tb.Context()) // DynamoDB Local has tables of its own for each
-	if err != nil {
-		tb.Fatal(err)
 	}
 	template, err := emulator.ReadTemplate(bellhop.Template, parameters)
 	if err != nil {
@@ -103,8 +81,8 @@ func newAccount(tb testing.TB, built string, parameters map[string]string, issue
 		aws := httptest.NewServer(a.serve(folder))
 		tb.Cleanup(aws.Close)
 		env := map[string]string{
-			"AWS_ENDPOINT_URL": aws.URL, "AWS_REGION": cfg.Region, "AWS_EC2_METADATA_DISABLED": "true",
-			"AWS_ACCESS_KEY_ID": who.AccessKeyID, "AWS_SECRET_ACCESS_KEY": who.SecretAccessKey,
+			"AWS_ENDPOINT_URL": aws.URL, "AWS_REGION": a.db.Env["AWS_REGION"], "AWS_EC2_METADATA_DISABLED": "true",
+			"AWS_ACCESS_KEY_ID": a.db.Env["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": a.db.Env["AWS_SECRET_ACCESS_KEY"],
 			"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
 		}
 		maps.Copy(env, a.environment(template, f, aws.URL))
@@ -132,7 +110,7 @@ func (a *account) environment(t *emulator.Template, f emulator.FunctionResource,
 	vars, warnings, err := t.Environment(f.ID, func(to emulator.Reference) (string, bool) {
 		switch to.Resource {
 		case "Table":
-			return a.table, true
+			return a.db.Name, true
 		case "DeliverQueue":
 			return queueURL, true
 		}
@@ -150,13 +128,7 @@ func (a *account) environment(t *emulator.Template, f emulator.FunctionResource,
 // build compiles the functions as they are, or with hooks in Go: those of testdata.
 func build(t *testing.T, goHooks bool) string {
 	t.Helper()
-	if os.Getenv("DYNAMODB_ENDPOINT") == "" { //nolint:forbidigo // where the tests' database is
-		const how = "DYNAMODB_ENDPOINT is not set; run the tests by scripts/dynamodb-local go test ./..."
-		if os.Getenv("CI") != "" { //nolint:forbidigo // nothing is left out there
-			t.Fatal(how)
-		}
-		t.Skip(how)
-	}
+	dynamotest.Need(t)
 	out := t.TempDir()
 	if goHooks {
 		overlay := filepath.Join(out, "overlay.json")
@@ -284,7 +256,7 @@ func each(v any, visit func(name string, value any)) {
 // dynamo passes a call on. A transaction takes the rights of what is in it:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 func (a *account) dynamo(w http.ResponseWriter, r *http.Request, function, operation string, body []byte) {
-	a.about(body, "TableName", a.table)
+	a.about(body, "TableName", a.db.Name)
 	operations := []string{operation}
 	switch operation {
 	case "TransactWriteItems":
@@ -304,7 +276,7 @@ func (a *account) dynamo(w http.ResponseWriter, r *http.Request, function, opera
 	for _, o := range operations {
 		a.called(function, "dynamodb:"+o, theTable)
 	}
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, a.endpoint, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, a.db.Env["AWS_ENDPOINT_URL_DYNAMODB"], bytes.NewReader(body))
 	if err != nil {
 		a.tb.Error(err)
 		return
@@ -509,8 +481,8 @@ func (a *account) change(pk, sk, update string, v types.AttributeValue) {
 			names[word] = name
 		}
 	}
-	_, err := a.client.UpdateItem(a.tb.Context(), &dynamodb.UpdateItemInput{
-		TableName: &a.table, UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(pk)"),
+	_, err := a.db.Client.UpdateItem(a.tb.Context(), &dynamodb.UpdateItemInput{
+		TableName: &a.db.Name, UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(pk)"),
 		Key: map[string]types.AttributeValue{
 			"pk": &types.AttributeValueMemberS{Value: pk}, "sk": &types.AttributeValueMemberS{Value: sk},
 		},

@@ -407,7 +407,7 @@ func (p policyReader) items(node *yaml.Node) []*yaml.Node {
 func (a *account) holdsNo(secrets []string) {
 	a.tb.Helper()
 	noneOf(a.tb, "the calls to AWS", a.sent.String(), secrets)
-	pages := dynamodb.NewScanPaginator(a.client, &dynamodb.ScanInput{TableName: &a.table})
+	pages := dynamodb.NewScanPaginator(a.db.Client, &dynamodb.ScanInput{TableName: &a.db.Name})
 	rows := 0
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(a.tb.Context())

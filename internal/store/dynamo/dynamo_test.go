@@ -6,17 +6,16 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -25,38 +24,10 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
-// open gives a new table and a client for it.
-func open(tb testing.TB, change ...func(*dynamodb.Options)) (client *dynamodb.Client, table string) {
-	tb.Helper()
-	endpoint := os.Getenv("DYNAMODB_ENDPOINT") //nolint:forbidigo // where the tests' database is
-	if endpoint == "" {
-		const how = "DYNAMODB_ENDPOINT is not set; run the tests by scripts/dynamodb-local go test ./..."
-		if os.Getenv("CI") != "" { //nolint:forbidigo // nothing is left out there
-			tb.Fatal(how)
-		}
-		tb.Skip(how)
-	}
-	cfg, err := config.LoadDefaultConfig(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	client = dynamo.NewClient(cfg, append(change, func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })...)
-	table = "test-" + rand.Text()
-	if err := dynamo.CreateTable(tb.Context(), client, table); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &table}); err != nil {
-			tb.Error(err)
-		}
-	})
-	return client, table
-}
-
 func TestStore(t *testing.T) {
-	client, table := open(t)
+	db := dynamotest.New(t, "test")
 	storetest.Run(t, func(_ testing.TB, now func() time.Time) socketio.Store {
-		return &holed{dynamo.New(client, table, dynamo.Options{Now: now}), client, table}
+		return &holed{dynamo.New(db.Client, db.Name, dynamo.Options{Now: now}), db.Client, db.Name}
 	})
 }
 
@@ -67,9 +38,9 @@ func TestProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	client, table := open(t)
+	db := dynamotest.New(t, "test")
 	storetest.RunProperties(t, func(_ testing.TB, now func() time.Time) socketio.Store {
-		return dynamo.New(client, table, dynamo.Options{Now: now})
+		return dynamo.New(db.Client, db.Name, dynamo.Options{Now: now})
 	})
 }
 
@@ -164,9 +135,9 @@ func (m *meter) attach(o *dynamodb.Options) {
 // TestBudgets asserts what each flow of the hub costs in write units, for rows under 1 KB.
 func TestBudgets(t *testing.T) {
 	var m meter
-	client, table := open(t, m.attach)
+	db := dynamotest.New(t, "test", m.attach)
 	h := hub.New(hub.Config{
-		Store: dynamo.New(client, table, dynamo.Options{}), Pusher: hubtest.Nowhere{}, Queue: hubtest.Nowhere{},
+		Store: dynamo.New(db.Client, db.Name, dynamo.Options{}), Pusher: hubtest.Nowhere{}, Queue: hubtest.Nowhere{},
 		Limits: hub.Limits{Rate: 1000, Burst: 1000},
 	})
 	ctx := t.Context()
@@ -237,8 +208,8 @@ func TestBudgets(t *testing.T) {
 func TestBroadcastReads(t *testing.T) {
 	const members = 2000
 	var m meter
-	client, table := open(t, m.attach)
-	store := dynamo.New(client, table, dynamo.Options{})
+	db := dynamotest.New(t, "test", m.attach)
+	store := dynamo.New(db.Client, db.Name, dynamo.Options{})
 	ctx, room := t.Context(), "channel:1"
 	if err := store.Grow(ctx, room, 1); err != nil {
 		t.Fatal(err)
@@ -293,8 +264,8 @@ func TestBroadcastReads(t *testing.T) {
 
 // TestOneIDManyTimes appends under one id from many sides at once: one row, and one seq for all.
 func TestOneIDManyTimes(t *testing.T) {
-	client, table := open(t)
-	store := dynamo.New(client, table, dynamo.Options{})
+	db := dynamotest.New(t, "test")
+	store := dynamo.New(db.Client, db.Name, dynamo.Options{})
 	var wg sync.WaitGroup
 	seqs := make([]int64, 50)
 	for i := range seqs {
@@ -323,9 +294,9 @@ func TestOneIDManyTimes(t *testing.T) {
 func TestLapsedRowsAreCheap(t *testing.T) {
 	const lapsed = 1000
 	var m meter
-	client, table := open(t, m.attach)
+	db := dynamotest.New(t, "test", m.attach)
 	var past time.Duration
-	store := dynamo.New(client, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(past) }})
+	store := dynamo.New(db.Client, db.Name, dynamo.Options{Now: func() time.Time { return time.Now().Add(past) }})
 	ctx, room := t.Context(), "channel:1"
 	var wg sync.WaitGroup
 	for range 8 {
@@ -358,8 +329,8 @@ var most = flag.Int("members", 1000, "members of the largest room")
 func TestLargeRooms(t *testing.T) {
 	for members := 10; members <= *most; members *= 10 {
 		var m meter
-		client, table := open(t, m.attach)
-		f := storetest.FanOut(t, dynamo.New(client, table, dynamo.Options{}), members, m.reset)
+		db := dynamotest.New(t, "test", m.attach)
+		f := storetest.FanOut(t, dynamo.New(db.Client, db.Name, dynamo.Options{}), members, m.reset)
 		t.Logf("%6d members: %4d jobs, %6d posts, %4d requests, %7.1f RCU, %4.1f WCU, %4.1f RCU per 1,000 deliveries, %5.1f MB heap, %v",
 			f.Members, f.Jobs, f.Posts, m.requests, m.read, m.write, 1000*m.read/float64(members), float64(f.PeakHeap)/1e6, f.Wall.Round(time.Millisecond))
 		if m.write > 5 || m.read > 6+float64(members)*0.025 {

@@ -2,19 +2,18 @@
 //
 //	pk                     sk                  holds
 //	conn#<0..63>           connection id       one open connection
-//	room#<room>#<shard>    !meta               the room's seq, epoch, shard count and whether it is occupied; in shard 0 only
+//	room#<room>#<shard>    !meta               the room's seq, epoch and shard count; in shard 0 only
 //	room#<room>#<shard>    m#<connection id>   one member
 //	log#<room>             seq, 12 digits      one logged event
 //	dedup#<room>           event id            the seq of the event with that id
 //	here#<room>            user id             one user's presence
-//	note#<name>            -                   what a dialect keeps of a session, until its ttl
 //
 // The 64 conn# partitions are both the look-up by id and the list that the sweep walks, so there is no index to pay
 // for. !meta sorts before every member: the query for the members, which a broadcast makes in any case, brings it along.
 //
-// Every method that changes something is one conditional write, and a second one only after a lost race. A write whose
-// condition fails returns the row that made it fail, so that no read has to ask why. The comment of a method says what it
-// costs in write and read units (WCU, RCU); what its contract is, the interface in package hub says.
+// Every method is one conditional write on its usual path, and says by a second one only that it lost a race. A write
+// whose condition fails returns the row that made it fail, so that no read has to ask why. What each costs is asserted by
+// the tests of this package.
 //
 // The attribute ttl is in seconds, as DynamoDB wants it. It deletes a row days late
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html), so every read and every
@@ -24,7 +23,6 @@ package dynamo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -66,7 +64,7 @@ func NewClient(cfg aws.Config, options ...func(*dynamodb.Options)) *dynamodb.Cli
 	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){own}, options...)...)
 }
 
-// New gives the store in a table that is there already; see [CreateTable].
+// New gives the store in a table that is there already.
 func New(client *dynamodb.Client, table string, o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -74,11 +72,11 @@ func New(client *dynamodb.Client, table string, o Options) *Store {
 	return &Store{db: client, table: table, now: o.Now}
 }
 
-// ErrNoTable means that the store's table does not exist.
+// ErrNoTable is that the store's table does not exist.
 var ErrNoTable = errors.New("there is no such table in this region and account")
 
-// Check reads a row that does not exist, for 1 RCU. The connection that it opens stays open for the next call. ErrNoTable
-// is final; any other error may be over soon.
+// Check asks for a row that there is not: 1 RCU. It opens a connection, which the next call finds open, and its error is
+// ErrNoTable if there is no table; any other may be over soon.
 func (s *Store) Check(ctx context.Context) error {
 	_, err := s.get(ctx, key("check", "-"))
 	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
@@ -88,37 +86,6 @@ func (s *Store) Check(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// CreateTable makes a table like that of template.yaml, for tests and local tools, and waits until it can be used.
-func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
-	pk, sk, ttl, on := "pk", "sk", "ttl", true
-	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
-		TableName:   &table,
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: &pk, AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: &sk, AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: &pk, KeyType: types.KeyTypeHash},
-			{AttributeName: &sk, KeyType: types.KeyTypeRange},
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("create table %s: %w", table, err)
-	}
-	described := &dynamodb.DescribeTableInput{TableName: &table}
-	if err := dynamodb.NewTableExistsWaiter(client).Wait(ctx, described, time.Minute); err != nil {
-		return fmt.Errorf("wait for table %s: %w", table, err)
-	}
-	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
-		TableName: &table, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &ttl, Enabled: &on},
-	})
-	if err != nil {
-		return fmt.Errorf("turn on the ttl of table %s: %w", table, err)
-	}
-	return nil
 }
 
 // item is a row, or part of one.

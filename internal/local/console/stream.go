@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -38,12 +38,12 @@ type stream struct {
 
 	mu     sync.Mutex
 	last   int64  // number of the newest item
-	items  []item // a ring by number
-	points []point
+	items  []Item // a ring by number
+	points []Point
 }
 
-// item is one thing that happened.
-type item struct {
+// Item is one thing that happened.
+type Item struct {
 	N          int64   `json:"n"`
 	At         float64 `json:"at"` // Unix milliseconds, when it began
 	Kind       string  `json:"kind"`
@@ -61,8 +61,8 @@ type item struct {
 	Cut        bool    `json:"cut,omitempty"` // data is only the beginning
 }
 
-// point is one second of the charts.
-type point struct {
+// Point is one second of the charts.
+type Point struct {
 	At          int64   `json:"at"` // Unix seconds
 	In          int64   `json:"in"` // messages
 	Out         int64   `json:"out"`
@@ -75,7 +75,7 @@ type point struct {
 }
 
 func newStream() *stream {
-	s := &stream{closed: make(chan struct{}), items: make([]item, keptItems)}
+	s := &stream{closed: make(chan struct{}), items: make([]Item, keptItems)}
 	s.refill()
 	return s
 }
@@ -109,7 +109,7 @@ func (s *stream) add(e emulator.Event) {
 }
 
 func (s *stream) put(e emulator.Event, user string) {
-	i := item{
+	i := Item{
 		At: float64(e.Time.UnixMicro()) / 1000, Kind: string(e.Kind), Connection: e.Connection, User: user, Route: e.Route, Function: e.Function,
 		Queue: e.Queue, Status: e.Status, Reason: e.Reason, Bytes: e.Bytes, Micros: e.Duration.Microseconds(),
 	}
@@ -127,14 +127,14 @@ func (s *stream) put(e emulator.Event, user string) {
 // jwt is the beginning of a token: a header and claims in base64, which both begin with {".
 var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`)
 
-// holdsToken reports whether a payload has a token in it, under whatever name.
-func holdsToken(data []byte) bool {
+// HoldsToken reports whether a payload has a token in it, under whatever name.
+func HoldsToken(data []byte) bool {
 	return bytes.Contains(data, []byte(`"token"`)) || jwt.Match(data)
 }
 
 // excerpt is what may be shown of a payload: no tokens, and not everything of a long one.
 func excerpt(data []byte) (text string, cut bool) {
-	if holdsToken(data) {
+	if HoldsToken(data) {
 		return "(holds a token)", true
 	}
 	if len(data) > itemData {
@@ -144,10 +144,10 @@ func excerpt(data []byte) (text string, cut bool) {
 }
 
 // since gives the items after a number, and the newest number.
-func (s *stream) since(n int64) (list []item, last int64) {
+func (s *stream) since(n int64) (list []Item, last int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list = []item{}
+	list = []Item{}
 	for n = max(n, s.last-keptItems); n < s.last; n++ {
 		list = append(list, s.items[(n+1)%keptItems])
 	}
@@ -210,7 +210,7 @@ func (s *stream) tick(at time.Time, before, now emulator.Stats) {
 	for i := range counts {
 		counts[i] = s.latency[i].Swap(0)
 	}
-	p := point{
+	p := Point{
 		At: at.Unix(), In: now.MessagesIn - before.MessagesIn, Out: now.MessagesOut - before.MessagesOut,
 		Connections: now.Connections, P50: quantile(counts, 0.5), P99: quantile(counts, 0.99), Skipped: s.skipped.Swap(0),
 	}
@@ -227,7 +227,7 @@ func (s *stream) tick(at time.Time, before, now emulator.Stats) {
 	}
 }
 
-func (s *stream) pointsSince(at int64) []point {
+func (s *stream) pointsSince(at int64) []Point {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, p := range s.points {
@@ -284,7 +284,7 @@ func (s *stream) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func send(w http.ResponseWriter, out *http.ResponseController, points []point, list []item, last int64) error {
+func send(w http.ResponseWriter, out *http.ResponseController, points []Point, list []Item, last int64) error {
 	if len(points) > 0 {
 		b, err := json.Marshal(points)
 		if err != nil {

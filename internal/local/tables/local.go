@@ -1,4 +1,4 @@
-package main
+package tables
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 // localDynamoDB is the script that fetches DynamoDB Local once, and runs it in memory.
 const localDynamoDB = "scripts/dynamodb-local"
 
-// startDynamoDB runs a DynamoDB Local until stop is called.
-func startDynamoDB(ctx context.Context) (url string, stop func() error, err error) {
+// Start runs a DynamoDB Local until stop is called.
+func Start(ctx context.Context) (url string, stop func() error, err error) {
 	if _, err := os.Stat(localDynamoDB); err != nil {
 		return "", nil, errors.New("--dynamodb local runs scripts/dynamodb-local: call it in the folder of Bellhop's sources, or give the URL of a DynamoDB that runs")
 	}

@@ -1,11 +1,8 @@
-package main
+package server_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -14,116 +11,80 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/gobwas/ws"
-
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
+	"github.com/bellhop-rt/bellhop/internal/local/load"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 // The benchmarks drive everything that bellhop dev runs, authorizer, store and log included, over real sockets on
 // loopback. The clients are as light as they can be, but share the machine: the figures are of both together.
 
-// rawClient is a socket that counts frames without looking into them.
-type rawClient struct {
-	conn   net.Conn
-	reader *bufio.Reader
+// client is a load.Client that fails the benchmark.
+type client struct {
+	*load.Client
+	b *testing.B
 }
 
-func dialRaw(b *testing.B, s *running, user string) *rawClient {
+func dial(b *testing.B, s *servertest.Server, user string) client {
 	b.Helper()
-	return dialAt(b, s, "/dev", "Sec-WebSocket-Protocol: bellhop.v1, bearer."+s.token(token.Claims{User: user})+"\r\n")
+	return dialAt(b, s, "/dev", "Sec-WebSocket-Protocol: bellhop.v1, bearer."+s.Token(token.Claims{User: user})+"\r\n")
 }
 
 // dialSocket connects as a client of Socket.IO does.
-func dialSocket(b *testing.B, s *running, user string) *rawClient {
+func dialSocket(b *testing.B, s *servertest.Server, user string) client {
 	b.Helper()
 	c := dialAt(b, s, "/socket.io/?EIO=4&transport=websocket", "")
-	c.until(b, `0{"sid"`)
-	c.send(b, `40{"token":"`+s.token(token.Claims{User: user})+`"}`)
-	c.until(b, `40{"sid"`)
+	c.until(`0{"sid"`)
+	c.send(`40{"token":"` + s.Token(token.Claims{User: user}) + `"}`)
+	c.until(`40{"sid"`)
 	return c
 }
 
-func dialAt(b *testing.B, s *running, path, header string) *rawClient {
+func dialAt(b *testing.B, s *servertest.Server, path, header string) client {
 	b.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://")) //nolint:noctx // a benchmark
+	c, err := load.DialAt(b.Context(), strings.TrimPrefix(s.URL, "http://"), path, header)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, header)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &rawClient{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10)}
-	res, err := http.ReadResponse(c.reader, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		b.Fatalf("handshake: %v %v", res, err)
-	}
-	_ = res.Body.Close()
-	return c
+	b.Cleanup(func() { _ = c.Close() })
+	return client{c, b}
 }
 
-func (c *rawClient) send(b *testing.B, text string) {
-	b.Helper()
-	if _, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))); err != nil {
-		b.Error(err)
+func (c client) send(text string) {
+	c.b.Helper()
+	if err := c.Send(text); err != nil {
+		c.b.Error(err)
+	}
+}
+
+// until reads frames up to one that holds what.
+func (c client) until(what string) {
+	c.b.Helper()
+	if err := c.Until(what); err != nil {
+		c.b.Error(err)
 	}
 }
 
 // next reads one frame and gives how often it holds what: a batch has several events.
-func (c *rawClient) next(what []byte) (int, error) {
-	head, err := c.reader.Peek(2)
-	if err != nil {
-		return 0, err
-	}
-	size, skip := int(head[1]), 2
-	if size == 126 { // a frame of 64 KB or more never comes here
-		if head, err = c.reader.Peek(4); err != nil {
-			return 0, err
-		}
-		size, skip = int(binary.BigEndian.Uint16(head[2:])), 4
-	}
-	frame, err := c.reader.Peek(size + skip)
-	if err != nil {
-		return 0, err
-	}
-	found := bytes.Count(frame[skip:], what)
-	_, err = c.reader.Discard(size + skip)
-	return found, err
-}
-
-// until reads frames up to one that holds what.
-func (c *rawClient) until(b *testing.B, what string) {
-	b.Helper()
-	for {
-		found, err := c.next([]byte(what))
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		if found > 0 {
-			return
-		}
-	}
-}
-
-func unlimited(c *serverConfig) {
-	c.Parameters["RateLimit"], c.Parameters["RateBurst"] = "10000000", "10000000"
+func (c client) next(what []byte) (int, error) {
+	frame, err := c.Next()
+	return bytes.Count(frame, what), err
 }
 
 // room opens n connections that are all in one channel, and gives a counter of the messages that they get.
-func room(b *testing.B, s *running, n int) (clients []*rawClient, got *atomic.Int64, wait func(total int64)) {
+func room(b *testing.B, s *servertest.Server, n int) (clients []client, got *atomic.Int64, wait func(total int64)) {
 	b.Helper()
 	got = &atomic.Int64{}
 	var want atomic.Int64
 	reached := make(chan struct{}, 1)
 	for i := range n {
-		c := dialRaw(b, s, fmt.Sprintf("user%d", i))
-		c.send(b, `{"action":"join","id":"j","room":"channel:1"}`)
-		c.until(b, `"reply":"j"`)
+		c := dial(b, s, fmt.Sprintf("user%d", i))
+		c.send(`{"action":"join","id":"j","room":"channel:1"}`)
+		c.until(`"reply":"j"`)
 		clients = append(clients, c)
 	}
 	for _, c := range clients {
+		c.Large()
 		go func() {
 			for {
 				found, err := c.next([]byte(`"message:new"`))
@@ -154,14 +115,14 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, inFlight := range []int{1, 16} {
 		b.Run(fmt.Sprintf("members=1000/inFlight=%d", inFlight), func(b *testing.B) {
 			const members = 1000
-			s := start(b, openBolt(b), unlimited)
+			s := servertest.Start(b, servertest.Bolt(b), servertest.Unlimited)
 			clients, got, wait := room(b, s, members)
 			got.Store(0)
 			b.ResetTimer()
 			sent := 0
 			for sent < b.N {
 				for range min(inFlight, b.N-sent) {
-					clients[sent%members].send(b, message)
+					clients[sent%members].send(message)
 					sent++
 				}
 				wait(int64(sent) * members)
@@ -174,16 +135,16 @@ func BenchmarkBroadcast(b *testing.B) {
 // BenchmarkOpen opens connections of both dialects, one by one and 50 at a time: until the handshake is answered, and for
 // Socket.IO until the CONNECT is.
 func BenchmarkOpen(b *testing.B) {
-	for name, dial := range map[string]func(*testing.B, *running, string) *rawClient{"bellhop.v1": dialRaw, "socketio": dialSocket} {
+	for name, dial := range map[string]func(*testing.B, *servertest.Server, string) client{"bellhop.v1": dial, "socketio": dialSocket} {
 		for _, many := range []int{1, 50} {
 			b.Run(fmt.Sprintf("%s/at a time=%d", name, many), func(b *testing.B) { openMany(b, many, dial) })
 		}
 	}
 }
 
-func openMany(b *testing.B, many int, dial func(*testing.B, *running, string) *rawClient) {
+func openMany(b *testing.B, many int, dial func(*testing.B, *servertest.Server, string) client) {
 	b.Helper()
-	s := start(b, openBolt(b), unlimited)
+	s := servertest.Start(b, servertest.Bolt(b), servertest.Unlimited)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -208,12 +169,12 @@ func openMany(b *testing.B, many int, dial func(*testing.B, *running, string) *r
 // BenchmarkRoundTrip publishes and waits for the reply, on 100 connections at once, each in a room of its own.
 func BenchmarkRoundTrip(b *testing.B) {
 	const connections = 100
-	s := start(b, openBolt(b), unlimited)
-	var clients []*rawClient
+	s := servertest.Start(b, servertest.Bolt(b), servertest.Unlimited)
+	var clients []client
 	for i := range connections {
-		c := dialRaw(b, s, fmt.Sprintf("user%d", i))
-		c.send(b, fmt.Sprintf(`{"action":"join","id":"j","room":"channel:%d"}`, i))
-		c.until(b, `"reply":"j"`)
+		c := dial(b, s, fmt.Sprintf("user%d", i))
+		c.send(fmt.Sprintf(`{"action":"join","id":"j","room":"channel:%d"}`, i))
+		c.until(`"reply":"j"`)
 		clients = append(clients, c)
 	}
 	var next atomic.Int64
@@ -222,8 +183,8 @@ func BenchmarkRoundTrip(b *testing.B) {
 	for i, c := range clients {
 		wg.Go(func() {
 			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
-				c.send(b, fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:%d","event":"message:new","data":1}`, n, i))
-				c.until(b, fmt.Sprintf(`"reply":"p%d"`, n))
+				c.send(fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:%d","event":"message:new","data":1}`, n, i))
+				c.until(fmt.Sprintf(`"reply":"p%d"`, n))
 			}
 		})
 	}
@@ -238,22 +199,22 @@ func BenchmarkHook(b *testing.B) {
 	for _, c := range []struct{ name, where string }{
 		{"none", ""},
 		{"web server in Go", application.URL},
-		{"Go function", "../../examples/hooks-go/function"},
-		{"Node.js function", "../../examples/hooks-node"},
-		{"Python function", "../../examples/hooks-python"},
+		{"Go function", "../../../examples/hooks-go/function"},
+		{"Node.js function", "../../../examples/hooks-node"},
+		{"Python function", "../../../examples/hooks-python"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			where := map[string]string{}
 			if c.where != "" {
 				where["publish"] = c.where
 			}
-			s := hooked(b, openBolt(b), where, unlimited)
-			client := dialRaw(b, s, "ana")
-			client.send(b, `{"action":"join","id":"j","room":"channel:1"}`)
-			client.until(b, `"reply":"j"`)
+			s := hooked(b, servertest.Bolt(b), where, servertest.Unlimited)
+			client := dial(b, s, "ana")
+			client.send(`{"action":"join","id":"j","room":"channel:1"}`)
+			client.until(`"reply":"j"`)
 			publish := func(n int) {
-				client.send(b, fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:1","event":"news","data":1}`, n))
-				client.until(b, fmt.Sprintf(`"reply":"p%d"`, n))
+				client.send(fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:1","event":"news","data":1}`, n))
+				client.until(fmt.Sprintf(`"reply":"p%d"`, n))
 			}
 			publish(-1) // a function starts with its first question
 			for n := range b.N {

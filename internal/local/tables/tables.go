@@ -1,4 +1,5 @@
-package main
+// Package tables makes the DynamoDB tables of a template on this machine: in DynamoDB Local, or whatever stands in for it.
+package tables
 
 import (
 	"context"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
@@ -21,16 +23,16 @@ const (
 	localKey    = "bellhop"
 )
 
-// localTables is a DynamoDB that is not AWS's: DynamoDB Local, or LocalStack.
-func localTables(endpoint string) *dynamodb.Client {
+// Client is one for a DynamoDB that is not AWS's: DynamoDB Local, or LocalStack.
+func Client(endpoint string) *dynamodb.Client {
 	return dynamo.NewClient(
 		aws.Config{Region: localRegion, Credentials: credentials.NewStaticCredentialsProvider(localKey, localKey, "")},
 		func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint },
 	)
 }
 
-// localEnvironment is what a function has to know to find the same tables.
-func localEnvironment(endpoint string) map[string]string {
+// Environment is what a function has to know to find the same tables.
+func Environment(endpoint string) map[string]string {
 	env := map[string]string{"AWS_REGION": localRegion, "AWS_ACCESS_KEY_ID": localKey, "AWS_SECRET_ACCESS_KEY": localKey}
 	if endpoint != "" {
 		env["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
@@ -38,17 +40,29 @@ func localEnvironment(endpoint string) map[string]string {
 	return env
 }
 
-// createTables makes the tables of a template, those that are not there.
-func createTables(ctx context.Context, client *dynamodb.Client, tables []emulator.TableResource) error {
+// Own is the table of template.yaml with its parameters.
+func Own(parameters map[string]string) (emulator.TableResource, error) {
+	t, err := emulator.ReadTemplate(bellhop.Template, parameters)
+	if err != nil {
+		return emulator.TableResource{}, err
+	}
+	return t.Tables[0], nil
+}
+
+// Create makes the tables of a template, those that are not there, and waits until they can be used.
+func Create(ctx context.Context, client *dynamodb.Client, list ...emulator.TableResource) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for _, t := range tables {
+	for _, t := range list {
 		_, err := client.CreateTable(ctx, tableInput(t))
 		if _, there := errors.AsType[*types.ResourceInUseException](err); there {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("create table %s: %w", t.Name, err)
+		}
+		if err := dynamodb.NewTableExistsWaiter(client).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.Name}, time.Minute); err != nil {
+			return fmt.Errorf("wait for table %s: %w", t.Name, err)
 		}
 		if t.TTL == "" {
 			continue

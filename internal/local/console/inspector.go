@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -10,35 +10,35 @@ import (
 	"hash/maphash"
 	"io"
 	"net/http"
-	"os"
 	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
-// inspector sees everything that a server does, by wrappers around what the hub needs and around the functions, and by the
+// Inspector sees everything that a server does, by wrappers around what the hub needs and around the functions, and by the
 // emulator's observer. It feeds the cost meter, the traces and the console's stream. All of it is in bounded memory, and
 // on the path of every push: nothing here may be slow.
-type inspector struct {
+type Inspector struct {
 	meter  *cost.Meter
 	traces *trace.Recorder
 	stream *stream
 
-	post   func(connection string, f *emulator.Frame) error // how a frame is pushed; nil: as the hub's own pusher does
-	raw    socketio.Store                                   // the store without the meter: what developers look up is not on the bill
-	remote bool                                             // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
-	local  bool                                             // only this machine may look
+	// Post is how a frame is pushed; nil: as the hub's own pusher does.
+	Post func(connection string, f *emulator.Frame) error
+
+	queue  string // whose jobs are counted when the hub leaves them; none if the functions run elsewhere
+	remote bool   // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
 
 	memory map[string]int  // of functions, in MB, by logical id and by folder
 	twoWay map[string]bool // routes whose answer goes to the client
@@ -46,20 +46,10 @@ type inspector struct {
 	frames frames
 }
 
-// newInspector is for a server of Bellhop's own template.
-func newInspector(parameters map[string]string, c serverConfig) (*inspector, error) {
-	t, err := emulator.ReadTemplate(bellhop.Template, parameters)
-	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
-	}
-	return inspectorOf(t, c.Store, c), nil
-}
-
-// inspectorOf reads from a template what is billed by it. store is nil for an API that is not Bellhop's.
-func inspectorOf(t *emulator.Template, store socketio.Store, c serverConfig) *inspector {
-	l := &inspector{
-		meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), raw: store,
-		remote: store == nil || c.Processes != nil, local: c.Minting, memory: map[string]int{}, twoWay: map[string]bool{},
+// NewInspector reads from a template what is billed by it. remote: the functions run elsewhere.
+func NewInspector(t *emulator.Template, remote bool) *Inspector {
+	l := &Inspector{
+		meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), remote: remote, memory: map[string]int{}, twoWay: map[string]bool{},
 	}
 	l.frames.seed = maphash.MakeSeed()
 	if l.remote {
@@ -76,8 +66,9 @@ func inspectorOf(t *emulator.Template, store socketio.Store, c serverConfig) *in
 	return l
 }
 
-// wrap puts itself between the hub and what it needs.
-func (l *inspector) wrap(c *hub.Config, store socketio.Store) socketio.Notes {
+// Wrap puts itself between the hub and what it needs, and gives the notes of the sockets. queue is the logical id of the hub's queue.
+func (l *Inspector) Wrap(c *hub.Config, store socketio.Store, queue string) socketio.Notes {
+	l.queue = queue
 	metered := cost.Store{Store: store, Meter: l.meter}
 	c.Store = inspectedStore{metered, l}
 	c.Pusher = inspectedPusher{c.Pusher, l}
@@ -85,8 +76,8 @@ func (l *inspector) wrap(c *hub.Config, store socketio.Store) socketio.Notes {
 	return metered
 }
 
-// functions wraps the functions, by whatever name they are given.
-func (l *inspector) functions(list map[string]emulator.Function) map[string]emulator.Function {
+// Functions wraps the functions, by whatever name they are given.
+func (l *Inspector) Functions(list map[string]emulator.Function) map[string]emulator.Function {
 	wrapped := make(map[string]emulator.Function, len(list))
 	for name, f := range list {
 		wrapped[name] = inspectedFunction{f, l, name, l.memory[name]}
@@ -98,7 +89,7 @@ func (l *inspector) functions(list map[string]emulator.Function) map[string]emul
 type inspectedFunction struct {
 	emulator.Function
 
-	look   *inspector
+	look   *Inspector
 	name   string
 	memory int
 }
@@ -197,7 +188,7 @@ func replySize(out []byte) int {
 type inspectedStore struct {
 	cost.Store
 
-	look *inspector
+	look *Inspector
 }
 
 // Append is [hub.Log].Append.
@@ -218,7 +209,7 @@ func (s inspectedStore) Find(ctx context.Context, room, id string) (hub.Entry, e
 	return entry, err
 }
 
-func (l *inspector) logged(ctx context.Context, entry hub.Entry, again bool) {
+func (l *Inspector) logged(ctx context.Context, entry hub.Entry, again bool) {
 	e := trace.Event{
 		ID: entry.ID, Room: entry.Room, Name: entry.Event.Event, Seq: entry.Seq, Epoch: entry.Epoch, Again: again,
 	}
@@ -235,17 +226,17 @@ func (l *inspector) logged(ctx context.Context, entry hub.Entry, again bool) {
 type inspectedPusher struct {
 	hub.Pusher
 
-	look *inspector
+	look *Inspector
 }
 
 // Push is [hub.Pusher].Push. Since it knows frames that go to many, it encodes them once, which pays for looking.
 func (p inspectedPusher) Push(ctx context.Context, connection string, frame []byte) error {
 	f := p.look.frames.of(ctx, p.look, frame)
 	var err error
-	if f == nil || p.look.post == nil || ctx.Err() != nil {
+	if f == nil || p.look.Post == nil || ctx.Err() != nil {
 		err = p.Pusher.Push(ctx, connection, frame)
 	} else {
-		err = hubports.AsHub(p.look.post(connection, f.wire))
+		err = hubports.AsHub(p.look.Post(connection, f.wire))
 	}
 	f.pushed(connection, err)
 	return err
@@ -255,7 +246,7 @@ func (p inspectedPusher) Push(ctx context.Context, connection string, frame []by
 type inspectedQueue struct {
 	hub.Queue
 
-	look *inspector
+	look *Inspector
 }
 
 // jobSize is about what a job takes in the queue without its event's data and its targets.
@@ -277,21 +268,14 @@ func (q inspectedQueue) Enqueue(ctx context.Context, job hub.Job, delay time.Dur
 	ref := trace.Ref{Room: job.Room, ID: job.Event.ID}
 	switch job.Kind {
 	case hub.JobRetry:
-		detail := fmt.Sprintf("try %d, in %s: %s", job.Attempt+1, delay.Round(10*time.Millisecond), plural(len(job.Targets), "connection"))
+		detail := fmt.Sprintf("try %d, in %s: %s", job.Attempt+1, delay.Round(10*time.Millisecond), text.Plural(len(job.Targets), "connection"))
 		q.look.traces.Note(ref, trace.Retried, detail)
 	case hub.JobFanOut:
-		q.look.traces.Note(ref, trace.Queued, fmt.Sprintf("shard %d, after %s", job.Shard, plural(job.Passed, "member")))
+		q.look.traces.Note(ref, trace.Queued, fmt.Sprintf("shard %d, after %s", job.Shard, text.Plural(job.Passed, "member")))
 	default:
 		q.look.traces.Note(ref, trace.Queued, string(job.Kind))
 	}
 	return nil
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // frame is one frame on its way to many connections.
@@ -333,7 +317,7 @@ type frames struct {
 const maxFrames = 64
 
 // of gives the frame that holds data, which must stay as it is.
-func (s *frames) of(ctx context.Context, l *inspector, data []byte) *frame {
+func (s *frames) of(ctx context.Context, l *Inspector, data []byte) *frame {
 	if len(data) == 0 {
 		return nil
 	}
@@ -378,7 +362,7 @@ func (s *frames) bill(m *cost.Meter) {
 }
 
 // copied notes a push of data that is a copy.
-func (s *frames) copied(l *inspector, data []byte, connection string, err error) {
+func (s *frames) copied(l *Inspector, data []byte, connection string, err error) {
 	hash := maphash.Bytes(s.seed, data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -405,7 +389,7 @@ type envelope struct {
 
 // read looks into a frame once, for the invocation that pushes it, if there is one. A frame with several events is counted
 // for the first of them.
-func (l *inspector) read(v *cost.Visit, data []byte) *frame {
+func (l *Inspector) read(v *cost.Visit, data []byte) *frame {
 	f := &frame{data: data, wire: emulator.NewFrame(data), unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
 	list := envelopes(data)
 	if len(list) == 0 {
@@ -484,8 +468,8 @@ func (f *frame) pushed(connection string, err error) {
 	}
 }
 
-// observe is the emulator's observer, before another that may be nil.
-func (l *inspector) observe(next func(emulator.Event)) func(emulator.Event) {
+// Observe is the emulator's observer, before another that may be nil.
+func (l *Inspector) Observe(next func(emulator.Event)) func(emulator.Event) {
 	return func(e emulator.Event) {
 		owner := ""
 		if e.Kind == emulator.KindDisconnect { // who it was is forgotten when it is counted
@@ -506,7 +490,7 @@ func (l *inspector) observe(next func(emulator.Event)) func(emulator.Event) {
 }
 
 // count puts on the bill what is not seen elsewhere.
-func (l *inspector) count(e emulator.Event) {
+func (l *Inspector) count(e emulator.Event) {
 	switch e.Kind {
 	case emulator.KindPush:
 		if l.remote && len(e.Data) > 0 { // otherwise the pusher's wrapper and posts see it
@@ -524,7 +508,7 @@ func (l *inspector) count(e emulator.Event) {
 		l.meter.Closed(e.Connection)
 	case emulator.KindQueue:
 		d := cost.Delta{SQSRequests: 2} // received and deleted, as a batch
-		if e.Queue != deliverQueue || l.remote {
+		if e.Queue != l.queue {
 			d.SQSRequests += int64(e.Status) // sent by somebody
 		}
 		l.meter.Add(d)
@@ -532,8 +516,8 @@ func (l *inspector) count(e emulator.Event) {
 	}
 }
 
-// posts counts what is posted over HTTP, by hand or by the console, while the functions push without it.
-func (l *inspector) posts(next http.Handler) http.Handler {
+// Posts counts what is posted over HTTP, by hand or by the console, while the functions push without it.
+func (l *Inspector) Posts(next http.Handler) http.Handler {
 	if l.remote {
 		return next
 	}
@@ -578,13 +562,13 @@ func (w *statusWriter) WriteHeader(status int) {
 }
 
 // report is what was used so far.
-func (l *inspector) report() cost.Report {
+func (l *Inspector) report() cost.Report {
 	l.frames.bill(l.meter)
 	return l.meter.Report()
 }
 
 // message counts a message of a client, and what the API answered without a function.
-func (l *inspector) message(e emulator.Event) {
+func (l *Inspector) message(e emulator.Event) {
 	l.stream.took(e.Duration)
 	d := cost.Delta{MessagesIn: cost.Messages(e.Bytes)}
 	switch {
@@ -601,22 +585,7 @@ func (l *inspector) message(e emulator.Event) {
 }
 
 // start begins to count, when everything of an earlier run is cleared away.
-func (l *inspector) start(stats func() emulator.Stats) {
+func (l *Inspector) start(stats func() emulator.Stats) {
 	l.meter.Start()
 	l.stream.start(stats)
-}
-
-// record writes what was used to a file. No name, no file.
-func (l *inspector) record(name string) error {
-	if name == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(l.report(), "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode --record: %w", err)
-	}
-	if err := os.WriteFile(name, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("--record: %w", err)
-	}
-	return nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package server_test
 
 import (
 	"fmt"
@@ -9,15 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 )
 
 // BenchmarkHeartbeats holds 2,000 clients of Socket.IO that are pinged every second and answer, 240 times as often as by
 // default. An operation is one ping with its pong, of whichever client: run it for some seconds.
 func BenchmarkHeartbeats(b *testing.B) {
 	const connections = 2000
-	s := start(b, openBolt(b), unlimited, func(c *serverConfig) { c.Parameters["SocketPingInterval"] = "1s" })
-	pong := ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("3"))))
+	s := servertest.Start(b, servertest.Bolt(b), servertest.Unlimited, func(c *servertest.Config) { c.Parameters["SocketPingInterval"] = "1s" })
 	var pongs atomic.Int64
 	for i := range connections {
 		c := dialSocket(b, s, fmt.Sprintf("user%d", i))
@@ -30,7 +29,7 @@ func BenchmarkHeartbeats(b *testing.B) {
 				if found == 0 {
 					continue
 				}
-				if _, err := c.conn.Write(pong); err != nil { // it is over
+				if err := c.Send("3"); err != nil { // it is over
 					return
 				}
 				pongs.Add(1)

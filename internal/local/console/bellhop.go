@@ -1,0 +1,218 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// Bellhop is Bellhop's own API, of which the console sees the store.
+type Bellhop struct {
+	Store hub.Store
+	// Sockets are the ids of the rows that a connection has, those of Socket.IO's namespaces among them.
+	Sockets func(connection string) []string
+}
+
+// Foreign is the API of another application, of which the console sees what the gateway sees.
+type Foreign struct{}
+
+func (Bellhop) own() bool { return true }
+func (Foreign) own() bool { return false }
+
+func (b Bellhop) describe(ctx context.Context, id string) (user, name string, list []string) {
+	rooms := map[string]int{}
+	for _, id := range b.Sockets(id) {
+		if row, err := b.Store.Connection(ctx, id); err == nil {
+			user, name = row.User, row.Name
+			maps.Copy(rooms, row.Rooms)
+		}
+	}
+	return user, name, slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(rooms))))
+}
+
+func (Foreign) describe(context.Context, string) (user, name string, rooms []string) {
+	return "", "", []string{}
+}
+
+func (b Bellhop) routes(gateway *emulator.Server) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /_bellhop/rooms/{room}": b.serveRoom,
+		"POST /_bellhop/replay":      func(w http.ResponseWriter, r *http.Request) { b.serveReplay(gateway, w, r) },
+		"POST /_bellhop/expire":      func(w http.ResponseWriter, r *http.Request) { b.serveExpire(gateway, w, r) },
+	}
+}
+
+func (Foreign) routes(*emulator.Server) map[string]http.HandlerFunc {
+	notOurs := func(w http.ResponseWriter, _ *http.Request) {
+		Refuse(w, http.StatusNotFound, "this is for Bellhop's own API; another template is served")
+	}
+	return map[string]http.HandlerFunc{
+		"GET /_bellhop/rooms/{room}": notOurs, "POST /_bellhop/replay": notOurs, "POST /_bellhop/expire": notOurs,
+	}
+}
+
+// RoomDetail is what the store knows of a room.
+type RoomDetail struct {
+	Room     string              `json:"room"`
+	Epoch    string              `json:"epoch"`
+	Seq      int64               `json:"seq"`
+	Shards   int                 `json:"shards"`
+	Members  []Member            `json:"members"`
+	More     bool                `json:"more"` // there are more members
+	Presence []protocol.Occupant `json:"presence"`
+}
+
+// Member is a connection in a room.
+type Member struct {
+	Connection string `json:"connection"`
+	User       string `json:"user"`
+}
+
+func (b Bellhop) serveRoom(w http.ResponseWriter, r *http.Request) {
+	d, err := b.room(r, r.PathValue("room"))
+	if refused, ok := errors.AsType[*protocol.Error](err); ok {
+		Refuse(w, http.StatusBadRequest, refused.Message)
+		return
+	}
+	if err != nil {
+		Refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	JSON(w, http.StatusOK, d)
+}
+
+func (b Bellhop) room(r *http.Request, room string) (RoomDetail, error) {
+	d := RoomDetail{Room: room, Shards: 1, Members: []Member{}, Presence: []protocol.Occupant{}}
+	if err := protocol.CheckRoom(room); err != nil {
+		return d, err
+	}
+	store, ctx := b.Store, r.Context()
+	for shard := 0; shard < d.Shards && !d.More; shard++ {
+		page, err := store.Members(ctx, room, shard, "", listedMembers)
+		if err != nil {
+			return d, fmt.Errorf("read members of %s: %w", room, err)
+		}
+		d.Shards = max(d.Shards, page.Shards)
+		for _, m := range page.Members {
+			d.Members = append(d.Members, Member{m.Connection, m.User})
+		}
+		d.More = page.Next != "" || len(d.Members) > listedMembers
+	}
+	present, err := store.Present(ctx, room, "", listedMembers)
+	if err != nil {
+		return d, fmt.Errorf("read presence in %s: %w", room, err)
+	}
+	for _, h := range present {
+		if !h.Ending {
+			d.Presence = append(d.Presence, h.Occupant())
+		}
+	}
+	head, err := store.Head(ctx, room)
+	if err != nil {
+		return d, fmt.Errorf("read head of %s: %w", room, err)
+	}
+	d.Epoch, d.Seq = head.Epoch, head.Seq
+	return d, nil
+}
+
+// row is the connection that a request names.
+func (b Bellhop) row(w http.ResponseWriter, r *http.Request, id string) (hub.Connection, bool) {
+	row, err := b.Store.Connection(r.Context(), id)
+	if errors.Is(err, hub.ErrNotFound) {
+		Refuse(w, http.StatusNotFound, "this connection is closed")
+		return row, false
+	}
+	if err != nil {
+		Refuse(w, http.StatusInternalServerError, err.Error())
+		return row, false
+	}
+	return row, true
+}
+
+// serveReplay runs the function again with a frame, as if the connection had sent it. The answer comes here instead of to
+// the client.
+func (b Bellhop) serveReplay(gateway *emulator.Server, w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Connection string `json:"connection"`
+		Frame      string `json:"frame"`
+	}
+	if !decode(w, r, &ask, `{"connection":"…","frame":"{\"action\":\"join\",…}"}`) {
+		return
+	}
+	row, ok := b.row(w, r, ask.Connection)
+	if !ok {
+		return
+	}
+	payload, err := messageEvent(row, ask.Frame, gateway.Stage())
+	if err != nil {
+		Refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	began := time.Now()
+	out, err := gateway.Invoke(r.Context(), "message", payload)
+	if err != nil {
+		Refuse(w, http.StatusBadGateway, err.Error())
+		return
+	}
+	var answer struct {
+		Body string `json:"body"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		Refuse(w, http.StatusBadGateway, "the function answered no JSON")
+		return
+	}
+	JSON(w, http.StatusOK, map[string]any{"reply": answer.Body, "micros": time.Since(began).Microseconds()})
+}
+
+// messageEvent is a message as API Gateway hands it to a function: the fields that functions here look at.
+func messageEvent(c hub.Connection, frame, stage string) ([]byte, error) {
+	grants, err := json.Marshal(c.Grants)
+	if err != nil {
+		return nil, fmt.Errorf("encode grants: %w", err)
+	}
+	return json.Marshal(map[string]any{
+		"requestContext": map[string]any{
+			"routeKey": "$default", "eventType": "MESSAGE", "connectionId": c.ID, "stage": stage, "messageDirection": "IN",
+			"connectedAt": c.ConnectedAt.UnixMilli(), "requestTimeEpoch": time.Now().UnixMilli(),
+			"authorizer": map[string]string{
+				"principalId": c.User, "user": c.User, "name": c.Name, "grants": string(grants),
+				"expires": strconv.FormatInt(c.Expires.Unix(), 10),
+			},
+		},
+		"body": frame, "isBase64Encoded": false,
+	})
+}
+
+// serveExpire ends the token of a connection now, and runs the sweep, which tells the client and closes the connection.
+func (b Bellhop) serveExpire(gateway *emulator.Server, w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Connection string `json:"connection"`
+	}
+	if !decode(w, r, &ask, `{"connection":"…"}`) {
+		return
+	}
+	row, ok := b.row(w, r, ask.Connection)
+	if !ok {
+		return
+	}
+	if err := b.Store.Renew(r.Context(), row.ID, row.Name, row.Grants, time.Now().Add(-time.Second)); err != nil {
+		Refuse(w, http.StatusConflict, "this connection is closing")
+		return
+	}
+	out, err := gateway.Invoke(r.Context(), "sweep", []byte(`{}`))
+	if err != nil {
+		Refuse(w, http.StatusBadGateway, err.Error())
+		return
+	}
+	JSON(w, http.StatusOK, json.RawMessage(out))
+}

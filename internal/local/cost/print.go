@@ -1,0 +1,162 @@
+package cost
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/text"
+)
+
+// dollars has as many digits as tell something.
+func dollars(d float64) string {
+	switch {
+	case d == 0:
+		return "$0"
+	case d < 0.01:
+		return fmt.Sprintf("$%.6f", d)
+	}
+	return fmt.Sprintf("$%.2f", d)
+}
+
+// Amount is a quantity as people read it.
+func Amount(n float64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f G", n/1e9)
+	case n == 1e6:
+		return "1 M"
+	case n >= 1e6:
+		return fmt.Sprintf("%.2f M", n/1e6)
+	case n >= 1e4:
+		return fmt.Sprintf("%.1f k", n/1e3)
+	case n == math.Trunc(n):
+		return fmt.Sprintf("%.0f", n)
+	case n < 0.01:
+		return fmt.Sprintf("%.2g", n)
+	}
+	return fmt.Sprintf("%.2f", n)
+}
+
+// listPrice has all digits of a price, and at least two.
+func listPrice(p Price) string {
+	text := strconv.FormatFloat(p.Dollars, 'f', -1, 64)
+	if whole, cents, _ := strings.Cut(text, "."); len(cents) < 2 {
+		text = whole + "." + (cents + "00")[:2]
+	}
+	return "$" + text
+}
+
+func billRows(b Bill, free bool) [][]string {
+	var rows [][]string
+	for i, l := range b.Lines {
+		if l.Quantity == 0 {
+			continue
+		}
+		p := Prices()[i]
+		per := fmt.Sprintf("%s for %s", listPrice(p), Amount(p.Per))
+		row := []string{l.What, ">" + Amount(l.Quantity), ">" + dollars(l.Dollars), per}
+		if free && l.Free > 0 {
+			row[3] += fmt.Sprintf(", of that %s in AWS's free amount", dollars(l.Free))
+		}
+		rows = append(rows, row)
+	}
+	return append(rows, []string{"in all", "", ">" + dollars(b.Dollars), ""})
+}
+
+// Print prints what was used, and a month that goes on like this for hours of each day.
+func (r Report) Print(w io.Writer, hours float64) error {
+	p := &text.Page{W: w}
+	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Second)
+	p.Sayf("Used in %s, since %s, at list prices of %s\n\n", took, r.Began.Local().Format(time.DateTime), r.Region)
+	p.Table(billRows(r.Usage.Bill(), false))
+	month := r.InAMonth(hours).BillOfMonth()
+	p.Sayf("\nA month, if it goes on like this for %g hours of each of 30 days\n\n", hours)
+	p.Table(billRows(month, true))
+	p.Sayf("\n")
+	for _, part := range []struct {
+		what   string
+		shares Shares
+	}{{"Room", r.Rooms}, {"User, who caused it", r.Users}, {"Event", r.Events}} {
+		rows := [][]string{{part.what, ">messages", ">λ", ">WRU", ">RRU", ">cost"}}
+		for i, s := range part.shares.Top {
+			if i == 10 {
+				break
+			}
+			rows = append(rows, shareRow(s))
+		}
+		others := Share{Name: "(others, and none)", Usage: part.shares.Others, Dollars: part.shares.OthersDollars}
+		for _, s := range part.shares.Top[min(10, len(part.shares.Top)):] {
+			others.Usage, others.Dollars = others.Usage.Plus(s.Usage), others.Dollars+s.Dollars
+		}
+		p.Table(append(rows, shareRow(others)))
+		p.Sayf("\n")
+	}
+	for _, n := range r.Notes {
+		p.Sayf("%s\n", n)
+	}
+	sources(p)
+	return p.Err
+}
+
+func shareRow(s Share) []string {
+	u := s.Usage
+	return []string{
+		s.Name, ">" + Amount(u.MessagesIn+u.MessagesOut), ">" + Amount(u.LambdaRequests), ">" + Amount(u.WriteUnits), ">" + Amount(u.ReadUnits), ">" + dollars(s.Dollars),
+	}
+}
+
+// sources are the prices, and where they are from.
+func sources(p *text.Page) {
+	p.Sayf("\nPrices of %s, and where they were read; AWS may have changed them since:\n\n", Region)
+	var rows [][]string
+	for _, price := range Prices() {
+		rows = append(rows, []string{price.What, ">" + listPrice(price), "for " + Amount(price.Per), price.Read})
+	}
+	p.Table(rows)
+}
+
+// Print prints a month of the load, and what others would take for it.
+func (l Load) Print(w io.Writer) error {
+	p := &text.Page{W: w}
+	p.Sayf("A month of %g users, each %g hours on %g days; %g rooms, %g for each user, %s members in a room;\n",
+		l.Users, l.Hours, l.Days, l.Rooms, l.Joined, Amount(l.Members()))
+	p.Sayf("%g messages of %g bytes an hour from each user, with %g typing signals for each message.\n\n", l.Messages, l.Bytes, l.Typing)
+	month := l.Usage().BillOfMonth()
+	p.Table(billRows(month, true))
+	p.Sayf("\nWhat it is for\n\n")
+	rows := [][]string{}
+	for _, f := range l.Flows() {
+		what := f.Name
+		if what == "connected" {
+			what = "minutes connected"
+		}
+		rows = append(rows, []string{what, ">" + Amount(f.Count), ">" + dollars(f.Usage.Bill().Dollars)})
+	}
+	p.Table(rows)
+	p.Sayf("\nBellhop on AWS: $%.2f a month, $%.2f with the free amounts of an account that uses nothing else of these services.\n", month.Dollars, month.Dollars-month.Free)
+	p.Sayf("Not in it: logs, storage, presence, the requests with which Lambda asks an empty queue for work.\n")
+	p.Sayf("\nOthers for the same messages, connections and minutes, at their list prices\n\n")
+	rows = [][]string{}
+	for _, peer := range Peers(l) {
+		price := dollars(peer.Dollars)
+		if peer.Beyond {
+			price = "by quote"
+		}
+		mark := "?"
+		if peer.Confirmed {
+			mark = ""
+		}
+		rows = append(rows, []string{peer.Name, ">" + price, mark})
+	}
+	p.Table(rows)
+	p.Sayf("\n? The prices were not, or not all, read in the service's own words.\n\n")
+	for _, peer := range Peers(l) {
+		p.Sayf("  %s: %s.\n      Read at: %s\n", peer.Name, peer.How, peer.Source)
+	}
+	sources(p)
+	return p.Err
+}

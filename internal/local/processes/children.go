@@ -1,0 +1,221 @@
+// Package processes runs functions outside of this program: those of a template, and the application's own that hooks ask. They
+// are child processes that speak the Lambda Runtime API ([Children]), or at the Lambda Invoke API of another program
+// ([Endpoint]), such as `sam local start-lambda` or LocalStack.
+package processes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
+)
+
+// Here is the server that the functions work for, as they reach it.
+type Here struct {
+	Base     string                    // such as http://127.0.0.1:4000
+	QueueURL func(queue string) string // by its logical id; asked when a function starts
+}
+
+// Children are the functions of a template as child processes of this program.
+type Children struct {
+	Template *emulator.Template
+	Folder   string            // what CodeUri is relative to
+	Built    string            // where Go functions are built
+	Env      map[string]string // of all functions, over the template's
+	Logger   *slog.Logger
+
+	mu      sync.Mutex
+	running []*runtimeapi.Function
+}
+
+// Functions gives a function for each of the template, by logical id. Its process starts with its first invocation.
+func (p *Children) Functions(ctx context.Context, here Here) (map[string]emulator.Function, error) {
+	list := map[string]emulator.Function{}
+	for _, r := range p.Template.Functions {
+		dir, err := p.code(r)
+		if err != nil {
+			return nil, err
+		}
+		lasting := context.WithoutCancel(ctx)
+		list[r.ID] = &child{start: sync.OnceValues(func() (*runtimeapi.Function, error) { return p.start(lasting, here, r, dir) })}
+	}
+	return list, nil
+}
+
+// Close ends all processes.
+func (p *Children) Close(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, f := range p.running {
+		errs = append(errs, f.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Build compiles the Go functions, as sam build would, but for this machine.
+func (p *Children) Build(ctx context.Context) error {
+	for _, r := range p.Template.Functions {
+		if !isGo(p.source(r), r) {
+			continue
+		}
+		p.Logger.InfoContext(ctx, "building", "function", r.ID)
+		if err := runtimeapi.BuildGo(ctx, p.source(r), p.built(r)); err != nil {
+			return fmt.Errorf("build function %s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// isGo reports whether a function is built from Go code here: it is for a runtime without a language, and its folder has
+// Go files and no bootstrap.
+func isGo(folder string, r emulator.FunctionResource) bool {
+	if r.Runtime != "go1.x" && !strings.HasPrefix(r.Runtime, "provided") {
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(folder, "bootstrap")); err == nil {
+		return false
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	return err == nil && len(files) > 0
+}
+
+func (p *Children) source(r emulator.FunctionResource) string {
+	return filepath.Join(p.Folder, filepath.FromSlash(r.CodeURI))
+}
+
+func (p *Children) built(r emulator.FunctionResource) string { return filepath.Join(p.Built, r.ID) }
+
+// code gives the folder that a function runs in.
+func (p *Children) code(r emulator.FunctionResource) (string, error) {
+	source := p.source(r)
+	switch {
+	case r.InlineCode != "":
+		dir := p.built(r)
+		name := map[bool]string{true: "index.js", false: "index.py"}[strings.HasPrefix(r.Runtime, "nodejs")]
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", fmt.Errorf("keep the code of function %s: %w", r.ID, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(r.InlineCode), 0o600); err != nil {
+			return "", fmt.Errorf("keep the code of function %s: %w", r.ID, err)
+		}
+		return dir, nil
+	case r.ImageURI != "" || r.Remote != "" || r.CodeURI == "" || strings.HasSuffix(r.CodeURI, ".zip"):
+		return "", fmt.Errorf("the code of function %s (line %d) is no folder: run it elsewhere, with --functions endpoint=URL", r.ID, r.Line)
+	case isGo(source, r):
+		return p.built(r), nil
+	}
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("function %s (line %d): there is no folder %s", r.ID, r.Line, source)
+	}
+	return source, nil
+}
+
+// child is one function in child processes, prepared by its first call.
+type child struct {
+	start func() (*runtimeapi.Function, error)
+}
+
+// Invoke is [emulator.Function].Invoke.
+func (f *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	fn, err := f.start()
+	if err != nil {
+		return nil, err
+	}
+	return fn.Invoke(ctx, payload)
+}
+
+func (p *Children) start(ctx context.Context, here Here, r emulator.FunctionResource, dir string) (*runtimeapi.Function, error) {
+	env, err := p.environment(ctx, here, r)
+	if err != nil {
+		return nil, err
+	}
+	concurrency := 0
+	if r.Concurrency != nil {
+		concurrency = *r.Concurrency
+	}
+	base, err := url.Parse(here.Base)
+	if err != nil {
+		return nil, fmt.Errorf("address of this server: %w", err)
+	}
+	fn, err := runtimeapi.New(runtimeapi.Config{
+		Name: r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout,
+		Concurrency: concurrency, ARN: r.ARN, Logger: p.Logger.With("function", r.ID),
+		Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("function %s: %w", r.ID, err)
+	}
+	p.mu.Lock()
+	p.running = append(p.running, fn)
+	p.mu.Unlock()
+	return fn, nil
+}
+
+// redirects are for code that cannot be told where things are: handlers that build the management API's address from the
+// API's id or from the domain name of the event, and SDKs too old for AWS_ENDPOINT_URL.
+func redirects(here *url.URL, tables string) map[string]string {
+	base := here.String()
+	list := map[string]string{
+		"*.execute-api.*.amazonaws.com": base, here.Host: base, "localhost:" + here.Port(): base,
+		"sqs.*.amazonaws.com": base, "lambda.*.amazonaws.com": base, "events.*.amazonaws.com": base,
+	}
+	if tables != "" {
+		list["dynamodb.*.amazonaws.com"] = tables
+	}
+	return list
+}
+
+// gateway is the address that a template gives its API on AWS.
+var gateway = regexp.MustCompile(`(https|wss)://[a-z0-9-]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?`)
+
+// isTable tells the resources that package tables makes, under the names that the template gives them.
+func isTable(kind string) bool {
+	switch kind {
+	case "AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable":
+		return true
+	}
+	return false
+}
+
+// environment is what a function sees: the template's variables, with the tables, queues and the API as they are here.
+func (p *Children) environment(ctx context.Context, here Here, r emulator.FunctionResource) (map[string]string, error) {
+	env := map[string]string{
+		"AWS_ENDPOINT_URL_SQS": here.Base, "AWS_ENDPOINT_URL_LAMBDA": here.Base, "AWS_ENDPOINT_URL_SECRETS_MANAGER": here.Base,
+	}
+	own, warnings, err := p.Template.Environment(r.ID, func(to emulator.Reference) (string, bool) {
+		switch {
+		case to.Type == "AWS::SQS::Queue" && to.Attribute == "":
+			return here.QueueURL(to.Resource), true
+		case isTable(to.Type) && to.Attribute == "":
+			return to.Name, true
+		}
+		return "", false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("environment of function %s: %w", r.ID, err)
+	}
+	for _, w := range warnings {
+		p.Logger.WarnContext(ctx, "template", "warning", w)
+	}
+	for name, value := range own {
+		env[name] = gateway.ReplaceAllStringFunc(value, func(match string) string {
+			if strings.HasPrefix(match, "wss") {
+				return strings.Replace(here.Base, "http", "ws", 1)
+			}
+			return here.Base
+		})
+	}
+	maps.Copy(env, p.Env)
+	return env, nil
+}

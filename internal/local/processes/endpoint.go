@@ -1,0 +1,76 @@
+package processes
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+)
+
+// Endpoint is the functions of a template at the Lambda Invoke API of another program.
+type Endpoint struct {
+	Template *emulator.Template
+	URL      string
+}
+
+// Functions gives a function for each of the template, by logical id.
+func (e Endpoint) Functions(context.Context, Here) (map[string]emulator.Function, error) {
+	list := map[string]emulator.Function{}
+	for _, r := range e.Template.Functions {
+		list[r.ID] = remote{strings.TrimSuffix(e.URL, "/") + "/2015-03-31/functions/" + url.PathEscape(r.Name) + "/invocations"}
+	}
+	return list, nil
+}
+
+// Close leaves the functions to whoever runs them.
+func (Endpoint) Close(context.Context) error { return nil }
+
+// remote is a function at the Lambda Invoke API of another program.
+type remote struct{ url string }
+
+// FunctionError is the error of a function that ran elsewhere, as Lambda writes it.
+type FunctionError struct {
+	Type    string `json:"errorType"`
+	Message string `json:"errorMessage"`
+}
+
+// Error is what the function said.
+func (e *FunctionError) Error() string { return e.Message }
+
+// ErrorType is its name, for whoever answers with it.
+func (e *FunctionError) ErrorType() string { return e.Type }
+
+// Invoke is [emulator.Function].Invoke.
+func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(payload))
+	if err != nil {
+		return nil, fmt.Errorf("invoke: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("invoke: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	const limit = 6 << 20 // of Lambda's answers
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read answer of %s: %w", f.url, err)
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("invoke %s: %s: %.500s", f.url, response.Status, body)
+	case response.Header.Get("X-Amz-Function-Error") == "":
+		return body, nil
+	}
+	e := &FunctionError{Type: "Unhandled", Message: string(body)}
+	if err := json.Unmarshal(body, e); err != nil {
+		return nil, fmt.Errorf("the function failed: %.500s", body)
+	}
+	return nil, e
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/local/console"
+	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/token"
+	consolepage "github.com/bellhop-rt/bellhop/web/console"
+)
+
+// handler is everything that the server answers over HTTP: the gateway's paths, the page to try it at /, and what
+// developers look at under /_bellhop/.
+func (s *Server) handler(c Config, parts *composition) http.Handler {
+	pages := http.NewServeMux()
+	for pattern, page := range parts.pages {
+		pages.Handle(pattern, page)
+	}
+	pages.Handle("GET /_bellhop/", http.StripPrefix("/_bellhop", http.FileServerFS(consolepage.Files())))
+	pages.HandleFunc("GET /_bellhop/api", protocolPage(c.Release))
+	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", protocolDocument(c.Release))
+	pages.HandleFunc("POST /_bellhop/token", minting(c))
+	s.console.Routes(pages)
+	aws := parts.look.Posts(s.gateway.Handler())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plain := r.Header.Get("Upgrade") == ""
+		if plain && console.OfAnotherSite(r, c.Local) {
+			console.Refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
+			return
+		}
+		if plain && r.Method == http.MethodGet && r.URL.Query().Has("EIO") {
+			refusePolling(w, r)
+			return
+		}
+		for _, x := range parts.extras {
+			if x.wants(r) {
+				x.handle(w, r)
+				return
+			}
+		}
+		if s.gateway.OwnsRequest(r) {
+			aws.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-cache")
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// protocolPage shows the wire protocol to people, and protocolDocument to generators of clients.
+func protocolPage(release string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		var page bytes.Buffer
+		if err := asyncapi.Page(&page, release); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(page.Bytes())
+	}
+}
+
+func protocolDocument(release string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		text, err := asyncapi.Document(release)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(text)
+	}
+}
+
+// refusePolling answers what clients of Socket.IO ask first by default, in the form that they show.
+func refusePolling(w http.ResponseWriter, r *http.Request) {
+	query := map[string]string{}
+	for name := range r.URL.Query() {
+		query[name] = r.URL.Query().Get(name)
+	}
+	message := "a WebSocket is needed"
+	if err := socketio.Handshake(query); err != nil {
+		message = err.Error()
+	}
+	console.JSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})
+}
+
+// minting gives the page a token for any name. It is for this machine only: the server must listen on loopback, and
+// the request must be to a loopback name, so that no page of the web can ask by a name of its own that leads here.
+func minting(c Config) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !c.Local || !console.ByLoopback(r) {
+			console.Refuse(w, http.StatusForbidden, "this server mints no tokens; use bellhop token")
+			return
+		}
+		var ask struct {
+			User string `json:"user"`
+			Name string `json:"name"`
+		}
+		if err := json.NewDecoder(io.LimitReader(r.Body, 4<<10)).Decode(&ask); err != nil {
+			console.Refuse(w, http.StatusBadRequest, `send {"user":"ana","name":"Ana"}`)
+			return
+		}
+		claims := token.Claims{User: ask.User, Name: ask.Name, Grants: token.DevelopmentGrants(), TTL: 12 * time.Hour}
+		signed, err := token.Sign(c.Secret, claims)
+		if err != nil {
+			console.Refuse(w, http.StatusBadRequest, token.Sentence(err))
+			return
+		}
+		console.JSON(w, http.StatusOK, map[string]string{"token": signed})
+	}
+}

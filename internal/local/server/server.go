@@ -1,0 +1,129 @@
+// Package server is a WebSocket API on one machine, with everything that it needs there: Bellhop's own ([Bellhop], or [Deployed] as on
+// AWS), or another application's ([Foreign]). It is the composition beside internal/lambda/setup, with the emulator in the place of API
+// Gateway, Lambda and SQS. `bellhop dev`, `bellhop bench` and the tests start one in the same way.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/console"
+	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/processes"
+)
+
+// Config is what a server is made of, whatever its API.
+type Config struct {
+	API           API
+	Secret        []byte            // signs tokens; with JwksUrl among the parameters, tokens are verified by that too
+	Local         bool              // only this machine can reach it: whoever does may have a token, and look
+	Parameters    map[string]string // of the template, over its defaults
+	IdleTimeout   time.Duration     // zero: API Gateway's
+	MaxConnection time.Duration     // zero: API Gateway's
+	Faults        emulator.Faults   // for tests of clients
+	Logger        *slog.Logger      // of the functions
+	Observe       func(emulator.Event)
+	Release       string // of this program, for the page of the protocol
+}
+
+// API is what a server serves: [Bellhop], [Deployed] or [Foreign].
+type API interface {
+	compose(ctx context.Context, c Config, here processes.Here) (*composition, error)
+}
+
+// composition is what an API brings to a server.
+type composition struct {
+	gateway emulator.Config // the template with its functions, and where its queues are kept
+	look    *console.Inspector
+	console console.API
+	pages   map[string]http.Handler // beside those under /_bellhop/
+	extras  []extra
+
+	attach []func(*emulator.Server)          // before anything runs
+	begin  []func(ctx context.Context) error // when the clocks go, before the first connection
+	end    []func(ctx context.Context) error // when the last connection has ended
+}
+
+// extra is something that is answered in the place of the gateway.
+type extra struct {
+	wants  func(*http.Request) bool
+	handle http.HandlerFunc
+}
+
+// Server is a running server.
+type Server struct {
+	URL string // http://127.0.0.1:4000
+
+	gateway *emulator.Server
+	console *console.Console
+	end     []func(ctx context.Context) error
+	web     *http.Server
+	failed  chan error
+}
+
+// Start composes a server and begins to serve on a listener, which it closes in any case.
+func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error) {
+	s := &Server{URL: "http://" + listener.Addr().String(), failed: make(chan error, 1)}
+	parts, err := c.API.compose(ctx, c, processes.Here{Base: s.URL, QueueURL: func(queue string) string { return s.gateway.QueueURL(s.URL, queue) }})
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	g := parts.gateway
+	g.Functions = parts.look.Functions(g.Functions)
+	g.IdleTimeout, g.MaxConnection, g.Faults, g.Logger, g.Observe = c.IdleTimeout, c.MaxConnection, c.Faults, c.Logger, parts.look.Observe(c.Observe)
+	if s.gateway, err = emulator.New(g); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	for _, attach := range parts.attach {
+		attach(s.gateway)
+	}
+	s.console = console.New(s.gateway, parts.console, parts.look, c.Local)
+	s.end = parts.end
+	s.web = &http.Server{Handler: s.handler(c, parts), ReadHeaderTimeout: 10 * time.Second}
+	s.gateway.Start()
+	for _, begin := range parts.begin {
+		if err := begin(ctx); err != nil {
+			return nil, errors.Join(err, listener.Close(), s.Stop(ctx))
+		}
+	}
+	s.console.Start()
+	go func() { s.failed <- s.web.Serve(listener) }()
+	return s, nil
+}
+
+// Path is that of the WebSocket API.
+func (s *Server) Path() string { return "/" + s.gateway.Stage() }
+
+// Gateway is the emulator at work.
+func (s *Server) Gateway() *emulator.Server { return s.gateway }
+
+// Cost is what AWS would have billed so far.
+func (s *Server) Cost() cost.Report { return s.console.Cost() }
+
+// Wait serves until ctx is done, then stops.
+func (s *Server) Wait(ctx context.Context) error {
+	select {
+	case err := <-s.failed:
+		return errors.Join(err, s.Stop(ctx))
+	case <-ctx.Done():
+		return s.Stop(ctx)
+	}
+}
+
+// Stop closes every connection, runs what their functions do then, and lets everything that runs finish, in a time of its own: ctx is
+// mostly done by then.
+func (s *Server) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	s.console.Close()
+	errs := []error{s.gateway.Close(ctx)}
+	for _, end := range s.end {
+		errs = append(errs, end(ctx))
+	}
+	return errors.Join(append(errs, s.web.Shutdown(ctx))...)
+}
