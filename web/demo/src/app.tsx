@@ -1,23 +1,12 @@
 import { useEffect, useState } from "react";
 import { Login } from "./login.js";
 import { sentence } from "./parts.js";
-import { address, capitalised, slug, type Me, type Place } from "./place.js";
+import { address, capitalised, slug, type Me, type Place, type Query } from "./place.js";
 import { SideBySide } from "./side.js";
 import { Toasts } from "./toasts.js";
 import { fetchToken } from "./token.js";
 import { transportOver, type OpenTransport } from "./transport.js";
 import { Window } from "./window.js";
-
-/** What may be in the address of the page. */
-export interface Query {
-  user?: string;
-  channel?: string;
-  community?: string;
-  /** What the page connects with, as in a place. */
-  over?: string;
-  /** Two or more names with commas: as many windows in one. */
-  side?: string;
-}
 
 interface LoggedIn {
   me: Me;

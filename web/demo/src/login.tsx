@@ -1,6 +1,6 @@
 import type { FormEvent } from "react";
-import type { Query } from "./app.js";
 import { Icon } from "./parts.js";
+import type { Query } from "./place.js";
 
 export function Login({ query, error, onLogin }: { query: Query; error: string; onLogin: (fields: Query) => void }) {
   function submit(event: FormEvent<HTMLFormElement>) {

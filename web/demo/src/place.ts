@@ -6,6 +6,17 @@ export interface Place {
   over?: string;
 }
 
+/** What may be in the address of the page. */
+export interface Query {
+  user?: string;
+  channel?: string;
+  community?: string;
+  /** What the page connects with, as in a place. */
+  over?: string;
+  /** Two or more names with commas: as many windows in one. */
+  side?: string;
+}
+
 /** Who is logged in. */
 export interface Me {
   userId: string;

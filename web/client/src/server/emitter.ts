@@ -1,33 +1,8 @@
 import type { CheckIn, From, Goal, HistoryResult, Message, Notification, Occupant, SystemEvents } from "../types.js";
-import { EmitError, about, asEmitError, badRequest, type EmitErrorCode } from "./errors.js";
+import { EmitError, about, asEmitError, badRequest, type EmitErrorCode, type TargetResult } from "./errors.js";
 import { createOperator, type Operator } from "./operator.js";
-import { commands, write, type LoosePublish, type Publish } from "./publish.js";
+import { commands, write, type LoosePublish, type Publish, type Published } from "./publish.js";
 import type { Outcome, Transport } from "./transport.js";
-
-/** What became of one target: a place in a room's log, or an error. Ephemeral events and connections have no place. */
-export interface TargetResult {
-  /** undefined for a connection. */
-  room?: string;
-  /** undefined for a room. */
-  connection?: string;
-  epoch?: string;
-  seq?: number;
-  id?: string;
-  /** Unix time in milliseconds. */
-  ts?: number;
-  /** The connection is closed. */
-  gone?: boolean;
-  /** Without one the event was delivered, or will be. */
-  error?: { code: EmitErrorCode; message: string; retry: boolean };
-}
-
-/** What became of a publish. */
-export interface Published {
-  /** Its own id or the one that was made; undefined for an ephemeral event that had none. */
-  id: string | undefined;
-  /** One for each target: rooms and users (as their rooms), and connections. Empty over a transport without answers. */
-  results: readonly TargetResult[];
-}
 
 /** What became of one of several publishes. */
 export interface Outcomes extends Published {
@@ -211,7 +186,7 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
   };
 
   const operator = (rooms: string | readonly string[]) =>
-    createOperator({ publish: publish as Emitter["publish"] }, (name, fields, answers) => (answers ? ask(name, fields) : tell(name, fields)) as never,
+    createOperator(publish, (name, fields, answers) => (answers ? ask(name, fields) : tell(name, fields)) as never,
       typeof rooms === "string" ? [rooms] : rooms);
 
   return {

@@ -1,5 +1,4 @@
 import type { ErrorCode } from "../types.js";
-import type { TargetResult } from "./emitter.js";
 
 /** What goes wrong on the way to the emit function, and is not an answer of it. */
 export type TransportErrorCode =
@@ -20,6 +19,23 @@ export type TransportErrorCode =
 
 /** Why a call failed: a code of the protocol when Bellhop refused it, otherwise a {@link TransportErrorCode}. */
 export type EmitErrorCode = ErrorCode | TransportErrorCode;
+
+/** What became of one target: a place in a room's log, or an error. Ephemeral events and connections have no place. */
+export interface TargetResult {
+  /** undefined for a connection. */
+  room?: string;
+  /** undefined for a room. */
+  connection?: string;
+  epoch?: string;
+  seq?: number;
+  id?: string;
+  /** Unix time in milliseconds. */
+  ts?: number;
+  /** The connection is closed. */
+  gone?: boolean;
+  /** Without one the event was delivered, or will be. */
+  error?: { code: EmitErrorCode; message: string; retry: boolean };
+}
 
 /** What an {@link EmitError} can say beside its code and message. */
 export interface EmitErrorOptions {

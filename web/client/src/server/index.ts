@@ -5,12 +5,12 @@
 export { lambda, sqs, type AwsClient, type LambdaOptions, type SqsOptions } from "./aws.js";
 export {
   createEmitter, type Disconnect, type Emitter, type EmitterOptions, type EventOptions, type Member, type MembersResult,
-  type Outcomes, type PresenceChange, type Published, type TargetResult,
+  type Outcomes, type PresenceChange,
 } from "./emitter.js";
 export { fromEnvironment, socketEvents, type Environment } from "./environment.js";
-export { EmitError, type EmitErrorCode, type EmitErrorOptions, type TransportErrorCode } from "./errors.js";
+export { EmitError, type EmitErrorCode, type EmitErrorOptions, type TargetResult, type TransportErrorCode } from "./errors.js";
 export { http, type HttpOptions } from "./http.js";
 export type { Ack, Acks, Operator, Socket } from "./operator.js";
-export type { Delivery, Publish } from "./publish.js";
+export type { Delivery, Publish, Published } from "./publish.js";
 export type { RetryOptions } from "./retry.js";
 export type { Outcome, Transport } from "./transport.js";

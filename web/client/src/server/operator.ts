@@ -1,5 +1,5 @@
 import type { DataOf, From } from "../types.js";
-import type { Emitter, Published } from "./emitter.js";
+import type { LoosePublish, Published } from "./publish.js";
 
 /** What one client answered. */
 export interface Ack {
@@ -66,7 +66,7 @@ interface State {
 const list = (names: string | readonly string[]): readonly string[] => (typeof names === "string" ? [names] : names);
 
 /** Gives the operator of an emitter. */
-export function createOperator(emitter: Pick<Emitter, "publish">, command: Command, rooms: readonly string[]): Operator {
+export function createOperator(publish: (one: LoosePublish) => Promise<Published>, command: Command, rooms: readonly string[]): Operator {
   const make = (state: State): Operator => {
     const selection = { rooms: state.rooms, except: state.except };
     const move = async (name: string, targets: string | readonly string[]) => {
@@ -82,7 +82,7 @@ export function createOperator(emitter: Pick<Emitter, "publish">, command: Comma
       },
       timeout: (timeoutMs) => make({ ...state, timeoutMs }),
       emit: (event, data, options = {}) =>
-        emitter.publish({ ...selection, ...options, event, data, ephemeral: state.ephemeral } as Parameters<Emitter["publish"]>[0]),
+        publish({ ...selection, ...options, event, data, ephemeral: state.ephemeral }),
       emitWithAck: (event, data) => command<Acks>("ask", { ...selection, event, data, timeoutMs: state.timeoutMs }, true),
       fetchSockets: async () => (await command<{ connections: Socket[] }>("connections", selection, true)).connections,
       socketsJoin: (targets) => move("join", targets),

@@ -1,5 +1,5 @@
 import type { DataOf, From } from "../types.js";
-import { EmitError, badRequest } from "./errors.js";
+import { EmitError, badRequest, type TargetResult } from "./errors.js";
 import { bytes } from "./transport.js";
 
 const MAX_DATA = 126 * 1024; // bytes: what the server takes, so that the frame fits into the 128 KB of a connection
@@ -35,6 +35,14 @@ export type Publish<E extends string = string> = Delivery & {
 
 /** A publish whose data is not checked by types. */
 export type LoosePublish = Delivery & { event: string; data?: unknown };
+
+/** What became of a publish. */
+export interface Published {
+  /** Its own id or the one that was made; undefined for an ephemeral event that had none. */
+  id: string | undefined;
+  /** One for each target: rooms and users (as their rooms), and connections. Empty over a transport without answers. */
+  results: readonly TargetResult[];
+}
 
 type Target = ["rooms" | "users" | "connections", string];
 
