@@ -1,27 +1,15 @@
-import { BellhopError, mayWorkLater } from "./error.js";
+import type { Client, ClientEvents, Room, Status, Unsubscribe } from "./api.js";
+import { Calls, type Place } from "./calls.js";
+import { BellhopError } from "./error.js";
+import { Handle } from "./handle.js";
 import { KeepAlive } from "./keepalive.js";
 import { Listeners } from "./listeners.js";
-import { Handle, SharedRoom } from "./room.js";
-import { jitter, pause } from "./time.js";
+import { Requests, needsToken } from "./requests.js";
+import { SharedRoom, type Line, type Wish } from "./room.js";
 import { readToken, renewIn } from "./token.js";
-import { REPLY_TIMEOUT, refused, type Action, type Frame, type OpenTransport, type Transport } from "./transport.js";
-import type {
-  Client, ClientEvents, ConnectOptions, Position, PresenceResult, PublishResult, Room, RoomEvent, Status, Unsubscribe,
-} from "./types.js";
+import { REPLY_TIMEOUT, type Action, type ConnectOptions, type Frame, type OpenTransport, type Transport } from "./transport.js";
+import type { Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
 import { WebSocketTransport } from "./websocket.js";
-
-interface Request {
-  resolve(data: never): void;
-  reject(err: BellhopError): void;
-  timer: ReturnType<typeof setTimeout>;
-}
-
-interface Waiting {
-  ended: AbortController;
-  timer: ReturnType<typeof setTimeout>;
-  what: ClientEvents["dropped"];
-  sending: () => boolean;
-}
 
 /**
  * Opens a connection to a WebSocket API of Bellhop, and keeps it open.
@@ -33,9 +21,9 @@ export function connect(url: string, options: ConnectOptions): Client {
   return new Connection(url, options);
 }
 
-/** The client, and what its rooms need of it. */
-export class Connection implements Client {
-  wish: { status: string; data?: unknown } | null = null; // the status that was set for all rooms
+/** The client, and the line that its rooms and calls go over. */
+class Connection implements Client, Line {
+  wish: Wish | null = null;
 
   #options: ConnectOptions;
   #transport: Transport;
@@ -44,10 +32,8 @@ export class Connection implements Client {
   #error: BellhopError | null = null;
   #userId: string | null = null;
   #rooms = new Map<string, SharedRoom>();
-  #requests = new Map<string, Request>();
-  #waiting: Waiting[] = []; // publishes, oldest first
-  #watchers = new Set<() => void>();
-  #ended = new AbortController();
+  #requests: Requests;
+  #calls: Calls;
   #keepAlive = new KeepAlive(() => this.send({ action: "ping" }), () => this.#transport.reconnect());
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #expires: number | null = null;
@@ -55,6 +41,8 @@ export class Connection implements Client {
 
   constructor(url: string, options: ConnectOptions) {
     this.#options = options;
+    this.#requests = new Requests((action) => this.send(action), options.replyTimeout ?? REPLY_TIMEOUT);
+    this.#calls = new Calls(this, options.publishTimeout ?? 60_000, options.offlineLimit ?? 100);
     const open: OpenTransport = options.transport ?? ((...how) => new WebSocketTransport(...how));
     this.#transport = open(url, options, {
       token: () => this.#token(),
@@ -85,11 +73,6 @@ export class Connection implements Client {
     return this.#transport.open;
   }
 
-  /** Aborted by `close`. */
-  get closed(): AbortSignal {
-    return this.#ended.signal;
-  }
-
   on<E extends keyof ClientEvents>(event: E, handler: (value: ClientEvents[E]) => void): Unsubscribe {
     return this.#listeners.on(event, handler);
   }
@@ -108,16 +91,16 @@ export class Connection implements Client {
   presence(status: string, data?: unknown): Promise<PresenceResult> {
     this.wish = { status, ...(data !== undefined && { data }) };
     for (const room of this.#rooms.values()) room.wish = null;
-    return this.persist({ action: "presence", ...this.wish }, null);
+    return this.persist({ action: "presence", ...this.wish });
   }
 
   readNotification(id: string): Promise<PublishResult> {
-    return this.persist({ action: "notification:read", notificationId: id }, null);
+    return this.persist({ action: "notification:read", notificationId: id });
   }
 
   call<T>(action: string, { room, data, id }: { room?: string; data?: unknown; id?: string } = {}): Promise<T> {
     const frame = { action, ...(room !== undefined && { room }), ...(data !== undefined && { data }) };
-    return id === undefined ? this.request<T>(frame) : this.persist<T>({ ...frame, id }, null);
+    return id === undefined ? this.ask<T>(frame) : this.persist<T>({ ...frame, id });
   }
 
   reconnect(): void {
@@ -129,12 +112,7 @@ export class Connection implements Client {
     this.#end(null);
   }
 
-  // —— what rooms need ——
-
-  newId(): string {
-    // randomUUID is there on https and on localhost only.
-    return globalThis.crypto?.randomUUID?.() ?? Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join("");
-  }
+  // —— what rooms and calls need ——
 
   /** Sends an action that needs no reply, if the connection is open. */
   send(action: Action): boolean {
@@ -143,77 +121,29 @@ export class Connection implements Client {
     return sent;
   }
 
-  /** Sends an action once and resolves to the data of its reply. */
-  request<T>(action: Action): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const id = action.id ?? this.newId();
-      if (!this.send({ ...action, id })) return reject(new BellhopError("disconnected", "There is no connection.", { retry: true }));
-      const timer = setTimeout(() => {
-        this.#requests.delete(id);
-        reject(new BellhopError("timeout", `The server has not answered ${action.action}.`, { retry: true }));
-      }, this.#options.replyTimeout ?? REPLY_TIMEOUT);
-      this.#requests.set(id, { resolve, reject, timer });
-    });
+  ask<T>(action: Action): Promise<T> {
+    return this.#requests.ask<T>(action);
   }
 
-  /**
-   * Sends an action until it is answered: when the connection is open and the room is joined, and again after whatever may
-   * be over later. It must be one that may be repeated.
-   */
-  async persist<T>(
-    action: Action, room: SharedRoom | null, signal?: AbortSignal, sending?: (is: boolean) => void,
-  ): Promise<T> {
-    const own = signal ? null : new AbortController();
-    const ended = signal ?? own!.signal;
-    const timer = own && setTimeout(() => own.abort(this.#tooLate(action.action)), this.#publishTimeout);
-    const close = () => own?.abort(this.#ended.signal.reason);
-    if (own && this.closed.aborted) close();
-    this.closed.addEventListener("abort", close);
-    try {
-      for (let tries = 0; ; tries++) {
-        await this.#until(() => this.open && (room === null || room.joined || room.error !== null), ended);
-        if (room?.error) throw room.error;
-        try {
-          sending?.(true);
-          return await Promise.race([this.request<T>(action), this.#aborted(ended)]);
-        } catch (err) {
-          if (!(err instanceof BellhopError) || ended.aborted) throw err;
-          if (err.code === "not_in_room" && room?.wanted && !room.error) room.lostMembership();
-          else if (!mayWorkLater(err)) throw err;
-          else await pause(err.retryAfterMs ?? jitter(tries, 250, 5_000), ended);
-        } finally {
-          sending?.(false);
-        }
-      }
-    } finally {
-      if (timer) clearTimeout(timer);
-      this.closed.removeEventListener("abort", close);
-    }
+  persist<T>(action: Action, room: Place | null = null): Promise<T> {
+    return this.#calls.add<T>(action, room);
   }
 
-  /** Notes a publish that waits, and drops the oldest when there are too many while there is no connection. */
-  waits(ended: AbortController, what: ClientEvents["dropped"], sending: () => boolean): void {
-    if (this.closed.aborted) return ended.abort(this.closed.reason);
-    const timer = setTimeout(() => ended.abort(this.#tooLate("publish")), this.#publishTimeout);
-    this.#waiting.push({ ended, timer, what, sending });
-    if (this.open || this.#waiting.length <= (this.#options.offlineLimit ?? 100)) return;
-    const oldest = this.#waiting.find((one) => !one.sending())!;
-    this.waited(oldest.ended);
-    oldest.ended.abort(new BellhopError("dropped", `Too much waits for the connection: ${oldest.what.event} in ${oldest.what.room} was dropped.`, { retry: true }));
-    this.#listeners.emit("dropped", oldest.what);
+  end(reason: BellhopError, room: Place): void {
+    this.#calls.end(reason, room);
   }
 
-  /** A publish is settled. */
-  waited(ended: AbortController): void {
-    const one = this.#waiting.find((each) => each.ended === ended);
-    clearTimeout(one?.timer);
-    this.#waiting = this.#waiting.filter((each) => each !== one);
+  restart(): void {
+    this.#transport.reconnect();
   }
 
-  /** The state of this client or of a room has changed. */
+  dropped(what: ClientEvents["dropped"]): void {
+    this.#listeners.emit("dropped", what);
+  }
+
   changed(): void {
     for (const [name, room] of this.#rooms) if (room.over) this.#rooms.delete(name);
-    for (const look of [...this.#watchers]) look();
+    this.#calls.run();
   }
 
   // —— the connection ——
@@ -238,11 +168,7 @@ export class Connection implements Client {
     this.#keepAlive.stop();
     clearTimeout(this.#renewal);
     this.#error = reason;
-    for (const [id, request] of this.#requests) {
-      clearTimeout(request.timer);
-      this.#requests.delete(id);
-      request.reject(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
-    }
+    this.#requests.fail(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
     for (const room of [...this.#rooms.values()]) room.disconnected();
     if (reason.code !== "disconnected" || this.#status !== "open") this.#listeners.emit("error", reason);
     if (!reason.retry) return this.#end(reason);
@@ -267,28 +193,11 @@ export class Connection implements Client {
     }
   }
 
-  #answered({ reply, ok, data, error }: Frame): void {
+  #answered(frame: Frame): void {
     this.#transport.good();
-    const request = typeof reply === "string" ? this.#requests.get(reply) : undefined;
-    const refusal = ok ? null : refused(error);
-    if (refusal && (refusal.code === "expired" || refusal.code === "unauthenticated")) {
-      // A new token, on a new connection, and then again what was asked.
-      request?.reject(new BellhopError("disconnected", refusal.message, { retry: true, cause: refusal }));
-      if (typeof reply === "string") this.#settle(reply);
-      return this.#transport.reconnect();
-    }
-    if (!request) {
-      if (refusal) this.#listeners.emit("error", refusal);
-      return;
-    }
-    this.#settle(reply as string);
-    if (refusal) request.reject(refusal);
-    else request.resolve(data as never);
-  }
-
-  #settle(id: string): void {
-    clearTimeout(this.#requests.get(id)?.timer);
-    this.#requests.delete(id);
+    const { refusal, known } = this.#requests.answered(frame);
+    if (refusal && needsToken(refusal)) this.#transport.reconnect();
+    else if (refusal && !known) this.#listeners.emit("error", refusal);
   }
 
   /** Renews the token in place. Where that fails, the server ends the connection in time, and the next has a new token. */
@@ -299,7 +208,7 @@ export class Connection implements Client {
       try {
         const token = await this.#token();
         if (!this.open) return;
-        await this.request({ action: "auth", token });
+        await this.ask({ action: "auth", token });
         this.#renewLater();
       } catch (err) {
         if (!this.open) return;
@@ -317,19 +226,9 @@ export class Connection implements Client {
     this.#stopWatching();
     clearTimeout(this.#renewal);
     this.#error = reason;
-    this.#ended.abort(why);
-    for (const [id, request] of this.#requests) {
-      this.#settle(id);
-      request.reject(why);
-    }
-    for (const { ended } of [...this.#waiting]) {
-      this.waited(ended);
-      ended.abort(why);
-    }
-    for (const room of [...this.#rooms.values()]) {
-      room.end(why);
-      room.disconnected();
-    }
+    this.#requests.fail(why);
+    this.#calls.end(why);
+    for (const room of [...this.#rooms.values()]) room.disconnected();
     this.#rooms.clear();
     this.#set("closed");
   }
@@ -355,36 +254,5 @@ export class Connection implements Client {
       page.removeEventListener!("online", look);
       page.document?.removeEventListener("visibilitychange", look);
     };
-  }
-
-  #until(ready: () => boolean, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        this.#watchers.delete(look);
-        signal.removeEventListener("abort", abort);
-        settle();
-      };
-      const look = () => void (ready() && end(resolve));
-      const abort = () => end(() => reject(signal.reason as Error));
-      if (signal.aborted) return reject(signal.reason as Error);
-      this.#watchers.add(look);
-      signal.addEventListener("abort", abort, { once: true });
-      look();
-    });
-  }
-
-  #aborted(signal: AbortSignal): Promise<never> {
-    return new Promise((_, reject) => {
-      if (signal.aborted) return reject(signal.reason as Error);
-      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
-  }
-
-  get #publishTimeout(): number {
-    return this.#options.publishTimeout ?? 60_000;
-  }
-
-  #tooLate(action: string): BellhopError {
-    return new BellhopError("timeout", `${action} was tried for ${this.#publishTimeout / 1000} s and not answered; it is not known whether it was done.`, { retry: true });
   }
 }

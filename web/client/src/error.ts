@@ -1,4 +1,17 @@
-import type { ErrorCode, LocalErrorCode } from "./types.js";
+import type { ErrorCode } from "./types.js";
+
+/** What this client refuses by itself, without asking the server. */
+export type LocalErrorCode =
+  /** No answer came in time, and it is not known whether the action was done. */
+  | "timeout"
+  /** There is no connection, and the action is not one that waits for one. */
+  | "disconnected"
+  /** The client was closed, or the room left. */
+  | "closed"
+  /** More was queued while offline than `offlineLimit` allows; the oldest was dropped. */
+  | "dropped"
+  /** The token function failed. */
+  | "token";
 
 /** A refusal by the server, or by this client itself. `code` says why, `retry` whether the same call may work later. */
 export class BellhopError extends Error {

@@ -1,4 +1,4 @@
-import type { Unsubscribe } from "./types.js";
+import type { Unsubscribe } from "./api.js";
 
 /** Handlers by name. One that throws does not keep the others from hearing: what it threw is reported as uncaught. */
 export class Listeners<E> {

@@ -1,283 +1,254 @@
-import type { Connection } from "./client.js";
+import type { Joined } from "./api.js";
+import type { Place } from "./calls.js";
 import { BellhopError, mayWorkLater } from "./error.js";
-import { Listeners } from "./listeners.js";
+import { next, type Reason, type State } from "./membership.js";
 import { Order, type Logged } from "./order.js";
 import { Presence } from "./presence.js";
-import { jitter, pause } from "./time.js";
-import { encode } from "./transport.js";
-import type {
-  DataOf, HistoryResult, Joined, JoinResult, Occupant, Position, PresenceResult, PublishResult, Room, RoomEvent, Unsubscribe,
-} from "./types.js";
+import { jitter } from "./time.js";
+import type { Action } from "./transport.js";
+import type { JoinResult, Position, PresenceResult, RoomEvent } from "./types.js";
 
-/** What everything in this file is said to who holds a handle. */
-interface RoomEvents {
+/** A status that is kept: the server is told of it again after an absence. */
+export interface Wish {
+  status: string;
+  data?: unknown;
+}
+
+/** What rooms need of their client. */
+export interface Line {
+  readonly open: boolean;
+  readonly userId: string | null;
+  /** The status that was set for all rooms. */
+  readonly wish: Wish | null;
+  /** Sends an action once and resolves to the data of its reply. */
+  ask<T>(action: Action): Promise<T>;
+  /** Sends an action until it is answered. */
+  persist<T>(action: Action, room: Place): Promise<T>;
+  /** Fails all calls of a room that are not answered. */
+  end(reason: BellhopError, room: Place): void;
+  /** Gives the connection up for a new one. */
+  restart(): void;
+  /** The state of a room has changed. */
+  changed(): void;
+}
+
+/** What is said to whoever holds a handle. */
+export interface RoomEvents {
   event: RoomEvent;
   joined: Joined;
   change: undefined;
 }
 
-interface Publish {
-  action: { action: "publish"; id: string; room: string; event: string; data: unknown };
-  sending: boolean;
-  ended: AbortController;
-  done: Promise<PublishResult>;
-  settle: { resolve(result: PublishResult): void; reject(err: unknown): void };
+/** One who holds a room: as long as there is one, the client wants to be a member. */
+export interface Holder {
+  emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void;
 }
 
-/** A room of one connection, whoever holds handles of it. It is a member as long as there is one. */
-export class SharedRoom {
+/** A room of one connection, whoever holds it. */
+export class SharedRoom implements Place {
   readonly name: string;
-  joined = false;
-  error: BellhopError | null = null;
-  wish: { status: string; data?: unknown } | null = null; // the status that was set here
-  last: Joined | null = null; // how the last join has ended
+  wish: Wish | null = null; // the status that was set here
   readonly presence = new Presence();
 
-  #connection: Connection;
+  #line: Line;
+  #state: State = "outside";
+  #turn = 0; // counts the moves: what was asked in an earlier one is answered too late
+  #error: BellhopError | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined; // of the present state
+  #failures = 0; // of joins and leaves, in a row
+  #looks = 0; // how often the present gap was looked at
   #order: Order;
-  #handles = new Set<Handle>();
-  #closed = false; // by the server: it is joined again only when somebody takes a handle
-  #member = false; // a join was sent on this connection, so that the server may have it
-  #working = false;
-  #first = true;
+  #holders = new Set<Holder>();
+  #last: Joined | null = null; // how the last join has ended
   #missed = 0;
-  #asked = 0; // how often the present gap was asked for
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #queue: Publish[] = [];
-  #sending = false;
 
-  constructor(connection: Connection, name: string, since: Position | null) {
-    this.#connection = connection;
+  constructor(line: Line, name: string, since: Position | null) {
+    this.#line = line;
     this.name = name;
     this.#order = new Order(since, (event) => this.#hear(event));
+  }
+
+  get joined(): boolean {
+    return this.#state === "joined" || this.#state === "filling";
+  }
+
+  get error(): BellhopError | null {
+    return this.#error;
   }
 
   get position(): Position | null {
     return this.#order.position;
   }
 
-  get wanted(): boolean {
-    return this.#handles.size > 0 && !this.#closed;
-  }
-
   /** Nobody holds it, and the server has nothing more to do for it. */
   get over(): boolean {
-    return this.#handles.size === 0 && !this.#working && !this.#member;
+    return this.#holders.size === 0 && this.#state === "outside";
   }
 
-  enter(handle: Handle): void {
-    this.#handles.add(handle);
-    this.#closed = false;
-    if (this.error) this.#change(() => (this.error = null));
-    if (this.joined && this.last) queueMicrotask(() => handle.emit("joined", { ...this.last!, recovered: false, first: true, missed: 0, position: this.position! }));
+  enter(holder: Holder): void {
+    this.#holders.add(holder);
+    this.#move("entered");
+    if (this.joined && this.#last) {
+      const joined = { ...this.#last, recovered: false, first: true, missed: 0, position: this.position! };
+      queueMicrotask(() => holder.emit("joined", joined));
+    }
     this.tend();
   }
 
-  exit(handle: Handle): void {
-    this.#handles.delete(handle);
-    if (this.#handles.size > 0) return;
-    this.end(new BellhopError("closed", `${this.name} was left.`));
-    this.#order.reset();
+  exit(holder: Holder): void {
+    this.#holders.delete(holder);
+    if (this.#wanted) return;
+    this.#line.end(new BellhopError("closed", `${this.name} was left.`), this);
+    this.#order = new Order(null, (event) => this.#hear(event));
     this.presence.clear();
-    this.wish = this.last = null;
-    this.#first = true;
+    this.wish = this.#last = null;
     this.tend();
-    this.#connection.changed();
+    this.#line.changed();
   }
 
-  /** Fails all that waits here. */
-  end(reason: BellhopError): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    for (const { ended } of [...this.#queue]) ended.abort(reason);
+  /** Brings the membership to what is wanted. */
+  tend(): void {
+    if (!this.#wanted) this.#move("unwanted");
+    else if (this.#line.open) this.#move("wanted");
   }
 
   disconnected(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#member = false;
-    this.#asked = 0;
-    if (!this.#closed) this.error = null; // another token may allow more
+    this.#failures = this.#looks = 0;
     this.#order.disconnected();
-    if (this.joined) this.#change(() => (this.joined = false));
+    this.#move("disconnected");
   }
 
   /** Takes in a frame of this room. */
   receive(event: RoomEvent): void {
     if (event.event === "room:closed") {
-      this.#closed = true;
-      this.#member = false;
       this.#order.reset();
       this.presence.clear();
-      this.#change(() => {
-        this.joined = false;
-        this.error = new BellhopError("not_in_room", `${this.name} was closed.`);
-      });
+      this.#move("closed", new BellhopError("not_in_room", `${this.name} was closed.`));
     }
     if (event.seq === undefined) return this.#hear(event);
     this.#order.push(event as Logged);
     this.#watch();
   }
 
-  /**
-   * Brings the membership to what is wanted, one step after the other: the server runs the frames of one connection at the
-   * same time, so that a join and a leave that are both under way could end either way.
-   */
-  tend(): void {
-    if (!this.#working) void this.#work();
+  expelled(): void {
+    if (!this.joined) return;
+    this.#order.disconnected();
+    this.#move("expelled");
   }
 
-  async #work(): Promise<void> {
-    this.#working = true;
+  /** The one place where the state changes, and what follows from the change begins. */
+  #move(reason: Reason, error: BellhopError | null = null): void {
+    const to = next(this.#state, reason);
+    if (!to) return;
+    const [joined, failed, turn] = [this.joined, this.#error, ++this.#turn];
+    this.#state = to;
+    this.#error = error;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (joined !== this.joined || failed !== error) this.#emit("change", undefined);
+    if (turn === this.#turn) this.#begin(to);
+    this.#line.changed();
+  }
+
+  #begin(state: State): void {
+    if (state === "joining" || state === "filling") void this.#try(() => this.#join());
+    else if (state === "leaving") void this.#try(() => this.#leave());
+    else if (state === "joined") this.#watch();
+    else this.tend();
+  }
+
+  /** Does what the state is about, and moves on where it fails, unless the state is another by then. */
+  async #try(ask: () => Promise<void>): Promise<void> {
+    const turn = this.#turn;
     try {
-      for (let tries = 0; this.#connection.open; tries++) {
-        try {
-          if (this.wanted && !this.joined && !this.error) await this.#join();
-          else if (!this.wanted && this.#member) await this.#leave();
-          else break;
-          tries = 0;
-        } catch (err) {
-          if (!(err instanceof BellhopError)) throw err;
-          if (err.code === "timeout") {
-            // It may still happen, whenever; on a new connection it does not.
-            this.#connection.reconnect();
-            break;
-          }
-          if (err.code === "disconnected") break;
-          if (!mayWorkLater(err)) {
-            this.#change(() => (this.error = err));
-            break;
-          }
-          await pause(err.retryAfterMs ?? jitter(tries, 500, 10_000), this.#connection.closed).catch(() => {});
-        }
-      }
-    } finally {
-      this.#working = false;
-      this.#connection.changed();
+      await ask();
+      this.#failures = 0;
+    } catch (err) {
+      if (!(err instanceof BellhopError)) throw err;
+      if (turn !== this.#turn || err.code === "disconnected") return;
+      // What was not answered may still be done, whenever; on a new connection it is not.
+      if (err.code === "timeout") this.#line.restart();
+      else if (mayWorkLater(err)) this.#pause(err.retryAfterMs ?? jitter(this.#failures++, 500, 10_000));
+      else this.#move("refused", this.#state === "leaving" ? null : err);
     }
-    if (this.#connection.open && !this.error && (this.wanted ? !this.joined : this.#member)) this.tend();
+  }
+
+  #pause(ms: number): void {
+    this.#move("failed");
+    if (this.joined) this.#after(ms, () => this.#move("missing"));
+    else this.#after(ms, () => this.#move(this.#wanted ? "resumed" : "outlived"));
   }
 
   async #join(): Promise<void> {
-    this.#member = true;
-    let more = true;
-    while (more && this.wanted) {
-      const since = this.#order.position;
+    for (const turn = this.#turn; ; ) {
+      const [order, since] = [this.#order, this.#order.position];
       this.presence.expect();
-      const result = await this.#connection.request<JoinResult>({ action: "join", room: this.name, ...(since && { since }) });
-      if (!this.wanted) return;
+      const result = await this.#line.ask<JoinResult>({ action: "join", room: this.name, ...(since && { since }) });
+      if (turn !== this.#turn) return;
+      if (!this.#wanted) return this.#move("outlived");
+      if (order !== this.#order) continue; // all have left meanwhile, and somebody has come who is to begin anew
       const recovered = result.recovered && since !== null;
-      this.#missed += this.#order.joined(result);
+      const missed = order.joined(result);
+      this.#missed = recovered ? this.#missed + missed : 0;
+      if (turn !== this.#turn) return;
+      if (!this.#wanted) return this.#move("outlived");
+      if (order !== this.#order) continue;
       if (result.presence) this.presence.snapshot(result.presence, result.seq);
-      more = result.more === true && result.events.length > 0;
-      if (result.more && !more) this.#again(1_000, true); // something is being written
-      if (!recovered) this.#missed = 0;
-      if (!more) this.#welcome(recovered, result.state);
+      if (result.more && result.events.length > 0) continue;
+      this.#welcome(recovered, result);
+      return;
     }
   }
 
-  #welcome(recovered: boolean, state: unknown): void {
-    const looked = this.joined; // it only asked for a gap
-    const joined = { recovered, first: this.#first, missed: this.#missed, position: this.position!, ...(state !== undefined && { state }) };
+  #welcome(recovered: boolean, { more, state }: JoinResult): void {
+    const order = this.#order;
+    const filled = this.joined && recovered;
+    const joined = { recovered, first: this.#last === null, missed: this.#missed, position: this.position!, ...(state !== undefined && { state }) };
     this.#missed = 0;
-    this.#change(() => (this.joined = true));
-    if (!looked || !recovered) {
-      this.#first = false;
-      this.last = joined;
-      this.#emit("joined", joined);
-      this.#keepStatus();
-    }
-    this.#watch();
-    this.flush();
+    this.#move("answered");
+    if (more) this.#after(1_000, () => this.#move("missing")); // something is being written
+    if (filled || order !== this.#order || !this.joined) return;
+    this.#last = joined;
+    this.#emit("joined", joined);
+    this.#keepStatus();
   }
 
   async #leave(): Promise<void> {
-    if (this.joined) this.#change(() => (this.joined = false));
-    await this.#connection.request({ action: "leave", room: this.name });
-    this.#member = false;
+    const turn = this.#turn;
+    await this.#line.ask({ action: "leave", room: this.name });
+    if (turn !== this.#turn) return;
     this.#order.disconnected();
+    this.#move("answered");
   }
 
   /** Events that overtake each other close most gaps by themselves. A position that nobody wrote at is void after 5 s. */
   #watch(): void {
     if (!this.#order.gap) {
-      this.#asked = 0;
-    } else if (this.#timer === undefined) {
-      this.#again(Math.min(10_000, 200 * 2 ** this.#asked++), false);
+      this.#looks = 0;
+    } else if (this.#state === "joined" && this.#timer === undefined) {
+      const ms = Math.min(10_000, 200 * 2 ** this.#looks++);
+      this.#after(ms * (0.75 + Math.random() / 2), () => (this.#order.gap ? this.#move("missing") : this.#watch()));
     }
   }
 
-  /** Joins again in a while: in any case, or if there is still a gap then. */
-  #again(ms: number, always: boolean): void {
+  #after(ms: number, what: () => void): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (!this.joined || !this.wanted || this.#working || !(always || this.#order.gap)) return;
-      this.#working = true;
-      this.#join()
-        .catch((err: unknown) => {
-          if (err instanceof BellhopError && mayWorkLater(err) && this.joined) this.#again(1_000, true);
-        })
-        .finally(() => {
-          this.#working = false;
-          this.#connection.changed();
-          this.tend();
-        });
-    }, ms * (0.75 + Math.random() / 2));
+      what();
+    }, ms);
   }
 
   /** A status that was set is set again when the server knows of another: after an absence longer than the grace. */
   #keepStatus(): void {
-    const wish = this.wish ?? this.#connection.wish;
-    const mine = this.presence.users.get(this.#connection.userId ?? "");
+    const wish = this.wish ?? this.#line.wish;
+    const mine = this.presence.users.get(this.#line.userId ?? "");
     if (!wish || !mine || (mine.status === wish.status && JSON.stringify(mine.data) === JSON.stringify(wish.data))) return;
-    this.#connection.persist<PresenceResult>({ action: "presence", room: this.name, ...wish }, this).catch(() => {});
+    this.#line.persist<PresenceResult>({ action: "presence", room: this.name, ...wish }, this).catch(() => {});
   }
 
-  publish(event: string, data: unknown, id: string): Promise<PublishResult> {
-    const action = { action: "publish" as const, id, room: this.name, event, data };
-    encode(action); // too large is said at once
-    let settle!: Publish["settle"];
-    const done = new Promise<PublishResult>((resolve, reject) => (settle = { resolve, reject }));
-    const publish: Publish = { action, sending: false, ended: new AbortController(), done, settle };
-    publish.ended.signal.addEventListener("abort", () => {
-      this.#queue = this.#queue.filter((one) => one !== publish);
-      settle.reject(publish.ended.signal.reason);
-    });
-    this.#queue.push(publish);
-    this.#connection.waits(publish.ended, { room: this.name, event, id }, () => publish.sending);
-    this.flush();
-    return done;
-  }
-
-  /** Sends what waits, one after the other, so that the room has it in this order. */
-  flush(): void {
-    if (!this.#sending) void this.#send();
-  }
-
-  async #send(): Promise<void> {
-    this.#sending = true;
-    for (let publish = this.#queue[0]; publish; publish = this.#queue[0]) {
-      try {
-        const one = publish;
-        const result = await this.#connection.persist<PublishResult>(one.action, this, one.ended.signal, (is) => (one.sending = is));
-        publish.settle.resolve(result);
-      } catch (err) {
-        publish.settle.reject(err);
-      }
-      this.#connection.waited(publish.ended);
-      this.#queue = this.#queue.filter((one) => one !== publish);
-    }
-    this.#sending = false;
-  }
-
-  /** The server does not know that this connection is a member: it is joined again. */
-  lostMembership(): void {
-    if (this.joined) {
-      this.#order.disconnected();
-      this.#change(() => (this.joined = false));
-    }
-    this.tend();
+  get #wanted(): boolean {
+    return this.#holders.size > 0;
   }
 
   #hear(event: RoomEvent): void {
@@ -286,103 +257,7 @@ export class SharedRoom {
     if (changed) this.#emit("change", undefined);
   }
 
-  #change(make: () => void): void {
-    make();
-    this.#emit("change", undefined);
-    this.#connection.changed();
-  }
-
   #emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void {
-    for (const handle of [...this.#handles]) handle.emit(name, value);
-  }
-}
-
-/** One caller's handle of a {@link SharedRoom}. */
-export class Handle implements Room {
-  #room: SharedRoom;
-  #connection: Connection;
-  #listeners = new Listeners<RoomEvents>();
-  #left = false;
-
-  constructor(connection: Connection, room: SharedRoom) {
-    this.#connection = connection;
-    this.#room = room;
-  }
-
-  get name(): string {
-    return this.#room.name;
-  }
-
-  get joined(): boolean {
-    return !this.#left && this.#room.joined;
-  }
-
-  get position(): Position | null {
-    return this.#room.position;
-  }
-
-  get present(): ReadonlyMap<string, Occupant> {
-    return this.#room.presence.users;
-  }
-
-  get error(): BellhopError | null {
-    return this.#room.error;
-  }
-
-  on<E extends string>(name: E, handler: (event: RoomEvent<E>) => void): Unsubscribe {
-    return this.onAny((event) => {
-      if (event.event === name) handler(event as RoomEvent<E>);
-    });
-  }
-
-  onAny(handler: (event: RoomEvent) => void): Unsubscribe {
-    return this.#listeners.on("event", handler);
-  }
-
-  onJoined(handler: (joined: Joined) => void): Unsubscribe {
-    return this.#listeners.on("joined", handler);
-  }
-
-  onChange(handler: () => void): Unsubscribe {
-    return this.#listeners.on("change", handler);
-  }
-
-  publish<E extends string>(event: E, data: DataOf<E>, options: { id?: string } = {}): Promise<PublishResult> {
-    if (this.#left) return Promise.reject(this.#over());
-    try {
-      return this.#room.publish(event, data, options.id ?? this.#connection.newId());
-    } catch (err) {
-      return Promise.reject(err as Error);
-    }
-  }
-
-  signal(event: string, data?: unknown): boolean {
-    return this.joined && this.#connection.send({ action: "signal", room: this.name, event, ...(data !== undefined && { data }) });
-  }
-
-  presence(status: string, data?: unknown): Promise<PresenceResult> {
-    if (this.#left) return Promise.reject(this.#over());
-    this.#room.wish = { status, ...(data !== undefined && { data }) };
-    return this.#connection.persist({ action: "presence", room: this.name, ...this.#room.wish }, this.#room);
-  }
-
-  history(options: { before?: number; limit?: number } = {}): Promise<HistoryResult> {
-    if (this.#left) return Promise.reject(this.#over());
-    return this.#connection.persist({ action: "history", room: this.name, ...options }, this.#room);
-  }
-
-  leave(): void {
-    if (this.#left) return;
-    this.#left = true;
-    this.#listeners.clear();
-    this.#room.exit(this);
-  }
-
-  emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void {
-    if (!this.#left) this.#listeners.emit(name, value);
-  }
-
-  #over(): BellhopError {
-    return new BellhopError("closed", `This handle of ${this.name} was given back.`);
+    for (const holder of [...this.#holders]) holder.emit(name, value);
   }
 }

@@ -3,9 +3,9 @@ import { BellhopError } from "./error.js";
 import { jitter } from "./time.js";
 import {
   FIRST_DELAY, MAX_DELAY, REPLY_TIMEOUT, encode, noToken, refused,
-  type Action, type OpenTransport, type Refusal, type Transport, type TransportEvents,
+  type Action, type ConnectOptions, type OpenTransport, type Refusal, type Transport, type TransportEvents,
 } from "./transport.js";
-import type { ConnectOptions, RoomEvent } from "./types.js";
+import type { RoomEvent } from "./types.js";
 
 export type { OpenTransport };
 

@@ -1,5 +1,5 @@
 import { BellhopError } from "./error.js";
-import type { ConnectOptions, ErrorCode } from "./types.js";
+import type { ErrorCode } from "./types.js";
 
 /** The most that a client may send in one frame, in bytes. */
 const MAX_FRAME = 32 * 1024;
@@ -34,6 +34,24 @@ export interface Refusal {
   message: string;
   retry: boolean;
   retryAfterMs?: number;
+}
+
+/** How a client connects. The transport has it too. */
+export interface ConnectOptions {
+  /** Gives a fresh token. It is asked before each attempt to connect, and before a token expires. */
+  token: () => string | Promise<string>;
+  /** For runtimes that have none of their own, such as Node 20: the class of the package `ws`. */
+  WebSocket?: unknown;
+  /** Most publishes that wait for a connection; beyond it the oldest fails with "dropped". 100. */
+  offlineLimit?: number;
+  /** How long a publish is tried, in milliseconds, before it fails with "timeout". 60,000. */
+  publishTimeout?: number;
+  /** How long a reply is waited for, in milliseconds. 10,000. */
+  replyTimeout?: number;
+  /** The longest pause between two attempts to connect, in milliseconds. 20,000. */
+  maxDelay?: number;
+  /** What the protocol goes over, such as `socketIO` of `@bellhop/client/socketio`. A WebSocket. */
+  transport?: OpenTransport;
 }
 
 /** What a transport tells its client. */

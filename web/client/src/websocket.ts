@@ -1,8 +1,9 @@
 import ReconnectingWebSocket from "partysocket/ws";
 import { BellhopError } from "./error.js";
 import { jitter } from "./time.js";
-import { FIRST_DELAY, MAX_DELAY, encode, noToken, type Action, type Frame, type Transport, type TransportEvents } from "./transport.js";
-import type { ConnectOptions } from "./types.js";
+import {
+  FIRST_DELAY, MAX_DELAY, encode, noToken, type Action, type ConnectOptions, type Frame, type Transport, type TransportEvents,
+} from "./transport.js";
 
 const SUBPROTOCOL = "bellhop.v1";
 /** API Gateway cuts every connection after two hours: those that were opened together come back spread over this. */

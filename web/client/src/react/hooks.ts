@@ -1,5 +1,6 @@
 import { useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore } from "react";
-import type { ClientEvents, DataOf, RoomEvent } from "../types.js";
+import type { ClientEvents } from "../api.js";
+import type { DataOf, RoomEvent } from "../types.js";
 import { BuddyStore, type BuddyState } from "./buddies.js";
 import { ChatStore, type ChatState } from "./chat.js";
 import { NotificationsStore, type NotificationsState } from "./notifications.js";

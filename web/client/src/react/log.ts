@@ -1,4 +1,5 @@
-import type { Joined, Room, RoomEvent } from "../types.js";
+import type { Joined, Room } from "../api.js";
+import type { RoomEvent } from "../types.js";
 import { RoomStore, shown, type SocketError } from "./room.js";
 import type { Session } from "./session.js";
 

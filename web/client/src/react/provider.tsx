@@ -1,6 +1,7 @@
 import { createContext, useContext, useEffect, useInsertionEffect, useMemo, useRef, type ReactNode } from "react";
 import { connect } from "../index.js";
-import type { Client, ConnectOptions } from "../types.js";
+import type { Client } from "../api.js";
+import type { ConnectOptions } from "../transport.js";
 import { Session } from "./session.js";
 
 /** What the hooks below a provider share; null where there is none. */

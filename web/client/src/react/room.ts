@@ -1,5 +1,6 @@
 import { BellhopError } from "../index.js";
-import type { ClientEvents, Joined, Room, RoomEvent, Unsubscribe } from "../types.js";
+import type { ClientEvents, Joined, Room, Unsubscribe } from "../api.js";
+import type { RoomEvent } from "../types.js";
 import type { Entered, Session } from "./session.js";
 import { Store } from "./store.js";
 

@@ -1,4 +1,5 @@
-import type { Client, ClientEvents, Room, RoomEvent, Status, Unsubscribe } from "../types.js";
+import type { Client, ClientEvents, Room, Status, Unsubscribe } from "../api.js";
+import type { RoomEvent } from "../types.js";
 import { Store } from "./store.js";
 
 /** The connection as {@link useSocket} gives it. */

@@ -2,18 +2,9 @@ import { expect, test } from "vitest";
 import { Order, type Logged } from "../../src/order.js";
 import { Presence } from "../../src/presence.js";
 import type { JoinResult, Occupant, RoomEvent } from "../../src/types.js";
+import { random } from "../random.js";
 
 const event = (seq: number): Logged => ({ event: "message:new", room: "channel:1", seq, id: `m${seq}`, ts: seq, data: { content: `${seq}` } });
-
-/** mulberry32, so that a failure can be repeated by its seed. */
-function random(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 test("whatever is late, doubled, lost or cut, each event is handed on once and in order", () => {
   for (let seed = 1; seed <= 500; seed++) {

@@ -1,7 +1,7 @@
 import { act, StrictMode, type ReactNode } from "react";
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { BellhopProvider } from "../../src/react/index.js";
-import type { ConnectOptions } from "../../src/types.js";
+import type { ConnectOptions } from "../../src/transport.js";
 import { LossyBellhop, LossySocketIO, type Losses } from "../losses.js";
 import { overSocketIO } from "../socketio.js";
 import type { World } from "./world.js";
