@@ -1,41 +1,23 @@
-// The protocol's document as its official parser reads it, and the types of @bellhop/client beside its schemas. The document
-// is that of the command that BELLHOP names; without it, `go run` asks for it.
+// The protocol's document as its official parser reads it, and the types of @bellhop/client beside its schemas.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import test, { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { execFileSync } from "node:child_process";
 import { Parser } from "@asyncapi/parser";
 import { compile } from "json-schema-to-typescript";
+import { Bellhop } from "../testing/bellhop.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const dir = mkdtempSync(join(tmpdir(), "bellhop-asyncapi-"));
-let text, server;
+const bellhop = new Bellhop(["--memory"]);
+let text;
 
 before(async () => {
-  const bellhop = process.env.BELLHOP ?? join(dir, "bellhop");
-  if (!process.env.BELLHOP) execFileSync("go", ["build", "-o", bellhop, "./cmd/bellhop"], { cwd: root });
-  const ready = join(dir, "ready.json");
-  server = spawn(bellhop, ["dev", "--listen", "127.0.0.1:0", "--memory", "--quiet", "--ready-file", ready], { stdio: "ignore" });
-  for (let tries = 0; ; tries++) {
-    try {
-      const { http } = JSON.parse(readFileSync(ready, "utf8"));
-      text = await (await fetch(`${http}/_bellhop/api/asyncapi.json`)).text();
-      return;
-    } catch (err) {
-      if (tries === 200) throw err;
-      await pause(50);
-    }
-  }
+  await bellhop.start();
+  text = JSON.stringify(await bellhop.ask("GET", "/_bellhop/api/asyncapi.json"));
 });
-after(() => {
-  server?.kill();
-  rmSync(dir, { recursive: true, force: true });
-});
+after(() => bellhop.end());
 
 test("the official parser finds no error", async () => {
   const { document, diagnostics } = await new Parser().parse(text);
@@ -84,7 +66,7 @@ void into${name};\n` : "");
     const schema = { ...inline(data), type: "object" }; // the type is of events as they come, not of deleted ones in a log
     code += await compile(schema, `Schema${name}`, options) + same(name, `Client.SystemEvents[${JSON.stringify(title)}]`, title !== "message:new"); // its content may be anything, the type is of text
   }
-  const file = join(dir, "check.ts");
+  const file = join(bellhop.dir, "check.ts");
   writeFileSync(file, code);
   const tsc = join(root, "web/node_modules/.bin/tsc");
   const flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--allowImportingTsExtensions", "--types", ""];

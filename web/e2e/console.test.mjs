@@ -9,7 +9,7 @@ class Client {
     client.page = await windows.page();
     await client.page.route("**/console.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" }));
     await client.page.goto(`${bellhop.url}/_bellhop/`); // without its script it does nothing
-    const token = await bellhop.token(user, "1h");
+    const token = bellhop.token(user);
     await client.page.evaluate(([address, bearer]) => new Promise((resolve, reject) => {
       window.seen = [];
       window.socket = new WebSocket(address, ["bellhop.v1", `bearer.${bearer}`]);
@@ -46,13 +46,12 @@ describe("the console", { timeout: 180_000 }, () => {
   const bellhop = new Bellhop();
   let browser;
   before(async () => {
-    await bellhop.build();
     await bellhop.start();
     browser = await launch();
   }, { timeout: 180_000 });
   after(async () => {
     await browser?.close();
-    await bellhop.remove();
+    await bellhop.end();
   });
 
   async function open(t, options) {
@@ -224,9 +223,10 @@ describe("the console", { timeout: 180_000 }, () => {
     windows.tolerated = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|Failed to load resource|ERR_CONNECTION_RESET/;
     await bellhop.stop();
     await page.getByTestId("state").filter({ hasText: "Cannot refresh" }).waitFor();
+    const stream = page.waitForResponse((response) => response.url().endsWith("/events") && response.ok());
     await bellhop.start();
     await page.getByTestId("state").filter({ hasText: "Live" }).waitFor();
-    await page.waitForTimeout(3500); // until the browser has opened the stream again
+    await stream; // the browser opens it again by itself
     await Client.open(windows, bellhop, "returned", "channel:again");
     await items(page, "connect", "returned").waitFor();
   });
@@ -244,7 +244,7 @@ describe("the console", { timeout: 180_000 }, () => {
       await client.page.evaluate(() => window.socket.send(JSON.stringify({ action: "typing:start", channelId: "kitchen" })));
     }
     await clients[0].ask({ action: "publish", room: "channel:secret", event: "message:new", data: 1 });
-    await page.waitForTimeout(3000);
+    for (const each of [page, dark, phone]) await each.getByTestId("chart-messages").locator("path.line-0[d^=M]").waitFor({ state: "attached" });
     await items(page, "push", "message:new").first().locator("summary").click();
     await items(page, "message", "publish").first().locator("summary").click();
     await screenshot(page, "console-light");

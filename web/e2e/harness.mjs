@@ -1,70 +1,25 @@
-// What the browser tests stand on: the real `bellhop dev` on a free port with a store of its own, and real windows.
+// What the browser tests stand on: the real `bellhop dev`, and real windows.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
+import { Bellhop as Server, SECRET, binary } from "../testing/bellhop.mjs";
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL("../..", import.meta.url));
 
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-// Bellhop is one server, and the command to emit with.
-export class Bellhop {
-  // build makes the page and the binary that has it, unless there is one already: BELLHOP may name one.
-  async build({ binary = process.env.BELLHOP } = {}) {
-    this.dir = await mkdtemp(join(tmpdir(), "bellhop-e2e-"));
-    this.binary = binary || join(this.dir, "bellhop");
-    if (!binary) {
-      await run("npm", ["run", "build", "--workspace", "demo"], { cwd: join(root, "web") });
-      await run("go", ["build", "-o", this.binary, "./cmd/bellhop"], { cwd: root });
-    }
-    this.port = await freePort();
-    this.url = `http://127.0.0.1:${this.port}`;
-    process.on("exit", () => this.process?.kill("SIGKILL"));
+// Bellhop is one server with the page in it, and what people type beside it.
+export class Bellhop extends Server {
+  get url() {
+    return this.http;
   }
 
   // start takes more arguments for bellhop dev.
   async start(...more) {
-    const args = ["dev", "--listen", `127.0.0.1:${this.port}`, "--data", join(this.dir, "data"), ...more];
-    this.output = "";
-    this.process = spawn(this.binary, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (chunk) => (this.output += chunk));
-    for (const end = Date.now() + 150_000; ; await pause(50)) {
-      if (await fetch(this.url).catch(() => null)) return;
-      assert.equal(this.process.exitCode, null, `bellhop dev ended:\n${this.output}`);
-      assert.ok(Date.now() < end, `bellhop dev does not answer:\n${this.output}`);
-    }
-  }
-
-  async stop() {
-    const process = this.process;
-    if (!process || process.exitCode !== null || process.signalCode !== null) return;
-    const exit = once(process, "exit");
-    const timer = setTimeout(() => process.kill("SIGKILL"), 20_000);
-    process.kill("SIGTERM");
-    await exit;
-    clearTimeout(timer);
-  }
-
-  async remove() {
-    await this.stop();
-    if (this.dir) await rm(this.dir, { recursive: true, force: true });
+    this.binary = await binary({ page: true });
+    return super.start(...more);
   }
 
   async emit(to, event, data) {
@@ -74,10 +29,8 @@ export class Bellhop {
 
   // publish is a message by the emit function itself, which is quicker than the command.
   async publish(room, data) {
-    const command = { command: "publish", rooms: [room], event: "message:new", data };
-    const response = await fetch(`${this.url}/2015-03-31/functions/emit/invocations`, { method: "POST", body: JSON.stringify(command) });
-    assert.equal(response.status, 200);
-    assert.equal(response.headers.get("x-amz-function-error"), null);
+    const answer = await this.command({ command: "publish", rooms: [room], event: "message:new", data });
+    assert.equal(answer.ok, true, JSON.stringify(answer));
   }
 
   // shell runs a command line as it stands in the page.
@@ -85,22 +38,7 @@ export class Bellhop {
     const path = join(this.dir, "path");
     await mkdir(path, { recursive: true });
     await symlink(this.binary, join(path, "bellhop")).catch((err) => assert.equal(err.code, "EEXIST"));
-    await run("/bin/sh", ["-c", command], { env: { ...process.env, PATH: `${path}:${process.env.PATH}` } });
-  }
-
-  async token(user, ttl) {
-    return (await run(this.binary, ["token", "--user", user, "--ttl", ttl])).stdout.trim();
-  }
-
-  async connections() {
-    return (await fetch(`${this.url}/_bellhop/connections`)).json();
-  }
-
-  // cut ends a user's connections without a word, as a network does.
-  async cut(user) {
-    for (const { id } of (await this.connections()).filter((each) => each.user === user)) {
-      await fetch(`${this.url}/dev/@connections/${encodeURIComponent(id)}`, { method: "DELETE" });
-    }
+    await run("/bin/sh", ["-c", command], { env: { ...process.env, BELLHOP_JWT_SECRET: SECRET, PATH: `${path}:${process.env.PATH}` } });
   }
 }
 

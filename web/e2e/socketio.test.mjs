@@ -5,27 +5,26 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { io } from "socket.io-client";
+import { until } from "../testing/bellhop.mjs";
 import { Bellhop, Windows, launch, message, say } from "./harness.mjs";
 
 for (const functions of ["here", "process"]) describe(`socket.io-client, functions: ${functions}`, { timeout: 300_000 }, () => {
   const bellhop = new Bellhop();
   const sockets = [];
   before(async () => {
-    await bellhop.build();
     const parameters = ["PresenceGrace=4s", "RateBurst=100", "SocketNamespaces=/chat", "SocketConnectTimeout=1s"];
     await bellhop.start(...(functions === "process" ? ["--functions", functions, "--dynamodb", "local"] : []), ...parameters.flatMap((one) => ["--parameter", one]));
   }, { timeout: 180_000 });
   after(async () => {
     for (const socket of sockets) socket.close();
-    await bellhop.remove();
+    await bellhop.end();
   });
 
   const connect = async (user, { nsp = "", ...options } = {}) => {
-    const socket = io(bellhop.url + nsp, { transports: ["websocket"], forceNew: true, auth: { token: await bellhop.token(user, "1h") }, ...options });
+    const socket = io(bellhop.url + nsp, { transports: ["websocket"], forceNew: true, auth: { token: bellhop.token(user) }, ...options });
     sockets.push(socket);
     socket.heard = [];
     socket.onAny((event, ...args) => socket.heard.push([event, ...args]));
@@ -37,21 +36,15 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     return socket;
   };
   const refused = async (socket) => (await once(socket, "connect_error"))[0];
-  const hears = async (socket, event, fits = () => true) => {
-    for (const end = Date.now() + 10_000; ; await pause(20)) {
-      const found = socket.heard.find(([name, data, meta]) => name === event && fits(data, meta ?? {}));
-      if (found) return found;
-      assert.ok(Date.now() < end, `${event} does not come; heard ${JSON.stringify(socket.heard)}`);
-    }
-  };
+  const hears = (socket, event, fits = () => true) =>
+    until(() => socket.heard.find(([name, data, meta]) => name === event && fits(data, meta ?? {})), event);
   const ok = async (promise) => {
     const reply = await promise;
     assert.equal(reply.ok, true, JSON.stringify(reply));
     return reply.data;
   };
   const emit = async (command) => {
-    const response = await fetch(`${bellhop.url}/2015-03-31/functions/emit/invocations`, { method: "POST", body: JSON.stringify(command) });
-    return ok(response.json());
+    return ok(bellhop.command(command));
   };
 
   test("connects at every path, and says who may not", async () => {
@@ -60,7 +53,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
       assert.ok(socket.id && socket.recovered === false);
       socket.close();
     }
-    const token = await bellhop.token("ana", "1h");
+    const token = bellhop.token("ana");
     assert.ok(await open("ana", { auth: {}, query: { token } }));
     assert.equal((await refused(await connect("ana", { auth: {} }))).data.code, "unauthenticated");
     assert.equal((await refused(await connect("ana", { auth: { token: "nonsense" } }))).data.code, "unauthenticated");
@@ -196,7 +189,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     await page.evaluate(() => new Promise((resolve, reject) => {
       document.head.append(Object.assign(document.createElement("script"), { src: "/socket.io.js", onload: resolve, onerror: reject }));
     }));
-    const token = await bellhop.token("cyd", "1h");
+    const token = bellhop.token("cyd");
     const joined = await page.evaluate(async (bearer) => {
       window.heard = [];
       window.sock = window.io({ transports: ["websocket"], auth: { token: bearer } });
@@ -224,7 +217,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     const script = fileURLToPath(new URL("chat.py", import.meta.url));
     const env = fileURLToPath(new URL("../../scripts/python-env", import.meta.url));
     const python = spawn(
-      env, ["python-socketio", "python-socketio[client]==5.18.*", "--", "python", script, bellhop.url, await bellhop.token("monty", "1h"), "snakes"],
+      env, ["python-socketio", "python-socketio[client]==5.18.*", "--", "python", script, bellhop.url, bellhop.token("monty"), "snakes"],
       { stdio: ["pipe", "pipe", "inherit"] },
     );
     const exit = once(python, "exit");

@@ -24,20 +24,15 @@
 // Connecting and joining, which a Bellhop client does once and again after at most two hours, is a row of its own. It is
 // large because everybody arrives at once, and everybody is told of everybody.
 
-import { execFile, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { WebSocket } from "ws";
+import { Bellhop } from "../testing/bellhop.mjs";
 
 const AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/147.0.0.0 Safari/537.36";
 
@@ -65,12 +60,6 @@ if (values.help) {
 
 const duration = minutes * 60_000;
 const people = Array.from({ length: users }, (_, i) => ({ id: `u${i + 1}`, name: `User ${i + 1}` }));
-const started = []; // child processes
-const dirs = [];
-process.on("exit", () => {
-  for (const child of started) child.kill("SIGKILL");
-  for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
-});
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 setTimeout(() => {
   console.error("polling.mjs: this took too long, and was ended");
@@ -85,14 +74,14 @@ const plan = people.flatMap((user) => [
 const messages = plan.filter(({ content }) => content).length;
 if (messages === 0) fail("nobody sends anything in so short a time: more --minutes, or more --users");
 
-const bellhop = await startBellhop();
-const tokens = new Map();
-for (const user of people) tokens.set(user.id, await mint(user));
+if (values.bellhop) process.env.BELLHOP = values.bellhop;
+const bellhop = await new Bellhop(["--memory"]).start();
+const tokens = new Map(people.map(({ id, name }) => [id, bellhop.token(id, { name })]));
 
 console.log(`${users} users for ${minutes} min: ${messages} messages, ${plan.length - messages} changes of status`);
 const polling = await measurePolling();
 const { connecting, open } = await measureBellhop();
-await bellhop.stop();
+await bellhop.end();
 
 const per = users * minutes;
 const all = add(open, connecting);
@@ -241,9 +230,9 @@ async function measureBellhop() {
   });
 
   const connect = async (user) => {
-    const ws = new WebSocket(`${bellhop.url.replace("http", "ws")}/dev`, ["bellhop.v1", `bearer.${tokens.get(user.id)}`], {
+    const ws = new WebSocket(bellhop.ws, ["bellhop.v1", `bearer.${tokens.get(user.id)}`], {
       perMessageDeflate: false, // API Gateway has none
-      headers: { "User-Agent": AGENT, Origin: bellhop.url, "Accept-Encoding": "gzip, deflate, br, zstd", "Accept-Language": "en-GB,en;q=0.9", "Cache-Control": "no-cache", Pragma: "no-cache" },
+      headers: { "User-Agent": AGENT, Origin: bellhop.http, "Accept-Encoding": "gzip, deflate, br, zstd", "Accept-Language": "en-GB,en;q=0.9", "Cache-Control": "no-cache", Pragma: "no-cache" },
       createConnection: ({ host, port }) => {
         const socket = net.connect({ host, port });
         sockets.push(socket);
@@ -308,41 +297,6 @@ async function measureBellhop() {
   for (const { ws } of clients) ws.terminate();
   const minus = (a, b) => Object.fromEntries(Object.keys(a).map((key) => [key, a[key] - b[key]]));
   return { connecting: before, open: { ...minus(after, before), delays } };
-}
-
-async function startBellhop() {
-  const dir = await mkdtemp(join(tmpdir(), "bellhop-compare-"));
-  dirs.push(dir);
-  const root = fileURLToPath(new URL("../..", import.meta.url));
-  const binary = values.bellhop || join(dir, "bellhop");
-  if (!values.bellhop) await promisify(execFile)("go", ["build", "-o", binary, "./cmd/bellhop"], { cwd: root });
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  const child = spawn(binary, ["dev", "--listen", `127.0.0.1:${port}`, "--memory", "--quiet"], { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  child.stderr.on("data", (chunk) => (said += chunk));
-  started.push(child);
-  const url = `http://127.0.0.1:${port}`;
-  for (let tries = 0; !(await fetch(`${url}/_bellhop/stats`).catch(() => null)); tries++) {
-    if (tries === 200 || child.exitCode !== null) fail(`bellhop dev does not start:\n${said}`);
-    await pause(50);
-  }
-  return {
-    url,
-    async stop() {
-      child.kill("SIGTERM");
-      await Promise.race([once(child, "exit"), pause(10_000, undefined, { ref: false })]);
-    },
-  };
-}
-
-async function mint({ id, name }) {
-  const response = await fetch(`${bellhop.url}/_bellhop/token`, { method: "POST", body: JSON.stringify({ user: id, name }) });
-  if (!response.ok) fail(`no token: ${await response.text()}`);
-  return (await response.json()).token;
 }
 
 // --------------------------------------------------------------------------------------------------------- small

@@ -9,17 +9,15 @@
 // server. At the end everybody reconnects, and what each one heard is compared with what was acknowledged. It needs Go and
 // what `npm ci` in web/ installs. It stops by itself, with exit code 1 if anything was lost, doubled or out of order.
 
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { build } from "vite";
 import { WebSocket } from "ws";
+import { Bellhop } from "../testing/bellhop.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -38,22 +36,15 @@ if (![clients, until, cut, every].every((n) => n > 0) || clients > 500 || until 
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), "bellhop-soak-"));
-const binary = values.bellhop || join(dir, "bellhop");
-if (!values.bellhop) await promisify(execFile)("go", ["build", "-o", binary, "./cmd/bellhop"], { cwd: root });
+if (values.bellhop) process.env.BELLHOP = values.bellhop;
 await build({
   root: join(root, "web/client"), configFile: false, logLevel: "error",
   build: { outDir: dir, emptyOutDir: false, lib: { entry: "src/index.ts", formats: ["es"], fileName: "client" } },
 });
 const { connect } = await import(join(dir, "client.js"));
 
-const port = await freePort();
-const server = spawn(binary, ["dev", "--listen", `127.0.0.1:${port}`, "--memory", "--quiet"], { stdio: "ignore" });
-process.on("exit", () => {
-  server.kill("SIGKILL");
-  rmSync(dir, { recursive: true, force: true });
-});
-const http = `http://127.0.0.1:${port}`;
-while (!(await fetch(`${http}/_bellhop/stats`).catch(() => null))) await pause(50);
+const bellhop = await new Bellhop(["--memory"]).start();
+process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
 
 /** One client, whose network can be taken away, and what it heard. */
 class Talker {
@@ -75,23 +66,16 @@ class Talker {
         if (talker.#down) queueMicrotask(() => this.terminate());
       }
     }
-    this.client = connect(`ws://127.0.0.1:${port}/dev`, { WebSocket: Cuttable, maxDelay: 3_000, token: () => this.#token() });
+    this.client = connect(bellhop.ws, { WebSocket: Cuttable, maxDelay: 3_000, token: () => bellhop.token(this.name) });
     this.room = this.client.join("channel:soak");
     this.room.on("message:new", (event) => this.heard.push(event));
     this.room.onJoined(({ recovered, first }) => first || (recovered ? this.recovered++ : this.reloads++));
   }
 
-  async #token() {
-    const answer = await fetch(`${http}/_bellhop/token`, { method: "POST", body: JSON.stringify({ user: this.name }) });
-    return (await answer.json()).token;
-  }
-
   async cut(kind) {
     this.cuts++;
     if (kind < 0.3) {
-      const all = await (await fetch(`${http}/_bellhop/connections`)).json();
-      const mine = all.find(({ user }) => user === this.name);
-      if (mine) await fetch(`${http}/dev/@connections/${encodeURIComponent(mine.id)}`, { method: "DELETE" });
+      await bellhop.cut(this.name);
       return;
     }
     this.#down = kind > 0.6;
@@ -145,15 +129,5 @@ console.log(`${sum((t) => t.cuts)} cuts: ${sum((t) => t.recovered)} times recove
 console.log(`${lost} lost, ${doubled} doubled, ${disordered} out of order.`);
 for (const line of failed.slice(0, 5)) console.log(line);
 for (const { client } of talkers) client.close();
-server.kill("SIGTERM");
-await once(server, "exit");
+await bellhop.end();
 process.exit(lost + doubled + disordered + failed.length > 0 ? 1 : 0);
-
-async function freePort() {
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
-}

@@ -9,7 +9,7 @@ const client = (...args: Parameters<Bellhop["connect"]>) => {
   clients.push(one);
   return one;
 };
-beforeAll(async () => void (bellhop = await startBellhop({ args: ["--parameter", "PresenceGrace=1s"] })));
+beforeAll(async () => void (bellhop = await startBellhop("--parameter", "PresenceGrace=1s")));
 afterEach(() => clients.splice(0).forEach((one) => one.close()));
 afterAll(() => bellhop.end());
 
@@ -77,7 +77,7 @@ test("a token is renewed before it expires, over the same connection", async () 
   });
   await until(() => ana.status === "open");
   const { id } = await until(async () => (await bellhop.connections("ana"))[0]);
-  await until(() => asked >= 3, 15_000);
+  await until(() => asked >= 3, "third token", 15_000);
   const room = ana.join("channel:renewal");
   await room.publish("message:new", { content: "still here" });
   expect((await bellhop.connections("ana")).map((one) => one.id)).toEqual([id]);

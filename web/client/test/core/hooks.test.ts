@@ -8,7 +8,7 @@ const hooks = fileURLToPath(new URL("../../../../examples/hooks-node", import.me
 let bellhop: Bellhop;
 let ana: Client;
 beforeAll(async () => {
-  bellhop = await startBellhop({ args: ["--hook", `action=${hooks}`, "--hook", `join=${hooks}`] });
+  bellhop = await startBellhop("--hook", `action=${hooks}`, "--hook", `join=${hooks}`);
   ana = bellhop.connect("ana");
 });
 afterAll(() => {

@@ -7,7 +7,7 @@ import { startBellhop, until, type Bellhop } from "../emulator.js";
 let bellhop: Bellhop;
 const clients: Client[] = [];
 const sockets: Socket[] = [];
-beforeAll(async () => void (bellhop = await startBellhop({ args: ["--parameter", "PresenceGrace=1s"] })));
+beforeAll(async () => void (bellhop = await startBellhop("--parameter", "PresenceGrace=1s")));
 afterAll(() => bellhop.end());
 afterEach(() => {
   for (const client of clients.splice(0)) client.close();

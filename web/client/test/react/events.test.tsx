@@ -63,7 +63,7 @@ test("who begins to listen later hears the user's own room, too, and who listens
   const socket = watch(useSocket);
   const page = new Page();
   const app = (listening: boolean) => (
-    <BellhopProvider url={world.url} token={() => world.token("cleo")}>
+    <BellhopProvider url={world.ws} token={() => world.token("cleo")}>
       {socket.node}
       {listening && <Listener />}
     </BellhopProvider>
@@ -75,11 +75,12 @@ test("who begins to listen later hears the user's own room, too, and who listens
     await world.emit({ command: "publish", users: ["cleo"], event: "notification:new", data: { title: "hi" } });
     return heard.length > 0;
   }, "notification");
+  const own = socket.now.socket!.join("user:cleo");
   await page.show(app(false));
-  await new Promise((resolve) => setTimeout(resolve, 100));
   const count = heard.length;
+  const more = new Promise((resolve) => own.on("notification:new", ({ data }) => data.title === "more" && resolve(data)));
   await world.emit({ command: "publish", users: ["cleo"], event: "notification:new", data: { title: "more" } });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await more;
   expect(heard).toHaveLength(count);
 });
 
@@ -116,7 +117,7 @@ test("a token that cannot be had is an error of the connection, until it can", a
     if (!good) throw new Error("log in first");
     return world.token("eve");
   };
-  await page.show(<BellhopProvider url={world.url} token={token} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
+  await page.show(<BellhopProvider url={world.ws} token={token} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
   await until(() => socket.now.error, "error");
   expect(socket.now).toMatchObject({ isConnected: false, status: "connecting", error: { code: "token" } });
   good = true;
@@ -143,7 +144,7 @@ test("the boundary shows what is thrown, reports it, and lets one try again", as
   function App() {
     const [channel, setChannel] = useState(1);
     return (
-      <BellhopProvider url={world.url} token={() => world.token("fay")}>
+      <BellhopProvider url={world.ws} token={() => world.token("fay")}>
         <button onClick={() => setChannel(channel + 1)}>next</button>
         <SocketErrorBoundary
           resetKey={channel}

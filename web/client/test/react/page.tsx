@@ -108,7 +108,7 @@ export class Tab<T> extends Page {
     await this.show(
       <StrictMode>
         <BellhopProvider
-          url={world.url}
+          url={world.ws}
           token={() => world.token(user, grants && { grants })}
           options={{ ...this.#over, publishTimeout: 1_200, replyTimeout: 300, maxDelay: 200 }}
         >

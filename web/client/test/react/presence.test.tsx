@@ -35,13 +35,14 @@ test("who comes is seen, with a status, and who goes is gone after the grace", a
 
 test("a reload within the grace shows nothing to others", async () => {
   const ana = await open("ana", "reload");
-  const bob = await open("bob", "reload");
-  await until(() => ana.now.onlineUsers.length === 2, "arrival");
+  const [bob, cleo] = [await open("bob", "reload"), await open("cleo", "reload")];
+  await until(() => ana.now.onlineUsers.length === 3, "arrivals");
   const before = ana.hook.all.length;
   await bob.close();
   await open("bob", "reload");
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  expect(ana.hook.all.slice(before).every(({ onlineUsers }) => onlineUsers.length === 2)).toBe(true);
+  await cleo.close();
+  await until(() => !ana.now.onlineUsers.includes("cleo"), "end of a grace that began later");
+  expect(ana.hook.all.slice(before).every(({ onlineUsers }) => onlineUsers.includes("bob"))).toBe(true);
 });
 
 test("a status that the server refuses is an error, until one is accepted", async () => {
@@ -53,11 +54,12 @@ test("a status that the server refuses is an error, until one is accepted", asyn
 });
 
 test("a status stays over a reconnect", async () => {
-  const [ana, bob] = [await open("ana", "back"), await open("bob", "back")];
+  const [ana, bob, cleo] = [await open("ana", "back"), await open("bob", "back"), await open("cleo", "back")];
   await ana.now.setStatus("busy");
   await until(() => bob.now.users.get("ana")?.status === "busy", "status");
   await ana.cut();
   await until(async () => (await world.connections("ana")).length === 1 && ana.now.isConnected, "reconnect");
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await cleo.close();
+  await until(() => !bob.now.users.has("cleo"), "end of a grace that began later");
   expect(bob.now.users.get("ana")?.status).toBe("busy");
 });

@@ -13,9 +13,14 @@ let world: World;
 beforeAll(async () => void (world = await World.start()));
 afterAll(() => world.end());
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 150));
+/** Waits until somebody who begins to connect now is connected: whoever began before is, too. */
+async function settled() {
+  const probe = world.connect("probe");
+  await until(() => probe.status === "open", "connection");
+  probe.close();
+}
 
-/** Waits until a user has exactly so many connections, and still has a moment later. */
+/** Waits until a user has exactly so many connections, and still has when others have come. */
 async function connections(user: string, count: number) {
   await until(async () => (await world.connections(user)).length === count, `${count} connections of ${user}`);
   await settled();
@@ -39,7 +44,7 @@ test("in StrictMode one connection is opened, in all rooms, and unmounting leave
   const page = new Page();
   await page.show(
     <StrictMode>
-      <BellhopProvider url={world.url} token={() => world.token("strict")}>
+      <BellhopProvider url={world.ws} token={() => world.token("strict")}>
         {everything.node}
         {everything.node}
       </BellhopProvider>
@@ -75,7 +80,7 @@ test("nothing is left that runs: no timers of the hooks' or the client's", async
     clear(timer);
   });
   await page.show(
-    <BellhopProvider url={world.url} token={() => world.token("timers")}>
+    <BellhopProvider url={world.ws} token={() => world.token("timers")}>
       {chat.node}
     </BellhopProvider>,
   );
@@ -94,7 +99,7 @@ test("mounting again and again, as Fast Refresh does, ends with one connection",
   for (let key = 0; key < 5; key++) {
     await page.show(
       <StrictMode>
-        <BellhopProvider key={key} url={world.url} token={() => world.token("refresh")}>
+        <BellhopProvider key={key} url={world.ws} token={() => world.token("refresh")}>
           {chat.node}
         </BellhopProvider>
       </StrictMode>,
@@ -110,7 +115,7 @@ test("a component that is mounted again keeps the room, and so does a move from 
   const socket = watch(useSocket);
   const page = new Page();
   const app = (key: string) => (
-    <BellhopProvider url={world.url} token={() => world.token("kept")}>
+    <BellhopProvider url={world.ws} token={() => world.token("kept")}>
       {socket.node}
       <div key={key}>{chat.node}</div>
     </BellhopProvider>
@@ -133,7 +138,7 @@ test("rendering again with another token function connects no second time, and t
       asked.push(render);
       return world.token("tokens");
     };
-    await page.show(<BellhopProvider url={world.url} token={token} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
+    await page.show(<BellhopProvider url={world.ws} token={token} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
   }
   await until(() => socket.now.isConnected, "connection");
   await connections("tokens", 1);
@@ -148,7 +153,7 @@ test("rendering again with another token function connects no second time, and t
 test("another user, or another url, is another connection, with the token of then; nobody is none", async () => {
   const chat = watch(() => ({ socket: useSocket(), chat: useChatSocket("moving") }));
   const page = new Page();
-  const show = (user: string | null, url = world.url) =>
+  const show = (user: string | null, url = world.ws) =>
     page.show(
       <BellhopProvider url={url} user={user} token={() => world.token(user ?? "nobody")}>
         {chat.node}
@@ -167,7 +172,7 @@ test("another user, or another url, is another connection, with the token of the
   await connections("mover2", 1);
   expect(first?.status).toBe("closed");
   const second = chat.now.socket.socket;
-  await show("mover2", `${world.url}?again`);
+  await show("mover2", `${world.ws}?again`);
   await until(() => chat.now.chat.isConnected && chat.now.socket.socket !== second, "join");
   await connections("mover2", 1);
   await show(null);
@@ -176,7 +181,7 @@ test("another user, or another url, is another connection, with the token of the
 });
 
 test("a client that is given is used, and is not closed", async () => {
-  const client: Client = connect(world.url, { token: () => world.token("given") });
+  const client: Client = connect(world.ws, { token: () => world.token("given") });
   const chat = watch(() => useChatSocket("given"));
   const page = new Page();
   await page.show(<StrictMode><BellhopProvider client={client}>{chat.node}</BellhopProvider></StrictMode>);
@@ -197,7 +202,7 @@ test("a server renders the empty state, and connects nowhere", async () => {
   const { WebSocket } = globalThis;
   Reflect.deleteProperty(globalThis, "WebSocket");
   try {
-    renderToString(<BellhopProvider url={world.url} token={token}>{everything.node}</BellhopProvider>);
+    renderToString(<BellhopProvider url={world.ws} token={token}>{everything.node}</BellhopProvider>);
   } finally {
     Object.assign(globalThis, { window, WebSocket });
   }
@@ -220,7 +225,7 @@ test("what a server has rendered is hydrated without a difference, and then conn
   function App() {
     const [title] = useState("Chat");
     return (
-      <BellhopProvider url={world.url} token={() => world.token("hydrated")}>
+      <BellhopProvider url={world.ws} token={() => world.token("hydrated")}>
         <h1>{title}</h1>
         {chat.node}
         <Status />
@@ -243,7 +248,7 @@ test.runIf("Activity" in React)("what is hidden leaves its room, and is up to da
   const show = (mode: "visible" | "hidden") =>
     page.show(
       <StrictMode>
-        <BellhopProvider url={world.url} token={() => world.token("hider")}>
+        <BellhopProvider url={world.ws} token={() => world.token("hider")}>
           <Activity mode={mode}>{chat.node}</Activity>
         </BellhopProvider>
       </StrictMode>,
@@ -264,7 +269,7 @@ test.runIf("Activity" in React)("what is hidden leaves its room, and is up to da
 test("hooks without an id are idle", async () => {
   const idle = watch(() => ({ chat: useChatSocket(null), presence: usePresenceSocket(undefined), notifications: useNotificationsSocket(null) }));
   const page = new Page();
-  await page.show(<BellhopProvider url={world.url} token={() => world.token("idle")}>{idle.node}</BellhopProvider>);
+  await page.show(<BellhopProvider url={world.ws} token={() => world.token("idle")}>{idle.node}</BellhopProvider>);
   await connections("idle", 1);
   expect(idle.now.chat).toMatchObject({ messages: [], isConnected: false, isLoading: false, error: null });
   await expect(idle.now.chat.sendMessage("hi")).rejects.toMatchObject({ code: "disconnected" });

@@ -2,7 +2,7 @@ import { createContext, runInContext } from "node:vm";
 import { fileURLToPath } from "node:url";
 import { build, type Rolldown } from "vite";
 import { expect, test } from "vitest";
-import { startBellhop } from "./bellhop.js";
+import { startBellhop } from "../emulator.js";
 
 /** A program of one file, as a bundler makes it for a runtime that has no AWS SDK. */
 async function bundle(): Promise<string> {
@@ -23,7 +23,7 @@ async function bundle(): Promise<string> {
 test("http and socketEvents run where there is nothing of Node: no modules, no process, no Buffer", async () => {
   const bellhop = await startBellhop();
   try {
-    const globals = { fetch, URL, TextEncoder, TextDecoder, AbortSignal, crypto, setTimeout, endpoint: bellhop.endpoint, outcome: Promise.resolve<unknown>(0) };
+    const globals = { fetch, URL, TextEncoder, TextDecoder, AbortSignal, crypto, setTimeout, endpoint: bellhop.http, outcome: Promise.resolve<unknown>(0) };
     const context = createContext(globals);
     runInContext(await bundle(), context);
     runInContext(
@@ -37,6 +37,6 @@ test("http and socketEvents run where there is nothing of Node: no modules, no p
     );
     expect(JSON.parse(String(await globals.outcome))).toEqual({ seq: 1, code: "config" });
   } finally {
-    await bellhop.stop();
+    await bellhop.end();
   }
 }, 120_000);

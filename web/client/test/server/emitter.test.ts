@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { EmitError, createEmitter, http, type Emitter } from "../../src/server/index.js";
-import { Listener, startBellhop, type Bellhop } from "./bellhop.js";
+import { startBellhop, type Bellhop } from "../emulator.js";
+import { Listener } from "./listener.js";
 
 let bellhop: Bellhop;
 let emitter: Emitter;
@@ -8,9 +9,9 @@ const listeners: Listener[] = [];
 
 beforeAll(async () => {
   bellhop = await startBellhop();
-  emitter = createEmitter(http({ endpoint: bellhop.endpoint }));
+  emitter = createEmitter(http({ endpoint: bellhop.http }));
 }, 120_000);
-afterAll(() => bellhop.stop());
+afterAll(() => bellhop.end());
 afterEach(() => listeners.splice(0).forEach((l) => l.close()));
 
 async function open(user: string, ...rooms: string[]): Promise<Listener> {

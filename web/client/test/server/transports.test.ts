@@ -2,7 +2,8 @@ import { LambdaClient } from "@aws-sdk/client-lambda";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { EmitError, createEmitter, fromEnvironment, http, lambda, sqs, type Emitter, type Transport } from "../../src/server/index.js";
-import { Listener, startBellhop, type Bellhop } from "./bellhop.js";
+import { startBellhop, type Bellhop } from "../emulator.js";
+import { Listener } from "./listener.js";
 import { startGateway, throttled, timedOut } from "./gateway.js";
 import { startQueue, type Refusal } from "./sqs.js";
 
@@ -14,12 +15,12 @@ let direct: Emitter; // to look at what became of things
 
 beforeAll(async () => {
   bellhop = await startBellhop();
-  gateway = await startGateway(bellhop.endpoint);
-  direct = createEmitter(http({ endpoint: bellhop.endpoint }));
+  gateway = await startGateway(bellhop.http);
+  direct = createEmitter(http({ endpoint: bellhop.http }));
 }, 120_000);
 afterAll(async () => {
   gateway.stop();
-  await bellhop.stop();
+  await bellhop.end();
 });
 beforeEach(() => gateway.clear());
 
@@ -165,7 +166,7 @@ describe("sqs", () => {
   let queue: Awaited<ReturnType<typeof startQueue>>;
   let client: SQSClient;
   beforeAll(async () => {
-    queue = await startQueue(bellhop.endpoint);
+    queue = await startQueue(bellhop.http);
     client = new SQSClient({ ...aws, endpoint: queue.origin, maxAttempts: 1 });
   });
   afterAll(() => queue.stop());
@@ -260,7 +261,7 @@ describe("settings", () => {
   test("socketEvents reads BELLHOP_ENDPOINT when it is first used", async () => {
     clear();
     const { socketEvents } = await start();
-    vi.stubEnv("BELLHOP_ENDPOINT", bellhop.endpoint);
+    vi.stubEnv("BELLHOP_ENDPOINT", bellhop.http);
     vi.stubEnv("NODE_ENV", "production");
     expect((await socketEvents.newMessage("env", { content: "hi" }, { id: "e1" })).results).toMatchObject([{ seq: 1 }]);
   });
@@ -279,7 +280,7 @@ describe("settings", () => {
   });
 
   test("socketEvents sends to BELLHOP_EMIT_QUEUE_URL", async () => {
-    const queue = await startQueue(bellhop.endpoint);
+    const queue = await startQueue(bellhop.http);
     clear();
     for (const [name, value] of Object.entries({ AWS_REGION: "eu-west-1", AWS_ACCESS_KEY_ID: "AKID", AWS_SECRET_ACCESS_KEY: "SECRET", BELLHOP_EMIT_QUEUE_URL: queue.url })) {
       vi.stubEnv(name, value);
@@ -309,7 +310,7 @@ describe("settings", () => {
     const env: { NODE_ENV: string; BELLHOP_ENDPOINT?: string } = { NODE_ENV: "production" };
     const emitter = createEmitter(fromEnvironment(() => env));
     expect(await refused(emitter.newMessage("env", { content: "a" }))).toMatchObject({ code: "config" });
-    env.BELLHOP_ENDPOINT = bellhop.endpoint;
+    env.BELLHOP_ENDPOINT = bellhop.http;
     expect((await emitter.presence("community:none"))).toEqual([]);
   });
 

@@ -1,18 +1,6 @@
 import { once } from "node:events";
-import { setTimeout as pause } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { startBellhop as start } from "../emulator.js";
-
-/** One `bellhop dev`. */
-export interface Bellhop {
-  endpoint: string;
-  stop(): Promise<void>;
-}
-
-export async function startBellhop(): Promise<Bellhop> {
-  const server = await start();
-  return { endpoint: server.http, stop: () => server.end() };
-}
+import { until, type Bellhop } from "../emulator.js";
 
 /** One frame that is an event, as it came. */
 export interface Heard {
@@ -45,10 +33,8 @@ export class Listener {
   }
 
   /** Connects a user and joins rooms. */
-  static async open({ endpoint }: Bellhop, user: string, ...rooms: string[]): Promise<Listener> {
-    const response = await fetch(`${endpoint}/_bellhop/token`, { method: "POST", body: JSON.stringify({ user, name: user.toUpperCase() }) });
-    const { token } = (await response.json()) as { token: string };
-    const socket = new WebSocket(`${endpoint.replace("http", "ws")}/dev`, ["bellhop.v1", `bearer.${token}`]);
+  static async open(bellhop: Bellhop, user: string, ...rooms: string[]): Promise<Listener> {
+    const socket = new WebSocket(bellhop.ws, ["bellhop.v1", `bearer.${bellhop.token(user, { name: user.toUpperCase() })}`]);
     const listener = new Listener(socket);
     await once(socket, "open");
     for (const room of rooms) {
@@ -66,14 +52,5 @@ export class Listener {
 
   close(): void {
     this.socket.terminate();
-  }
-}
-
-/** Waits for something that is about to be. */
-export async function until<T>(look: () => T | undefined | false, what: string): Promise<T> {
-  for (const end = Date.now() + 5_000; ; await pause(10)) {
-    const found = look();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(`no ${what} came`);
   }
 }
