@@ -5,75 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is both dialects on the embedded store, with a clock that stands still, a network that remembers and a queue that
-// runs its jobs when it is told.
+// world is a hub that speaks both dialects.
 type world struct {
-	*hub.Hub
-	t       *testing.T
+	*hubtest.World
 	sockets *socketio.Server
-	store   socketio.Store
 	waiting func() // what goes on while somebody sleeps
-
-	mu     sync.Mutex
-	at     time.Time
-	frames map[string][]string
-	closed []string
-	fail   func(connection string) error
-	jobs   []delayed
-	slept  time.Duration
-}
-
-type delayed struct {
-	job   hub.Job
-	delay time.Duration
-}
-
-func (w *world) Push(_ context.Context, connection string, frame []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.fail != nil {
-		if err := w.fail(connection); err != nil {
-			return err
-		}
-	}
-	if slices.Contains(w.closed, connection) {
-		return hub.ErrGone
-	}
-	w.frames[connection] = append(w.frames[connection], string(frame))
-	return nil
-}
-
-func (w *world) Close(_ context.Context, connection string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = append(w.closed, connection)
-	return nil
-}
-
-func (w *world) Alive(context.Context, string) (bool, error) { return true, nil }
-
-func (w *world) Enqueue(_ context.Context, job hub.Job, delay time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.jobs = append(w.jobs, delayed{job, delay})
-	return nil
 }
 
 // Verify takes "ana" for a token of ana's.
@@ -81,92 +32,51 @@ func (w *world) Verify(_ context.Context, token string) (hub.Identity, error) {
 	if token == "bad" {
 		return hub.Identity{}, protocol.Refuse(protocol.CodeUnauthenticated)
 	}
-	return hub.Identity{User: token, Expires: w.now().Add(time.Hour), Grants: hub.Grants{"channel:*": {"join", "publish"}, "community:*": {"join"}}}, nil
-}
-
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
+	return hub.Identity{User: token, Expires: w.Clock.Now().Add(time.Hour), Grants: hub.Grants{"channel:*": {"join", "publish"}, "community:*": {"join"}}}, nil
 }
 
 func newWorld(t *testing.T, o socketio.Options) *world {
 	t.Helper()
-	w := &world{t: t, at: time.UnixMilli(1_732_341_000_000), frames: map[string][]string{}}
-	store, err := bolt.Open("", bolt.Options{Now: w.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	w.Hub, w.sockets = socketio.Wire(hub.Config{
-		Store: store, Pusher: w, Queue: w, Verifier: w, Now: w.now, Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{Rate: 1000, Burst: 1000},
-		Sleep: func(_ context.Context, d time.Duration) {
-			w.pass(d)
-			if w.slept += d; w.waiting != nil {
+	w := &world{}
+	w.World = hubtest.New(t, func(c *hub.Config) {
+		sleep := c.Sleep
+		c.Verifier, c.Sleep = w, func(ctx context.Context, d time.Duration) {
+			if sleep(ctx, d); w.waiting != nil {
 				w.waiting()
 			}
-		},
-	}, store, o)
-	w.store = store
+		}
+	})
+	w.Hub, w.sockets = socketio.Wire(w.Config, w.Notes, o)
 	return w
 }
 
 // work runs the jobs of one kind that wait, and gives how many they were and the longest delay.
 func (w *world) work(kind hub.JobKind) (n int, delay time.Duration) {
-	w.t.Helper()
-	w.mu.Lock()
-	jobs := w.jobs
-	w.jobs = nil
-	w.mu.Unlock()
-	for _, j := range jobs {
-		if j.job.Kind != kind {
-			_ = w.Enqueue(w.t.Context(), j.job, j.delay)
-			continue
-		}
-		n, delay = n+1, max(delay, j.delay)
-		w.pass(j.delay)
-		if err := w.sockets.Work(w.t.Context(), j.job); err != nil {
-			w.t.Fatal(err)
+	w.TB.Helper()
+	for _, j := range w.Queue.Take(kind) {
+		n, delay = n+1, max(delay, j.Delay)
+		w.Clock.To(j.Due)
+		if err := w.sockets.Work(w.TB.Context(), j.Job); err != nil {
+			w.TB.Fatal(err)
 		}
 	}
 	return n, delay
 }
 
-// take gives what a connection got since the last time.
-func (w *world) take(connection string) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	got := w.frames[connection]
-	w.frames[connection] = nil
-	return got
-}
-
-func (w *world) isClosed(connection string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Contains(w.closed, connection)
-}
-
 func (w *world) send(connection, frame string) string {
-	w.t.Helper()
-	return string(w.sockets.Receive(w.t.Context(), hub.Caller{Connection: connection}, []byte(frame)))
+	w.TB.Helper()
+	return string(w.sockets.Receive(w.TB.Context(), hub.Caller{Connection: connection}, []byte(frame)))
 }
 
 // open lets a client in, and gives the answer to its CONNECT.
 func (w *world) open(connection, auth string) string {
-	w.t.Helper()
-	if err := w.sockets.Open(w.t.Context(), connection); err != nil {
-		w.t.Fatal(err)
+	w.TB.Helper()
+	if err := w.sockets.Open(w.TB.Context(), connection); err != nil {
+		w.TB.Fatal(err)
 	}
 	w.work("socket:open")
-	if got := w.take(connection); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":`) {
-		w.t.Fatalf("the open packet is %q", got)
+	if got := w.Network.TakeFrom(connection); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":`) {
+		w.TB.Fatalf("the open packet is %q", got)
 	}
 	return w.send(connection, "40"+auth)
 }
@@ -180,31 +90,25 @@ func has(t *testing.T, what, got, want string) {
 
 func TestOpenPacketWaitsForTheConnection(t *testing.T) {
 	w := newWorld(t, socketio.Options{PingInterval: time.Minute, PingTimeout: 30 * time.Second})
-	tries := 0
-	w.fail = func(string) error {
-		if tries++; tries < 6 {
-			return hub.ErrGone // the connect route has not returned yet
-		}
-		return nil
-	}
+	w.Network.Fail(hubtest.First(5, hub.ErrGone)) // the connect route has not returned yet
 	if err := w.sockets.Open(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}
 	w.work("socket:open")
-	if got := w.take("c"); len(got) != 1 || got[0] != `0{"sid":"c","upgrades":[],"pingInterval":60000,"pingTimeout":30000,"maxPayload":32768}` {
+	if got := w.Network.TakeFrom("c"); len(got) != 1 || got[0] != `0{"sid":"c","upgrades":[],"pingInterval":60000,"pingTimeout":30000,"maxPayload":32768}` {
 		t.Errorf("got %q", got)
 	}
 	// One whose client went is given up, without an error that would bring the job back.
-	w.fail = func(string) error { return hub.ErrGone }
+	w.Network.Fail(hubtest.Always(hub.ErrGone))
 	if err := w.sockets.Open(t.Context(), "gone"); err != nil {
 		t.Fatal(err)
 	}
-	w.slept = 0
+	began := w.Clock.Now()
 	w.work("socket:open")
-	if w.slept < 5*time.Second || w.slept > 10*time.Second {
-		t.Errorf("gave up after %s", w.slept)
+	if tried := w.Clock.Now().Sub(began); tried < 5*time.Second || tried > 10*time.Second {
+		t.Errorf("gave up after %s", tried)
 	}
-	w.fail = func(string) error { return errors.New("down") }
+	w.Network.Fail(hubtest.Always(errors.New("down")))
 	if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:open", Targets: []hub.Target{{Connection: "c"}}}); err == nil {
 		t.Error("a push that failed is no error")
 	}
@@ -217,8 +121,8 @@ func TestReaper(t *testing.T) {
 	if n, delay := w.work("socket:reap"); n != 2 || delay != 45*time.Second {
 		t.Errorf("%d jobs after %s", n, delay)
 	}
-	if w.isClosed("ana") || !w.isClosed("bad") {
-		t.Errorf("closed are %v, want the one that never proved who it is", w.closed)
+	if w.Network.Closed("ana") || !w.Network.Closed("bad") {
+		t.Errorf("ana closed: %t, and the one that never proved who it is: %t", w.Network.Closed("ana"), w.Network.Closed("bad"))
 	}
 }
 
@@ -229,7 +133,7 @@ func TestHeartbeat(t *testing.T) {
 		if n, delay := w.work("socket:beat"); n != 1 || delay != 240*time.Second {
 			t.Fatalf("%d beats after %s", n, delay)
 		}
-		if got := w.take("ana"); !slices.Equal(got, []string{"2"}) {
+		if got := w.Network.TakeFrom("ana"); !slices.Equal(got, []string{"2"}) {
 			t.Fatalf("got %q", got)
 		}
 		if got := w.send("ana", "3"); got != "6" {
@@ -238,7 +142,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 	w.work("socket:beat")
 	w.work("socket:beat") // the ping before was not answered
-	if !w.isClosed("ana") {
+	if !w.Network.Closed("ana") {
 		t.Error("a dead client is kept")
 	}
 	if n, _ := w.work("socket:beat"); n != 0 {
@@ -250,16 +154,14 @@ func TestHeartbeat(t *testing.T) {
 func TestFastPong(t *testing.T) {
 	w := newWorld(t, socketio.Options{})
 	w.open("ana", `{"token":"ana"}`)
-	w.fail = func(string) error {
-		w.mu.Unlock() // as Push holds it
-		defer w.mu.Lock()
+	w.Network.Fail(func(hubtest.Call) error {
 		w.send("ana", "3")
 		return nil
-	}
+	})
 	for range 3 {
 		w.work("socket:beat")
 	}
-	if w.isClosed("ana") {
+	if w.Network.Closed("ana") {
 		t.Error("a client is too fast to live")
 	}
 }
@@ -268,29 +170,29 @@ func TestFastPong(t *testing.T) {
 func TestUnsteadyBeats(t *testing.T) {
 	w := newWorld(t, socketio.Options{})
 	w.open("ana", `{"token":"ana"}`)
-	w.jobs = nil
+	w.Queue.Take()
 	for range 2 {
 		if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: "ana"}}}); err != nil {
 			t.Fatal(err)
 		}
-		w.pass(time.Second)
+		w.Clock.Pass(time.Second)
 	}
-	if got := w.take("ana"); len(got) != 1 || len(w.jobs) != 1 {
-		t.Errorf("a job twice is %d pings and %d next beats", len(got), len(w.jobs))
+	if got := w.Network.TakeFrom("ana"); len(got) != 1 || len(w.Queue.Waiting()) != 1 {
+		t.Errorf("a job twice is %d pings and %d next beats", len(got), len(w.Queue.Waiting()))
 	}
 	w.send("ana", "3")
-	w.fail = func(string) error { return hub.ErrThrottled }
+	w.Network.Fail(hubtest.Always(hub.ErrThrottled))
 	w.work("socket:beat")
-	w.fail = nil
+	w.Network.Fail(nil)
 	w.work("socket:beat")
-	if got := w.take("ana"); !slices.Equal(got, []string{"2"}) || w.isClosed("ana") {
-		t.Errorf("after a ping that was throttled: %q, closed %v", got, w.isClosed("ana"))
+	if got := w.Network.TakeFrom("ana"); !slices.Equal(got, []string{"2"}) || w.Network.Closed("ana") {
+		t.Errorf("after a ping that was throttled: %q, closed %v", got, w.Network.Closed("ana"))
 	}
 
 	w = newWorld(t, socketio.Options{PingInterval: time.Minute, PingTimeout: 3 * time.Minute})
 	w.open("ana", `{"token":"ana"}`)
 	w.work("socket:beat")
-	if w.work("socket:beat"); !w.isClosed("ana") {
+	if w.work("socket:beat"); !w.Network.Closed("ana") {
 		t.Error("a dead client is kept, since its timeout is longer than the interval")
 	}
 }
@@ -298,10 +200,10 @@ func TestUnsteadyBeats(t *testing.T) {
 func TestKeepAliveModes(t *testing.T) {
 	w := newWorld(t, socketio.Options{KeepAlive: socketio.Noop})
 	w.open("ana", `{"token":"ana"}`)
-	if n, delay := w.work("socket:beat"); n != 1 || delay != 9*time.Minute || !slices.Equal(w.take("ana"), []string{"6"}) {
+	if n, delay := w.work("socket:beat"); n != 1 || delay != 9*time.Minute || !slices.Equal(w.Network.TakeFrom("ana"), []string{"6"}) {
 		t.Errorf("noop: %d beats after %s", n, delay)
 	}
-	w.fail = func(string) error { return hub.ErrGone }
+	w.Network.Fail(hubtest.Always(hub.ErrGone))
 	w.work("socket:beat")
 	if n, _ := w.work("socket:beat"); n != 0 {
 		t.Error("a connection that is gone has beats")
@@ -319,18 +221,18 @@ func TestConnect(t *testing.T) {
 	has(t, "a bad token", w.send("c", `40{"token":"bad"}`), `"data":{"code":"unauthenticated"`)
 	has(t, "a strange payload", w.send("c", `40{"token":5}`), `"code":"bad_request"`)
 	has(t, "an unknown namespace", w.send("c", `40/nowhere,{"token":"ana"}`), `44/nowhere,{"message":"Invalid namespace"}`)
-	if w.isClosed("c") {
+	if w.Network.Closed("c") {
 		t.Fatal("a refusal closes the connection")
 	}
 	answer := w.send("c", `40{"token":"ana"}`)
 	has(t, "a good token", answer, `40{"sid":"`)
 	has(t, "its private id", answer, `"pid":"`)
 	has(t, "another namespace", w.send("c", `40/chat,{"token":"ana"}`), `40/chat,{"sid":"`)
-	if row, err := w.store.Connection(t.Context(), "c"); err != nil || row.User != "ana" || !row.In("user:ana") || row.Codec != "socketio" {
+	if row, err := w.Store.Connection(t.Context(), "c"); err != nil || row.User != "ana" || !row.In("user:ana") || row.Codec != "socketio" {
 		t.Errorf("the connection is %+v, %v", row, err)
 	}
 	w.send("c", `40{"token":"ana"}`)
-	if !w.isClosed("c") {
+	if !w.Network.Closed("c") {
 		t.Error("a second CONNECT is fine")
 	}
 }
@@ -348,7 +250,7 @@ func TestNamespaces(t *testing.T) {
 		if answer := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{room}, Event: "x"}); !answer.OK {
 			t.Fatal(answer.Error)
 		}
-		return w.take("c")
+		return w.Network.TakeFrom("c")
 	}
 	if got := say("channel:1"); len(got) != 1 || !strings.HasPrefix(got[0], `42["x"`) {
 		t.Errorf("heard %q of a room of the main namespace", got)
@@ -380,7 +282,7 @@ func TestNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range w.sockets.Sockets("c") {
-		if row, err := w.store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
+		if row, err := w.Store.Connection(t.Context(), id); !errors.Is(err, hub.ErrNotFound) && !row.Closing {
 			t.Errorf("%s is still there: %+v, %v", id, row, err)
 		}
 	}
@@ -388,15 +290,15 @@ func TestNamespaces(t *testing.T) {
 	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/admin,{"token":"ana","pid":%q}`, pid))); got != pid {
 		t.Error("the socket of a namespace is not recovered")
 	}
-	w.take("d")
+	w.Network.TakeFrom("d")
 	say("channel:3")
-	if got := w.take("d"); len(got) != 1 || !strings.HasPrefix(got[0], `42/admin,["x"`) {
+	if got := w.Network.TakeFrom("d"); len(got) != 1 || !strings.HasPrefix(got[0], `42/admin,["x"`) {
 		t.Errorf("recovered, it heard %q", got)
 	}
 
 	// A user who is disconnected in a namespace is disconnected.
 	w.Emit(t.Context(), hub.DisconnectCommand{Selection: hub.Selection{Connection: "d#/admin"}, Reason: "banned"})
-	if got := w.take("d"); len(got) != 2 || got[1] != "41/admin," || !w.isClosed("d") {
+	if got := w.Network.TakeFrom("d"); len(got) != 2 || got[1] != "41/admin," || !w.Network.Closed("d") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -406,7 +308,7 @@ func TestWhatBreaksTheProtocol(t *testing.T) {
 		w := newWorld(t, socketio.Options{})
 		w.open("c", `{"token":"bad"}`)
 		w.send("c", frame)
-		if !w.isClosed("c") {
+		if !w.Network.Closed("c") {
 			t.Errorf("%q is fine", frame)
 		}
 	}
@@ -421,7 +323,7 @@ func TestFlood(t *testing.T) {
 	for range 1100 {
 		w.send("c", `437["x"]`)
 	}
-	if !w.isClosed("c") {
+	if !w.Network.Closed("c") {
 		t.Error("anybody may fill the table with ACKs")
 	}
 }
@@ -430,7 +332,7 @@ func TestActions(t *testing.T) {
 	w := newWorld(t, socketio.Options{})
 	w.open("ana", `{"token":"ana"}`)
 	w.open("bob", `{"token":"bob"}`)
-	json1 := hub.Caller{Connection: "json", User: "cyd", Expires: w.now().Add(time.Hour)}
+	json1 := hub.Caller{Connection: "json", User: "cyd", Expires: w.Clock.Now().Add(time.Hour)}
 	who, _ := w.Verify(t.Context(), "cyd")
 	if err := w.Connect(t.Context(), "json", who, protocol.Name); err != nil {
 		t.Fatal(err)
@@ -441,18 +343,18 @@ func TestActions(t *testing.T) {
 	has(t, "send", w.send("ana", `421["message:send",{"channelId":1,"content":"hi","id":"m1"}]`), `431[{"ok":true,"data":{"room":"channel:1"`)
 	const want = `42["message:new",{"content":"hi"},{"room":"channel:1","seq":1,"id":"m1","from":{"userId":"ana"},"ts":1732341000000},"lmgljf0:1:channel:1"]`
 	for _, c := range []string{"ana", "bob"} {
-		if got := w.take(c); len(got) != 1 || !strings.HasPrefix(got[0], want[:strings.Index(want, `,"lmg`)]) {
+		if got := w.Network.TakeFrom(c); len(got) != 1 || !strings.HasPrefix(got[0], want[:strings.Index(want, `,"lmg`)]) {
 			t.Errorf("%s got %q", c, got)
 		}
 	}
-	if got := w.take("json"); len(got) != 1 || !strings.HasPrefix(got[0], `{"event":"message:new","room":"channel:1","seq":1`) {
+	if got := w.Network.TakeFrom("json"); len(got) != 1 || !strings.HasPrefix(got[0], `{"event":"message:new","room":"channel:1","seq":1`) {
 		t.Errorf("the other dialect got %q", got)
 	}
 	has(t, "typing", w.send("bob", `422["typing:start","1"]`), `432[{"ok":true`)
-	if got := w.take("ana"); len(got) != 1 || !strings.Contains(got[0], `"user:typing"`) || !strings.Contains(got[0], `"from":{"userId":"bob"`) {
+	if got := w.Network.TakeFrom("ana"); len(got) != 1 || !strings.Contains(got[0], `"user:typing"`) || !strings.Contains(got[0], `"from":{"userId":"bob"`) {
 		t.Errorf("ana got %q", got)
 	}
-	if got := w.take("bob"); len(got) != 0 {
+	if got := w.Network.TakeFrom("bob"); len(got) != 0 {
 		t.Errorf("bob heard himself: %q", got)
 	}
 	has(t, "refused without an ack", w.send("bob", `42["join:channel","a b"]`), `42["refused",{"code":"bad_request"`)
@@ -460,14 +362,14 @@ func TestActions(t *testing.T) {
 	has(t, "a reserved name", w.send("ana", `426["publish",{"room":"channel:1","event":"disconnect"}]`), `"code":"bad_request"`)
 
 	// Kicked: told so, told not to come back, closed.
-	w.take("bob")
-	w.pass(time.Minute)
+	w.Network.TakeFrom("bob")
+	w.Clock.Pass(time.Minute)
 	w.Emit(t.Context(), hub.DisconnectCommand{Selection: hub.Selection{User: "bob"}, Reason: "banned"})
-	if got := w.take("bob"); len(got) != 2 || !strings.HasPrefix(got[0], `42["session:ending",{"reason":"banned"}`) || got[1] != "41" || !w.isClosed("bob") {
+	if got := w.Network.TakeFrom("bob"); len(got) != 2 || !strings.HasPrefix(got[0], `42["session:ending",{"reason":"banned"}`) || got[1] != "41" || !w.Network.Closed("bob") {
 		t.Errorf("bob got %q", got)
 	}
 	w.send("ana", "41")
-	if row, err := w.store.Connection(t.Context(), "ana"); err == nil && !row.Closing {
+	if row, err := w.Store.Connection(t.Context(), "ana"); err == nil && !row.Closing {
 		t.Errorf("who left the namespace is still there: %+v", row)
 	}
 	has(t, "coming again", w.send("ana", `40{"token":"ana"}`), `40{"sid":"`)
@@ -486,15 +388,10 @@ func TestAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Emit(t.Context(), hub.JoinCommand{Selection: hub.Selection{User: "json"}, Room: "channel:1"})
-	w.fail = func(connection string) error { // the answer comes while the question is being put
-		if connection == "cyd" {
-			return hub.ErrGone
-		}
-		return nil
-	}
+	w.Network.Fail(hubtest.Of(hub.ErrGone, "cyd"))
 	w.waiting = func() { // the client answers while it is waited for
 		w.waiting = nil
-		for _, f := range w.take("ana") {
+		for _, f := range w.Network.TakeFrom("ana") {
 			if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
 				w.send("ana", "43"+id+`["red",1]`)
 			}
@@ -534,7 +431,7 @@ func TestTakenOver(t *testing.T) {
 	if _, got := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != pid {
 		t.Fatal("not recovered")
 	}
-	if !w.isClosed("a1") || w.isClosed("a2") {
+	if !w.Network.Closed("a1") || w.Network.Closed("a2") {
 		t.Error("the connection before, which hears nothing any more, is open")
 	}
 }
@@ -549,25 +446,25 @@ func TestRecovery(t *testing.T) {
 		}
 	}
 	say := func(room, id string) {
-		w.pass(10 * time.Second)
+		w.Clock.Pass(10 * time.Second)
 		has(t, "say "+id, w.send("bob", fmt.Sprintf(`420["publish",{"room":%q,"event":"message:new","data":1,"id":%q}]`, room, id)), `"ok":true`)
 	}
 	say("channel:1", "seen1")
 	say("channel:2", "seen2")
-	got := w.take("a1")
+	got := w.Network.TakeFrom("a1")
 	last := got[len(got)-1]
 	offset := last[strings.LastIndex(last, `,"`)+2 : len(last)-2]
-	w.closed = append(w.closed, "a1") // the network went, and nobody has noticed yet
+	w.Network.Cut("a1") // the network went, and nobody has noticed yet
 	say("channel:2", "missed2")
 	say("channel:1", "missed1")
-	w.take("bob")
+	w.Network.TakeFrom("bob")
 
 	answer := w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))
 	if gotSID, gotPID := parts(t, answer); gotSID != sid || gotPID != pid {
 		t.Fatalf("not recovered: %s", answer)
 	}
 	var ids []string
-	for _, frame := range w.take("a2") {
+	for _, frame := range w.Network.TakeFrom("a2") {
 		for _, id := range []string{"seen1", "seen2", "missed1", "missed2"} {
 			if strings.Contains(frame, `"id":"`+id+`"`) {
 				ids = append(ids, id)
@@ -578,10 +475,10 @@ func TestRecovery(t *testing.T) {
 	if !slices.Equal(ids, []string{"missed1", "missed2"}) {
 		t.Errorf("given again are %v, want what was missed and no more", ids)
 	}
-	if row, err := w.store.Connection(t.Context(), "a2"); err != nil || !row.In("channel:1") || !row.In("channel:2") || !row.In("community:7") {
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || !row.In("channel:1") || !row.In("channel:2") || !row.In("community:7") {
 		t.Errorf("the rooms are %v, %v", row.Rooms, err)
 	}
-	if frames := strings.Join(w.take("bob"), ""); strings.Contains(frames, "user:offline") || strings.Contains(frames, "user:online") {
+	if frames := strings.Join(w.Network.TakeFrom("bob"), ""); strings.Contains(frames, "user:offline") || strings.Contains(frames, "user:online") {
 		t.Errorf("bob noticed: %s", frames)
 	}
 	// Somebody else's private id, one that is too old, a room that has begun anew.
@@ -592,7 +489,7 @@ func TestRecovery(t *testing.T) {
 	if err := w.Depart(t.Context(), "a2"); err != nil {
 		t.Fatal(err)
 	}
-	w.pass(3 * time.Minute)
+	w.Clock.Pass(3 * time.Minute)
 	if late, _ := parts(t, w.open("a3", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))); late == sid {
 		t.Error("recovered after three minutes")
 	}
@@ -602,7 +499,7 @@ func TestRecovery(t *testing.T) {
 func TestRecoveryWithoutOffset(t *testing.T) {
 	w := newWorld(t, socketio.Options{})
 	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
-	w.pass(time.Second)
+	w.Clock.Pass(time.Second)
 	w.send("a1", `42["join",{"room":"channel:new"}]`)
 	if err := w.Depart(t.Context(), "a1"); err != nil {
 		t.Fatal(err)
@@ -611,7 +508,7 @@ func TestRecoveryWithoutOffset(t *testing.T) {
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
 		t.Error("not recovered")
 	}
-	if got := w.take("a2"); len(got) != 1 || !strings.Contains(got[0], `"id":"n1"`) {
+	if got := w.Network.TakeFrom("a2"); len(got) != 1 || !strings.Contains(got[0], `"id":"n1"`) {
 		t.Errorf("given again are %v", got)
 	}
 }
@@ -620,18 +517,18 @@ func TestRecoveryIsHonest(t *testing.T) {
 	w := newWorld(t, socketio.Options{})
 	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
 	w.send("a1", `42["join",{"room":"channel:1"}]`)
-	w.pass(20 * time.Second)
+	w.Clock.Pass(20 * time.Second)
 	w.send("a1", `420["publish",{"room":"channel:1","event":"e","id":"1"}]`)
 	if err := w.Depart(t.Context(), "a1"); err != nil {
 		t.Fatal(err)
 	}
-	w.pass(20 * time.Second)
+	w.Clock.Pass(20 * time.Second)
 	w.Emit(t.Context(), hub.CloseCommand{Room: "channel:1"}) // a new log
-	w.pass(20 * time.Second)
+	w.Clock.Pass(20 * time.Second)
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got == sid {
 		t.Error("recovered over a log that began anew")
 	}
-	if row, err := w.store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || len(row.Rooms) != 1 || !row.In("user:ana") {
 		t.Errorf("not recovered, it is in %v, %v", row.Rooms, err)
 	}
 	for _, offset := range []string{"", "nonsense", "zz:1:channel:1", "::"} {

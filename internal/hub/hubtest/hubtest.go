@@ -36,8 +36,8 @@ type World struct {
 	asked  int
 }
 
-// New makes a world on 23 November 2024, in which every connection may send a thousand actions at once. change has the last word on what the
-// hub is made of.
+// New makes a world on 23 November 2024, in which every connection may send a thousand actions at once. change has the last
+// word on what the hub is made of.
 func New(tb testing.TB, change ...func(*hub.Config)) *World {
 	tb.Helper()
 	clock := NewClock(time.UnixMilli(1_732_341_000_000))

@@ -84,6 +84,13 @@ func (q *Queue) Take(kinds ...hub.JobKind) []Queued {
 	return taken
 }
 
+// Waiting gives the jobs that wait, and leaves them there.
+func (q *Queue) Waiting() []Queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.waiting)
+}
+
 // next takes the job that is due first.
 func (q *Queue) next() (first Queued, ok bool) {
 	q.mu.Lock()
