@@ -290,6 +290,47 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("bob got %v, want %v", got, want)
 		}
 	})
+	t.Run("a push whose answer was lost comes again, at the same place of the log", func(t *testing.T) {
+		w := newWorld(t)
+		ana, bob := w.Open("ana"), w.Open("bob")
+		for _, c := range []hub.Caller{ana, bob} {
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		w.Network.Fail(hubtest.Of(hubtest.ErrLost, bob.Connection))
+		w.publish(ana, "m1")
+		w.Network.Fail(nil)
+		if jobs := w.Drain(); jobs != 1 {
+			t.Errorf("got %d jobs, want 1", jobs)
+		}
+		got := w.Network.Events(bob.Connection)
+		if len(got) != 2 || got[0].Seq != 1 || got[1].Seq != 1 || got[0].ID != "m1" || got[1].ID != "m1" {
+			t.Errorf("bob got %+v, want m1 twice", got)
+		}
+		if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
+			t.Errorf("ana got it %d times, want 1", n)
+		}
+	})
+	t.Run("what the queue did not take is not acknowledged, and sent again it reaches all", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline = 1 })
+		all := []hub.Caller{w.Open("ana"), w.Open("bob"), w.Open("cyd")}
+		for _, c := range all {
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
+		}
+		publish := `{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`
+		w.Queue.Fail = func(hub.Job) error { return errors.New("the queue is down") }
+		if r := w.Ask(all[0], publish); r.OK || !r.Error.Code.Retry() {
+			t.Errorf("got %+v, want to be told to try again", r)
+		}
+		w.Queue.Fail = nil
+		w.Must(all[0], publish)
+		w.Drain()
+		for _, c := range all {
+			events := w.Network.Events(c.Connection)
+			if len(events) == 0 || slices.ContainsFunc(events, func(e protocol.Event) bool { return e.Seq != 1 || e.ID != "m1" }) {
+				t.Errorf("%s got %+v, want m1 and nothing else", c.Connection, events)
+			}
+		}
+	})
 	t.Run("what there is no time for is left to the queue", func(t *testing.T) {
 		w := newWorld(t)
 		ana, bob := w.Open("ana"), w.Open("bob")
