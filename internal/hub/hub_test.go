@@ -84,7 +84,7 @@ func TestPresence(t *testing.T) {
 		if err := w.Depart(t.Context(), ana.Connection); err != nil {
 			t.Fatal(err)
 		}
-		w.Clock.Pass(5 * time.Second)
+		w.Pass(9 * time.Second)
 		w.Must(w.Open("ana"), join)
 		w.Drain()
 		if got, want := w.Network.Names(bob.Connection), []string{"user:online", "user:online"}; !slices.Equal(got, want) {

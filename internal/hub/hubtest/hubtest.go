@@ -63,12 +63,26 @@ func New(tb testing.TB, change ...func(*hub.Config)) *World {
 // many there were; one that fails ends the test.
 func (w *World) Drain() (n int) {
 	w.TB.Helper()
+	return w.work(func(Queued) bool { return true })
+}
+
+// Pass lets time go by, in which the jobs that are due are done. It gives how many there were; one that fails ends the test.
+func (w *World) Pass(d time.Duration) (n int) {
+	w.TB.Helper()
+	end := w.Clock.Now().Add(d)
+	n = w.work(func(j Queued) bool { return !j.Due.After(end) })
+	w.Clock.To(end)
+	return n
+}
+
+func (w *World) work(may func(Queued) bool) (n int) {
+	w.TB.Helper()
 	work := w.Worker
 	if work == nil {
 		work = w.Work
 	}
 	for {
-		job, ok := w.Queue.next()
+		job, ok := w.Queue.next(may)
 		if !ok {
 			return n
 		}

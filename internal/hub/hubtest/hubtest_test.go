@@ -45,7 +45,7 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-func TestDrain(t *testing.T) {
+func TestWorld(t *testing.T) {
 	w := hubtest.New(t)
 	var order []string
 	begun := w.Clock.Now()
@@ -56,13 +56,16 @@ func TestDrain(t *testing.T) {
 		}
 		return nil
 	}
-	for room, delay := range map[string]time.Duration{"last": 2 * time.Second, "first": 0} {
+	for room, delay := range map[string]time.Duration{"later": 2 * time.Second, "first": 0, "last": time.Minute} {
 		if err := w.Queue.Enqueue(t.Context(), hub.Job{Room: room}, delay); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := w.Drain(); n != 3 || !slices.Equal(order, []string{"first after 0s", "left behind after 1s", "last after 2s"}) {
-		t.Errorf("%d jobs: %v", n, order)
+	if n := w.Pass(3 * time.Second); n != 3 || !slices.Equal(order, []string{"first after 0s", "left behind after 1s", "later after 2s"}) {
+		t.Errorf("in 3 s %d jobs: %v", n, order)
+	}
+	if n := w.Drain(); n != 1 || order[3] != "last after 1m0s" || w.Clock.Now() != begun.Add(time.Minute) {
+		t.Errorf("then %d jobs: %v", n, order)
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 //	w.Clock.Pass(time.Minute)
 //	errs := w.WorkAll(t.Context(), hubtest.Jobs(append(jobs, jobs...)))
 //
-// [World.Drain] does what a queue does on a good day.
+// [World.Drain] and [World.Pass] do what a queue does on a good day.
 type Queue struct {
 	Clock *Clock // says when jobs are due
 	// Fail says what happens to a job instead of being queued. nil: nothing does.
@@ -91,8 +91,8 @@ func (q *Queue) Waiting() []Queued {
 	return slices.Clone(q.waiting)
 }
 
-// next takes the job that is due first.
-func (q *Queue) next() (first Queued, ok bool) {
+// next takes the job that is due first, if it may.
+func (q *Queue) next(may func(Queued) bool) (first Queued, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
@@ -104,7 +104,9 @@ func (q *Queue) next() (first Queued, ok bool) {
 			at = i
 		}
 	}
-	first = q.waiting[at]
+	if first = q.waiting[at]; !may(first) {
+		return Queued{}, false
+	}
 	q.waiting = slices.Delete(q.waiting, at, at+1)
 	return first, true
 }
