@@ -21,9 +21,31 @@ const (
 	versionKey  = "version" // of the file's layout, a decimal number
 	openKey     = "open"    // is there while a process uses the file, and after one that did not close it
 
-	version     = 1
+	version     = 2
 	lockTimeout = time.Second
 )
+
+// migrations are the steps from each version of the layout to the next: the first from version 1 to 2. A step runs once, in one
+// transaction with all others that a file needs and with its new number, before anything is read. Whoever changes the layout, a
+// bucket or what a row means, adds a step and counts version up. A field that rows of before do not have needs none.
+func migrations() [version - 1]func(*bbolt.Tx) error {
+	return [...]func(*bbolt.Tx) error{
+		// Version 1 is three layouts: what later releases added came without a new number.
+		addBuckets("occupied", "notes"),
+	}
+}
+
+// addBuckets makes buckets that are not there.
+func addBuckets(names ...string) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		for _, name := range names {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return fmt.Errorf("make bucket %s: %w", name, err)
+			}
+		}
+		return nil
+	}
+}
 
 var errBadKey = errors.New("the key is malformed")
 
@@ -84,41 +106,76 @@ func (s *Store) openFile() (err error) {
 	for _, a := range s.areas() {
 		a.track()
 	}
-	return s.guarded(func() error {
-		var empty bool
-		err := s.db.View(func(tx *bbolt.Tx) (err error) {
-			empty, err = s.load(tx)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return s.db.Update(func(tx *bbolt.Tx) error { return s.begin(tx, empty) })
-	})
+	return s.guarded(s.read)
 }
 
-// load reads a file, unless it is empty.
-func (s *Store) load(tx *bbolt.Tx) (empty bool, err error) {
+// read brings the file up to this version, reads it, and notes that it is open.
+func (s *Store) read() error {
+	var got int
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		got, err = s.layout(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if got > 0 {
+		if err := s.migrate(got); err != nil {
+			return err
+		}
+		if err := s.db.View(s.load); err != nil {
+			return err
+		}
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error { return s.begin(tx, got == 0) })
+}
+
+// layout gives the version of the file; 0: it is empty.
+func (s *Store) layout(tx *bbolt.Tx) (int, error) {
 	if first, _ := tx.Cursor().First(); first == nil {
-		return true, nil
+		return 0, nil
 	}
 	about := tx.Bucket([]byte(aboutBucket))
 	if about == nil {
-		return false, fmt.Errorf("%s is not a Bellhop data file: it belongs to another program", s.path)
+		return 0, fmt.Errorf("%s is not a Bellhop data file: it belongs to another program", s.path)
 	}
 	got, err := strconv.Atoi(string(about.Get([]byte(versionKey))))
 	switch {
 	case err != nil || got < 1:
-		return false, fmt.Errorf("%s is damaged: it has no version", s.path)
+		return 0, fmt.Errorf("%s is damaged: it has no version", s.path)
 	case got > version:
-		return false, fmt.Errorf("%s was written by a newer Bellhop: it has version %d, this program reads version %d", s.path, got, version)
+		return 0, fmt.Errorf("%s was written by a newer Bellhop: it has version %d, this program reads up to version %d; run the newer one, or move the file away to begin with an empty store", s.path, got, version)
 	}
+	return got, nil
+}
+
+func (s *Store) migrate(from int) error {
+	if from == version {
+		return nil
+	}
+	steps := migrations()
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		for _, step := range steps[from-1:] {
+			if err := step(tx); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte(aboutBucket)).Put([]byte(versionKey), []byte(strconv.Itoa(version)))
+	})
+	if err != nil {
+		return fmt.Errorf("bring %s from version %d to %d: %w", s.path, from, version, err)
+	}
+	return nil
+}
+
+// load reads the file's rows.
+func (s *Store) load(tx *bbolt.Tx) error {
 	for _, b := range s.buckets() {
 		if err := loadBucket(tx, b); err != nil {
-			return false, fmt.Errorf("%s is damaged: %w", s.path, err)
+			return fmt.Errorf("%s is damaged: %w", s.path, err)
 		}
 	}
-	return false, nil
+	return nil
 }
 
 func (s *Store) buckets() (all []bucket) {
@@ -131,7 +188,7 @@ func (s *Store) buckets() (all []bucket) {
 func loadBucket(tx *bbolt.Tx, b bucket) error {
 	rows := tx.Bucket([]byte(b.name))
 	if rows == nil {
-		return fmt.Errorf("%s are missing", b.name)
+		return fmt.Errorf("bucket %s is missing", b.name)
 	}
 	return rows.ForEach(func(key, value []byte) error {
 		if err := b.load(string(key), value); err != nil {

@@ -279,7 +279,9 @@ func TestOpenRefuses(t *testing.T) {
 		"a file that is no database":       {write(at("text"), strings.Repeat("hello ", 10_000)), "not a Bellhop data file, or is damaged"},
 		"a short file":                     {write(at("short"), "hello"), "not a Bellhop data file, or is damaged"},
 		"a database of another program":    {foreign, "belongs to another program"},
-		"a newer version":                  {put("bellhop", "version", "2"), "written by a newer Bellhop: it has version 2, this program reads version 1"},
+		"a newer version":                  {put("bellhop", "version", "3"), "written by a newer Bellhop: it has version 3, this program reads up to version 2; run the newer one, or move the file away"},
+		"no notes":                         {edited(without("notes")), "is damaged: bucket notes is missing"},
+		"no log, which version 1 had":      {edited(asVersion1("occupied", "notes", "log")), "is damaged: bucket log is missing"},
 		"a version that is none":           {put("bellhop", "version", "x"), "is damaged: it has no version"},
 		"a directory":                      {t.TempDir(), "open data file "},
 		"a directory that is not there":    {filepath.Join(t.TempDir(), "no", "data"), "no such file or directory"},
@@ -311,6 +313,61 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// without takes a bucket out of a file.
+func without(name string) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(name)) }
+}
+
+// asVersion1 makes a file one of version 1, which did not have some buckets.
+func asVersion1(missing ...string) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		for _, name := range missing {
+			if err := tx.DeleteBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte("bellhop")).Put([]byte("version"), []byte("1"))
+	}
+}
+
+// TestMigrates opens the three layouts that version 1 had. internal/check/upgrade has files that those releases wrote.
+func TestMigrates(t *testing.T) {
+	t.Parallel()
+	now := aTime()
+	o := bolt.Options{Now: func() time.Time { return now }, FlushEvery: byHand}
+	for name, missing := range map[string][]string{
+		"without marks of occupied rooms and without notes": {"occupied", "notes"},
+		"without notes": {"notes"}, "with both": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "data")
+			s := open(t, path, o)
+			fill(t, s, now)
+			want := everything(t, s)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, path, asVersion1(missing...))
+			for range 2 {
+				s = open(t, path, o)
+				if got := everything(t, s); got != want {
+					t.Errorf("got %s\nwant %s", got, want)
+				}
+				if err := errors.Join(s.Note(t.Context(), "n", []byte("x"), now.Add(time.Hour)), s.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			edit(t, path, func(tx *bbolt.Tx) error {
+				if got := string(tx.Bucket([]byte("bellhop")).Get([]byte("version"))); got != "2" {
+					t.Errorf("the file has version %s now", got)
+				}
+				return nil
+			})
+		})
+	}
+}
+
 // edit changes a file behind the store's back.
 func edit(tb testing.TB, path string, do func(tx *bbolt.Tx) error) {
 	tb.Helper()
@@ -326,12 +383,25 @@ func edit(tb testing.TB, path string, do func(tx *bbolt.Tx) error) {
 // A damaged file must never end the process: it is refused, or cannot be written, or what is damaged is not in use.
 func TestOpenSurvivesDamage(t *testing.T) {
 	t.Parallel()
+	for name, change := range map[string]func(*bbolt.Tx) error{
+		"of this version": func(*bbolt.Tx) error { return nil },
+		"of version 1":    asVersion1("occupied", "notes"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			survivesDamage(t, change)
+		})
+	}
+}
+
+func survivesDamage(t *testing.T, change func(*bbolt.Tx) error) {
 	path := filepath.Join(t.TempDir(), "data")
 	s := open(t, path, bolt.Options{FlushEvery: byHand})
 	fill(t, s, aTime())
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	edit(t, path, change)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
