@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 
 const (
 	journalEvery  = time.Second
-	journalBucket = "bellhop queues 1" // 1 is the version of the file's layout
+	journalName   = "bellhop queues "
+	journalBucket = journalName + "1" // 1 is the version of the file's layout
 )
 
 // journal keeps what is in the queues in a file, so that it is there again after a restart. Queues only mark what changed; once a
@@ -89,8 +91,13 @@ func (j *journal) load(put func(r journalRecord) bool) error {
 	}
 	err := guarded(func() error {
 		return j.db.Update(func(tx *bbolt.Tx) error {
-			if first, _ := tx.Cursor().First(); first != nil && tx.Bucket([]byte(journalBucket)) == nil {
-				return errors.New("it belongs to another program or another version")
+			first, _ := tx.Cursor().First()
+			switch {
+			case first == nil, tx.Bucket([]byte(journalBucket)) != nil:
+			case bytes.HasPrefix(first, []byte(journalName)):
+				return fmt.Errorf("it was written by a newer version, as %q, and this one reads %q: run the newer one, or move the file away, and lose what waits in it", first, journalBucket)
+			default:
+				return errors.New("it belongs to another program")
 			}
 			b, err := tx.CreateBucketIfNotExists([]byte(journalBucket))
 			if err != nil {

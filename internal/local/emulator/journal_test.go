@@ -375,6 +375,7 @@ func TestQueueFileRefused(t *testing.T) {
 		"a file that is in use":         {used, "is in use by another process"},
 		"a file that is no database":    {text, "is no queue file, or is damaged"},
 		"a database of another program": {database("theirs", "a", "b"), "belongs to another program"},
+		"a newer version's":             {database("bellhop queues 2", "a", "b"), `written by a newer version, as "bellhop queues 2"`},
 		"a message that is no JSON":     {database(journalBucket, "m1", "{"), `it is damaged: message "m1" is malformed`},
 		"a message of another id":       {database(journalBucket, "m1", "{}"), `it is damaged: message "m1" is malformed`},
 		"a directory":                   {t.TempDir(), "open queue file "},
