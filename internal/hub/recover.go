@@ -92,7 +92,7 @@ func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recov
 }
 
 // positionAt gives the last position in a room that the client must have seen. A log that began anew since that moment, or
-// that no longer reaches back to it, gets an epoch that no log has: nothing is proven.
+// that no longer reaches back to it, gets an epoch that the log does not have: nothing is proven.
 func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (protocol.Position, error) {
 	head, err := h.store.Head(ctx, room)
 	if err != nil {
@@ -104,8 +104,9 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 		return protocol.Position{Epoch: "-"}, nil
 	}
 	if room == seen.Room {
-		return protocol.Position{Epoch: head.Epoch, Seq: seen.Seq}, nil
+		return h.positionOf(ctx, head, seen)
 	}
+	epoch := head.Epoch // of the oldest entry that was looked at
 	const page = 50
 	for last := head.Seq + 1; ; {
 		entries, err := h.store.Before(ctx, room, last, page)
@@ -116,10 +117,38 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 		at := slices.IndexFunc(entries, func(e Entry) bool { return e.TS <= before.Add(-appendTime).UnixMilli() })
 		switch {
 		case at >= 0:
-			return protocol.Position{Epoch: head.Epoch, Seq: entries[at].Seq}, nil
+			return protocol.Position{Epoch: head.epochOf(entries[at]), Seq: entries[at].Seq}, nil
 		case len(entries) == 0:
-			return protocol.Position{Epoch: head.Epoch, Seq: last - 1}, nil
+			return protocol.Position{Epoch: epoch, Seq: last - 1}, nil
 		}
-		last = entries[len(entries)-1].Seq
+		oldest := entries[len(entries)-1]
+		last, epoch = oldest.Seq, head.epochOf(oldest)
 	}
+}
+
+// positionOf gives the position of the event that a client has seen.
+func (h *Hub) positionOf(ctx context.Context, head Head, seen Seen) (protocol.Position, error) {
+	at := protocol.Position{Epoch: head.Epoch, Seq: seen.Seq}
+	if !head.Began.After(seen.At) {
+		return at, nil
+	}
+	// The epoch began after the event was stamped: with the first event of a room, or because a store lost its last moment, and
+	// then it may have lost this event, and given its seq to another.
+	entries, err := h.store.From(ctx, seen.Room, seen.Seq, 1)
+	if err != nil {
+		return at, fmt.Errorf("read log of %s: %w", seen.Room, err)
+	}
+	if len(entries) == 0 || entries[0].Seq != seen.Seq || entries[0].TS != seen.At.UnixMilli() {
+		return protocol.Position{Epoch: "-"}, nil
+	}
+	at.Epoch = head.epochOf(entries[0])
+	return at, nil
+}
+
+// epochOf gives the epoch that an entry's position is in. What a Void filled, or a Reset hid, is in no other than the log's.
+func (h Head) epochOf(e Entry) string {
+	if e.Void || e.Seq <= h.Base {
+		return h.Epoch
+	}
+	return e.Epoch
 }
