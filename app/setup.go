@@ -1,6 +1,6 @@
 // Package app is the place for your own logic in Go, if you keep a copy of this code: what Handlers of app.go gives is asked
 // in every function, on AWS and under bellhop dev. For logic in another language, or beside this code, name an application
-// function instead: see HOOKS.md.
+// function instead: see docs/HOOKS.md.
 //
 // With the build tag "example" it runs examples/hooks-go:
 //

@@ -85,7 +85,7 @@ type Stats struct {
 }
 
 // Stats counts connections, users and rooms. It reads the row of every connection, about 1 RCU for ten of them; connections
-// that went without a word count until a sweep finds them, at most some 16 minutes. It needs a transport with answers, see
+// that were cut off are counted until a sweep finds them, after about 16 minutes at most. It needs a transport with answers, see
 // [ErrNoAnswer].
 func (e *Emitter) Stats(ctx context.Context) (Stats, error) {
 	var data Stats

@@ -1,4 +1,4 @@
-// Package emitter sends events to the rooms of a Bellhop installation, and asks and tells it other things, from any
+// Package emitter sends events to the rooms of a Bellhop installation, and looks after its rooms and connections, from any
 // program outside a connection: another Lambda function, a server, a script.
 //
 //	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(cfg), "bellhop-emit"))

@@ -38,10 +38,8 @@ func LambdaAsync(client LambdaClient, functionName string) Transport {
 	return lambdaTransport{client, functionName, types.InvocationTypeEvent}
 }
 
-// Answers is part of [Transport].
 func (t lambdaTransport) Answers() bool { return t.kind == types.InvocationTypeRequestResponse }
 
-// Send is part of [Transport].
 func (t lambdaTransport) Send(ctx context.Context, commands []json.RawMessage) []Outcome {
 	return invoke(ctx, commands, t.call)
 }
@@ -81,10 +79,8 @@ func HTTP(endpoint string, client *http.Client) Transport {
 	return httpTransport{strings.TrimRight(endpoint, "/") + "/2015-03-31/functions/" + emitFunction + "/invocations", client}
 }
 
-// Answers is part of [Transport].
 func (t httpTransport) Answers() bool { return true }
 
-// Send is part of [Transport].
 func (t httpTransport) Send(ctx context.Context, commands []json.RawMessage) []Outcome {
 	return invoke(ctx, commands, t.call)
 }

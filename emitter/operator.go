@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Operator is what is done with the connections in some rooms, in the words of Socket.IO's servers:
+// Operator acts on the connections in some rooms, with the methods of Socket.IO's servers:
 //
 //	e.To("channel:42").Except("user:ana").Emit(ctx, "news", data)
 //	sockets, err := e.In("channel:42").FetchSockets(ctx)

@@ -37,10 +37,8 @@ type sqsTransport struct {
 // refuses through no fault of theirs are sent up to three times.
 func SQS(client SQSClient, queueURL string) Transport { return sqsTransport{client, queueURL} }
 
-// Answers is part of [Transport].
 func (t sqsTransport) Answers() bool { return false }
 
-// Send is part of [Transport].
 func (t sqsTransport) Send(ctx context.Context, commands []json.RawMessage) []Outcome {
 	if len(commands) == 1 {
 		body := string(commands[0])

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Transport takes commands to the emit function. [Lambda], [LambdaAsync], [SQS] and [HTTP] make those there are; another
-// one can wrap them, or publish on a bus of your own.
+// Transport takes commands to the emit function. [Lambda], [LambdaAsync], [SQS] and [HTTP] make the four of this package;
+// one of your own can wrap them, or publish on a bus.
 type Transport interface {
 	// Answers reports whether outcomes have answers.
 	Answers() bool

@@ -59,7 +59,7 @@ type Options struct {
 // and the rest is for what Bellhop does itself.
 const MaxTimeout = 25 * time.Second
 
-// maxVerdict is the most that an answer may have, in bytes: what fits in a reply, and some.
+// maxVerdict is the size of the largest answer, in bytes: what fits into a reply, and some more.
 const maxVerdict = protocol.MaxServerFrame + 16<<10
 
 // The circuit breaker of a hook, in each running function by itself.
@@ -68,7 +68,7 @@ const (
 	breakFor   = 10 * time.Second // nobody asks; then one question tries
 )
 
-// Set is a [hub.Hooks].
+// Set is a [hub.Hooks]: the hooks that there are, each with its time, its policy and its circuit breaker.
 type Set struct {
 	hooks map[hub.Hook]*hook
 }
@@ -126,10 +126,8 @@ func answered(err error) bool {
 	return err == nil || refused || errors.Is(err, context.Canceled)
 }
 
-// Has is [hub.Hooks].Has.
 func (s *Set) Has(name hub.Hook) bool { return s.hooks[name] != nil }
 
-// Ask is [hub.Hooks].Ask.
 func (s *Set) Ask(ctx context.Context, q hub.Question) (hub.Verdict, error) {
 	k := s.hooks[q.Hook]
 	v, err := k.breaker.Execute(func() (hub.Verdict, error) { return k.ask(ctx, q) })
@@ -159,8 +157,8 @@ func (k *hook) ask(ctx context.Context, q hub.Question) (v hub.Verdict, err erro
 	return decode(text)
 }
 
-// Answer calls the handler that a question is for; none is the zero verdict. One that panics has not answered, as a function
-// that crashes.
+// Answer calls the handler that a question is for; none is the zero verdict. A panic is no answer, like the crash
+// of a function.
 func (h Handlers) Answer(ctx context.Context, q hub.Question) (v hub.Verdict, err error) {
 	defer func() {
 		if r := recover(); r != nil {

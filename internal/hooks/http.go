@@ -17,7 +17,6 @@ type HTTP struct {
 
 var _ Caller = HTTP{}
 
-// Call is [Caller].Call.
 func (h HTTP) Call(ctx context.Context, question []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(question))
 	if err != nil {
@@ -43,7 +42,6 @@ func (h HTTP) Call(ctx context.Context, question []byte) ([]byte, error) {
 	return body, nil
 }
 
-// Tell is [Caller].Tell.
 func (h HTTP) Tell(ctx context.Context, question []byte) error {
 	_, err := h.Call(ctx, question)
 	return err

@@ -25,7 +25,6 @@ func NewLambda(cfg aws.Config, function string) Lambda {
 	return Lambda{client, function}
 }
 
-// Call is [Caller].Call.
 func (l Lambda) Call(ctx context.Context, question []byte) ([]byte, error) {
 	out, err := l.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &l.function, Payload: question})
 	if err != nil {
@@ -37,7 +36,7 @@ func (l Lambda) Call(ctx context.Context, question []byte) ([]byte, error) {
 	return out.Payload, nil
 }
 
-// Tell is [Caller].Tell. Lambda queues the question, and tries it three times.
+// Tell leaves the question in Lambda's own queue, which tries it three times.
 func (l Lambda) Tell(ctx context.Context, question []byte) error {
 	_, err := l.client.Invoke(ctx, &lambda.InvokeInput{
 		FunctionName: &l.function, Payload: question, InvocationType: types.InvocationTypeEvent,

@@ -30,24 +30,18 @@ func claim[T any](c claims, name string) (v T, err error) {
 	return v, nil
 }
 
-// GetExpirationTime gives exp.
 func (c claims) GetExpirationTime() (*jwt.NumericDate, error) {
 	return claim[*jwt.NumericDate](c, "exp")
 }
 
-// GetIssuedAt gives iat.
 func (c claims) GetIssuedAt() (*jwt.NumericDate, error) { return claim[*jwt.NumericDate](c, "iat") }
 
-// GetNotBefore gives nbf.
 func (c claims) GetNotBefore() (*jwt.NumericDate, error) { return claim[*jwt.NumericDate](c, "nbf") }
 
-// GetIssuer gives iss.
 func (c claims) GetIssuer() (string, error) { return claim[string](c, "iss") }
 
-// GetSubject gives sub.
 func (c claims) GetSubject() (string, error) { return claim[string](c, "sub") }
 
-// GetAudience gives aud.
 func (c claims) GetAudience() (jwt.ClaimStrings, error) { return claim[jwt.ClaimStrings](c, "aud") }
 
 // identity reads what the signed claims say.

@@ -22,7 +22,7 @@ const (
 	maxKeySet    = 1 << 20 // bytes
 
 	keysFresh  = time.Hour        // older keys are fetched again by the next token
-	keysUsable = 24 * time.Hour   // and used meanwhile for so long, should the server be down
+	keysUsable = 24 * time.Hour   // while the key server is down, they are used for as long as this
 	againAfter = 10 * time.Second // an unknown key id fetches the keys again, but not more often than this
 	failAfter  = 2 * time.Second  // after a failure, this soon
 )
@@ -33,10 +33,8 @@ type keySetError struct {
 	err error
 }
 
-// Error names the key set.
 func (e *keySetError) Error() string { return "fetch key set " + e.url + ": " + e.err.Error() }
 
-// Unwrap gives the cause.
 func (e *keySetError) Unwrap() error { return e.err }
 
 // keySet is a jwkset.Storage that fetches its keys while they are being asked for. The storage that jwkset has for URLs

@@ -66,7 +66,7 @@ func transport(connections int) *http.Transport {
 	}
 }
 
-// Push is [hub.Pusher].Push, by PostToConnection.
+// Push calls PostToConnection.
 func (p *Pusher) Push(ctx context.Context, connection string, frame []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -74,7 +74,7 @@ func (p *Pusher) Push(ctx context.Context, connection string, frame []byte) erro
 	return translate("post to", connection, err)
 }
 
-// Close is [hub.Pusher].Close, by DeleteConnection.
+// Close calls DeleteConnection.
 func (p *Pusher) Close(ctx context.Context, connection string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func (p *Pusher) Close(ctx context.Context, connection string) error {
 	return translate("delete", connection, err)
 }
 
-// Alive is [hub.Pusher].Alive, by GetConnection.
+// Alive calls GetConnection.
 func (p *Pusher) Alive(ctx context.Context, connection string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func (p *Pusher) Alive(ctx context.Context, connection string) (bool, error) {
 	return err == nil, err
 }
 
-// translate says an answer of the API in the hub's words. It goes by the status: 400 is not among the API's documented
+// translate turns an answer of the API into an error of the hub's. It goes by the status: 400 is not among the API's documented
 // errors, and 410 comes without a body.
 func translate(verb, connection string, err error) error {
 	if err == nil {

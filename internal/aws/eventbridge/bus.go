@@ -33,7 +33,6 @@ var _ hub.Bus = (*Bus)(nil)
 // New gives a bus by its name or ARN.
 func New(client *eventbridge.Client, name string) *Bus { return &Bus{client: client, name: name} }
 
-// Tell is [hub.Bus].Tell.
 func (b *Bus) Tell(ctx context.Context, f hub.Fact) error {
 	detail, err := json.Marshal(f)
 	if err != nil {

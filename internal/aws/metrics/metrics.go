@@ -53,7 +53,7 @@ func (m *Meter) reset() {
 	m.counts, m.times, m.refused = map[hub.Metric]int{}, map[hub.Metric][]float64{}, map[protocol.Code]int{}
 }
 
-// Count is [hub.Observer].Count. A sweep that found no connection is a measurement, any other count of 0 is not.
+// Count adds up. A sweep that found no connection is a measurement, any other count of 0 is not.
 func (m *Meter) Count(metric hub.Metric, n int) {
 	if n == 0 && metric != hub.ConnectionsOpen {
 		return
@@ -63,7 +63,7 @@ func (m *Meter) Count(metric hub.Metric, n int) {
 	m.counts[metric] += n
 }
 
-// Time is [hub.Observer].Time. Of more than 100 times between two flushes the longest is kept.
+// Time keeps every time. Of more than 100 times between two flushes the longest is kept.
 func (m *Meter) Time(metric hub.Metric, d time.Duration) {
 	ms := float64(d.Microseconds()) / 1000
 	m.mu.Lock()
@@ -77,14 +77,12 @@ func (m *Meter) Time(metric hub.Metric, d time.Duration) {
 	*last = max(*last, ms)
 }
 
-// Logged is [hub.Observer].Logged.
 func (m *Meter) Logged(_ context.Context, _ hub.Entry, again bool) {
 	if !again {
 		m.Count(hub.Publishes, 1)
 	}
 }
 
-// Pushed is [hub.Observer].Pushed.
 func (m *Meter) Pushed(_ context.Context, d hub.Delivery) {
 	reached, gone := 0, 0
 	for _, to := range d.To {
@@ -105,14 +103,12 @@ func (m *Meter) Pushed(_ context.Context, d hub.Delivery) {
 	}
 }
 
-// Queued is [hub.Observer].Queued.
 func (m *Meter) Queued(_ context.Context, j hub.Job, _ time.Duration) {
 	if j.Kind == hub.JobRetry {
 		m.Count(hub.Retries, len(j.Targets))
 	}
 }
 
-// Refused is [hub.Observer].Refused.
 func (m *Meter) Refused(_ context.Context, r hub.Refusal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -30,7 +30,7 @@ var _ hub.Queue = (*Queue)(nil)
 // New gives a queue by its URL.
 func New(client *sqs.Client, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Enqueue is [hub.Queue].Enqueue. The delay is rounded up to seconds, and 15 minutes at most.
+// Enqueue sends the job as JSON. SQS counts delays in seconds, so one is rounded up, and is 15 minutes at most.
 func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	text, err := encode(job)
 	if err != nil {

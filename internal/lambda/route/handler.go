@@ -15,7 +15,6 @@ type handler[In, Out any] func(ctx context.Context, event In) (Out, error)
 
 var _ lambda.Handler = handler[webSocketEvent, response](nil)
 
-// Invoke is [lambda.Handler].Invoke.
 func (h handler[In, Out]) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var event In
 	if err := json.Unmarshal(payload, &event); err != nil {

@@ -185,7 +185,7 @@ type sqsRecord struct {
 	Body      string `json:"body"`
 }
 
-// sqsResponse names the messages that have to come again.
+// sqsResponse names the messages that SQS is to deliver again.
 type sqsResponse struct {
 	Failures []sqsFailure `json:"batchItemFailures"`
 }
@@ -312,7 +312,7 @@ func (a asked) do(ctx context.Context, h *hub.Hub) hub.Answer {
 	return h.Emit(ctx, a.command)
 }
 
-// answers does one command or a list of them, in order; a hub.Answer or a list of those.
+// answers does one command or a list of them, in order, and gives a hub.Answer or a list of those.
 func answers(ctx context.Context, h *hub.Hub, payload []byte) any {
 	all, list := read(payload)
 	if !list {
@@ -332,7 +332,7 @@ func refuse(err error) hub.Answer {
 	return hub.Answer{Error: protocol.Errorf(protocol.CodeBadRequest, "%s", err.Error())}
 }
 
-// unattended does commands of triggers that nobody reads an answer of: an error asks for another delivery. Commands that this
+// unattended does commands of triggers whose answer nobody reads: an error asks for another delivery. Commands that this
 // version does not know are left to the function that does: of a list with one of them, none is done. What can never work is
 // logged and dropped, since it would only fail again.
 func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byte) error {

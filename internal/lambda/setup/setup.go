@@ -84,7 +84,6 @@ type metered struct {
 	log   *slog.Logger
 }
 
-// Invoke is [lambda.Handler].Invoke.
 func (m metered) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	out, err := m.Handler.Invoke(ctx, payload)
 	if flushErr := m.meter.Flush(); flushErr != nil {
@@ -231,8 +230,8 @@ func (s *Setup) delivering(ctx context.Context) (*hub.Hub, error) {
 	return h, err
 }
 
-// wire makes the hub, unless something was wrong with the environment. A table that is not there is; one that cannot be asked
-// just now may be there when it is needed.
+// wire makes the hub, unless something was wrong with the environment. A missing table counts as wrong; one that
+// does not answer just now may do so when it is needed.
 func (s *Setup) wire(ctx context.Context, c hub.Config) (*hub.Hub, *socketio.Server, error) {
 	o := s.env.sockets()
 	if err := s.env.err(); err != nil {

@@ -34,7 +34,6 @@ func (a *connections) live(id string, now time.Time) (*hub.Connection, bool) {
 	return c, true
 }
 
-// Open stores a new row.
 func (a *connections) Open(ctx context.Context, c hub.Connection) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -55,7 +54,6 @@ func cloneGrants(g hub.Grants) hub.Grants {
 	return g
 }
 
-// Connection gives a row.
 func (a *connections) Connection(ctx context.Context, id string) (hub.Connection, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Connection{}, err
@@ -69,12 +67,10 @@ func (a *connections) Connection(ctx context.Context, id string) (hub.Connection
 	return *c, nil
 }
 
-// Touch charges one action.
 func (a *connections) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
 	return a.touch(ctx, id, t, func(*hub.Connection) {})
 }
 
-// Enter charges one action and adds a room.
 func (a *connections) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
 	return a.touch(ctx, id, t, func(c *hub.Connection) {
 		c.Entered = t.Now
@@ -107,7 +103,6 @@ func (a *connections) touch(ctx context.Context, id string, t hub.Touch, change 
 	return *c, nil
 }
 
-// Exit takes a room out of a row.
 func (a *connections) Exit(ctx context.Context, id, room string, now time.Time) error {
 	err := a.change(ctx, id, now, func(c *hub.Connection) error {
 		if c.In(room) {
@@ -123,7 +118,6 @@ func (a *connections) Exit(ctx context.Context, id, room string, now time.Time) 
 	return err
 }
 
-// Renew replaces what a token says.
 func (a *connections) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
 	g = cloneGrants(g)
 	return a.change(ctx, id, a.now(), func(c *hub.Connection) error {
@@ -135,7 +129,6 @@ func (a *connections) Renew(ctx context.Context, id, name string, g hub.Grants, 
 	})
 }
 
-// BeginClose sets Closing.
 func (a *connections) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
 	err = a.change(ctx, id, a.now(), func(c *hub.Connection) error {
 		c.Closing = true
@@ -163,7 +156,6 @@ func (a *connections) change(ctx context.Context, id string, now time.Time, do f
 	return nil
 }
 
-// Forget deletes a row.
 func (a *connections) Forget(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -176,7 +168,6 @@ func (a *connections) Forget(ctx context.Context, id string) error {
 	return nil
 }
 
-// Walk gives rows of one partition.
 func (a *connections) Walk(ctx context.Context, partition int, last string, limit int) ([]hub.Connection, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

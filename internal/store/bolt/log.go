@@ -97,7 +97,6 @@ func (r *roomLog) remembered(id string, now int64) *entry {
 	return nil
 }
 
-// Append writes an entry.
 func (a *logs) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Entry{}, false, err
@@ -149,7 +148,6 @@ func (r *roomLog) add(e *entry, named bool) {
 	r.ids[e.ID] = e.Seq
 }
 
-// Find gives the entry with an id.
 func (a *logs) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Entry{}, err
@@ -167,12 +165,10 @@ func (a *logs) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	return hub.Entry{}, hub.ErrNotFound
 }
 
-// From gives entries, ascending.
 func (a *logs) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
 	return a.page(ctx, room, first, limit, 1)
 }
 
-// Before gives entries, descending.
 func (a *logs) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
 	return a.page(ctx, room, before, limit, -1)
 }
@@ -231,7 +227,6 @@ func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Durat
 	return true, nil
 }
 
-// Head gives where the log stands.
 func (a *logs) Head(ctx context.Context, room string) (hub.Head, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Head{}, err
@@ -254,7 +249,6 @@ func (r *roomLog) head() hub.Head {
 	return hub.Head{Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began}
 }
 
-// Redact replaces the data of an entry.
 func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -274,7 +268,6 @@ func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
 	return nil
 }
 
-// Reset begins a new epoch.
 func (a *logs) Reset(ctx context.Context, room string) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -72,7 +72,6 @@ func (a *members) room(name string) *memberRoom {
 	return r
 }
 
-// AddMember writes a membership.
 func (a *members) AddMember(ctx context.Context, room string, m hub.Member) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -95,7 +94,6 @@ func (a *members) set(room string, m hub.Member) {
 	r.at[m.Shard].Set(m.Connection, member{user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), mayPublish: m.MayPublish})
 }
 
-// RemoveMember deletes a membership.
 func (a *members) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -115,7 +113,6 @@ func (a *members) RemoveMember(ctx context.Context, room string, shard int, conn
 	return nil
 }
 
-// Members gives a page of members.
 func (a *members) Members(ctx context.Context, room string, shard int, last string, limit int) (hub.MemberPage, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.MemberPage{}, err
@@ -152,7 +149,6 @@ func (a *members) Members(ctx context.Context, room string, shard int, last stri
 	return page, nil
 }
 
-// Shards gives the number of shards.
 func (a *members) Shards(ctx context.Context, room string) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -166,7 +162,6 @@ func (a *members) Shards(ctx context.Context, room string) (int, error) {
 	return max(1, r.shards), nil
 }
 
-// Grow doubles the number of shards.
 func (a *members) Grow(ctx context.Context, room string, from int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -185,12 +180,10 @@ func (a *members) Grow(ctx context.Context, room string, from int) error {
 	return nil
 }
 
-// Occupy marks a room.
 func (a *members) Occupy(ctx context.Context, room string) (bool, error) {
 	return a.mark(ctx, room, true)
 }
 
-// Vacate takes the mark off.
 func (a *members) Vacate(ctx context.Context, room string) (bool, error) {
 	return a.mark(ctx, room, false)
 }

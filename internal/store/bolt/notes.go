@@ -31,7 +31,6 @@ func (a *notes) live(key string) (note, bool) {
 	return n, ok && n.TTL.time().After(a.now())
 }
 
-// Note stores a value.
 func (a *notes) Note(ctx context.Context, key string, text []byte, ttl time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -47,7 +46,6 @@ func (a *notes) set(key string, text []byte, ttl time.Time) {
 	a.changed.mark(key)
 }
 
-// NoteOnce stores a value where there is none.
 func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.Time) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -61,7 +59,6 @@ func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.
 	return true, nil
 }
 
-// Noted gives a value.
 func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -75,7 +72,6 @@ func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
 	return n.Text, nil
 }
 
-// Unnote deletes a value.
 func (a *notes) Unnote(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -55,7 +55,6 @@ func (a *presences) set(room string, h *hub.Here) {
 // same compares as the presence of a room does, to the millisecond.
 func same(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
 
-// Arrive adds a connection.
 func (a *presences) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Here{}, err
@@ -81,7 +80,6 @@ func (a *presences) Arrive(ctx context.Context, room, user, name, connection str
 	return *h, nil
 }
 
-// Depart takes out a connection.
 func (a *presences) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
 	return a.change(ctx, room, user, now, func(h *hub.Here) error {
 		if i := slices.Index(h.Connections, connection); i >= 0 {
@@ -94,7 +92,6 @@ func (a *presences) Depart(ctx context.Context, room, user, connection string, n
 	})
 }
 
-// SetStatus replaces status and data.
 func (a *presences) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
 	if len(data) > 0 && !json.Valid(data) {
 		return hub.Here{}, fmt.Errorf("set status of %s in %s: the data is not JSON", user, room)
@@ -115,7 +112,6 @@ func (a *presences) SetStatus(ctx context.Context, room, user, status string, da
 	})
 }
 
-// Announced raises what others have heard of.
 func (a *presences) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
 	_, err := a.change(ctx, room, user, a.now(), func(h *hub.Here) error {
 		if same(h.Since, since) {
@@ -129,7 +125,6 @@ func (a *presences) Announced(ctx context.Context, room, user string, since time
 	return err
 }
 
-// BeginEnd sets Ending.
 func (a *presences) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
 	return a.change(ctx, room, user, a.now(), func(h *hub.Here) error {
 		if len(h.Connections) > 0 || !same(h.Since, since) || h.Left.UnixMilli() > left.UnixMilli() {
@@ -158,7 +153,6 @@ func (a *presences) change(ctx context.Context, room, user string, now time.Time
 	return *h, nil
 }
 
-// End deletes a row.
 func (a *presences) End(ctx context.Context, room, user string, since time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -179,7 +173,6 @@ func (a *presences) End(ctx context.Context, room, user string, since time.Time)
 	return nil
 }
 
-// Here gives the row of one user.
 func (a *presences) Here(ctx context.Context, room, user string) (hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Here{}, err
@@ -193,7 +186,6 @@ func (a *presences) Here(ctx context.Context, room, user string) (hub.Here, erro
 	return *h, nil
 }
 
-// Present gives the rows of a room.
 func (a *presences) Present(ctx context.Context, room, last string, limit int) ([]hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

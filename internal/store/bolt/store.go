@@ -30,11 +30,11 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
-// Options of [Open]. The zero value is good.
+// Options of [Open]; the zero value works.
 type Options struct {
 	Now        func() time.Time // nil: time.Now
 	FlushEvery time.Duration    // 0: a second; negative: only Flush and Close write and purge
-	Logger     *slog.Logger     // hears of flushes that fail; nil: slog.Default
+	Logger     *slog.Logger     // told of flushes that fail; nil: slog.Default
 }
 
 // Store keeps what the hub keeps. It is safe for concurrent use.
@@ -69,7 +69,7 @@ const (
 )
 
 // Open reads the file at path, or makes it; its directory must be there. An empty path keeps everything in memory only.
-// It fails if another process uses the file, if the file is none of ours, damaged, or of a newer version.
+// It fails if another process uses the file, if the file is of something else, damaged, or of a newer version.
 func Open(path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -145,7 +145,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// area is one of the four parts of the store.
+// area is one of the five parts of the store, one for each interface in package hub.
 type area interface {
 	// purge looks at some rows, from where it stopped last time, and forgets the lapsed ones.
 	purge(rows int)

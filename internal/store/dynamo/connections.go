@@ -20,7 +20,7 @@ func connectionKey(id string) item { return key(partition(hub.Partition(id)), id
 // alive is the condition that a connection may still do something.
 const alive = "attribute_exists(#pk) AND attribute_not_exists(#closing) AND #ttl > :seconds"
 
-// Open is [hub.Connections].Open. 1 WCU.
+// Open costs 1 WCU.
 func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	grants, err := json.Marshal(c.Grants)
 	if err != nil {
@@ -68,7 +68,6 @@ func connectionOf(row item) (hub.Connection, error) {
 	return c, nil
 }
 
-// Connection is [hub.Connections].Connection.
 func (s *Store) Connection(ctx context.Context, id string) (hub.Connection, error) {
 	row, err := s.get(ctx, connectionKey(id))
 	if err != nil {
@@ -77,12 +76,12 @@ func (s *Store) Connection(ctx context.Context, id string) (hub.Connection, erro
 	return connectionOf(row)
 }
 
-// Touch is [hub.Connections].Touch. 1 WCU.
+// Touch costs 1 WCU.
 func (s *Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
 	return s.touch(ctx, change{key: connectionKey(id), update: "SET #seen = :now", values: item{}, names: map[string]string{}}, t)
 }
 
-// Enter is [hub.Connections].Enter. 1 WCU.
+// Enter costs 1 WCU.
 func (s *Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
 	return s.touch(ctx, change{
 		key:    connectionKey(id),
@@ -139,7 +138,7 @@ func charged(c change, t hub.Touch, recent bool) change {
 	return c
 }
 
-// Exit is [hub.Connections].Exit. 1 WCU.
+// Exit costs 1 WCU.
 func (s *Store) Exit(ctx context.Context, id, room string, now time.Time) error {
 	_, _, err := s.apply(ctx, change{
 		key: connectionKey(id), update: "SET #seen = :now REMOVE #rooms.#room", when: "attribute_exists(#pk)",
@@ -151,7 +150,7 @@ func (s *Store) Exit(ctx context.Context, id, room string, now time.Time) error 
 	return nil
 }
 
-// Renew is [hub.Connections].Renew. 1 WCU.
+// Renew costs 1 WCU.
 func (s *Store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
 	grants, err := json.Marshal(g)
 	if err != nil {
@@ -172,7 +171,7 @@ func (s *Store) Renew(ctx context.Context, id, name string, g hub.Grants, expire
 	return nil
 }
 
-// BeginClose is [hub.Connections].BeginClose. 1 WCU.
+// BeginClose costs 1 WCU.
 func (s *Store) BeginClose(ctx context.Context, id string) (hub.Connection, error) {
 	row, met, err := s.apply(ctx, change{
 		key: connectionKey(id), update: "SET #closing = :yes", when: "attribute_exists(#pk) AND #ttl > :seconds",
@@ -187,7 +186,7 @@ func (s *Store) BeginClose(ctx context.Context, id string) (hub.Connection, erro
 	return connectionOf(row)
 }
 
-// Forget is [hub.Connections].Forget. 1 WCU.
+// Forget costs 1 WCU.
 func (s *Store) Forget(ctx context.Context, id string) error {
 	if err := s.remove(ctx, connectionKey(id)); err != nil {
 		return fmt.Errorf("delete connection %s: %w", id, err)
@@ -195,7 +194,6 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 	return nil
 }
 
-// Walk is [hub.Connections].Walk.
 func (s *Store) Walk(ctx context.Context, n int, after string, limit int) ([]hub.Connection, error) {
 	rows := []hub.Connection{}
 	var decodeErr error

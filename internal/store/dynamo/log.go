@@ -36,8 +36,8 @@ func dedupKey(room, id string) item { return key("dedup#"+room, id) }
 // newEpoch names a log. 10 characters of base 32 are 50 bits: two of one room are never the same.
 func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
 
-// Append is [hub.Log].Append. Without an id: 1 WCU for the seq, 1 for the entry. With one: 1 for the seq, 4 for the
-// transaction of entry and id; and a look first whether the id is known, so that a retry uses up no seq.
+// Append costs 1 WCU for the seq and 1 for the entry. With an id it looks first whether that is known, so that a retry
+// uses up no seq, and costs 1 WCU for the seq and 4 for the transaction that writes entry and id.
 func (s *Store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
 	for range tries {
 		if e.ID != "" {
@@ -185,7 +185,7 @@ func (s *Store) putNew(ctx context.Context, row item) (there item, written bool,
 	return nil, err == nil, err
 }
 
-// Void is [hub.Log].Void. 1 WCU.
+// Void costs 1 WCU.
 func (s *Store) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
 	row := entryKey(room, seq)
 	row["void"], row["ts"], row["ttl"] = yes(), millis(s.now()), seconds(s.now().Add(keep))
@@ -221,7 +221,6 @@ func over(row item, now time.Time) bool {
 	return has && lapsed(item{"ttl": until}, now)
 }
 
-// Find is [hub.Log].Find.
 func (s *Store) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	dedup, err := s.get(ctx, dedupKey(room, id))
 	seq := numberOf(dedup, "seq")
@@ -250,12 +249,10 @@ func seqOf(id string) (int64, bool) {
 	return seq, found && err == nil && seq > 0
 }
 
-// From is [hub.Log].From.
 func (s *Store) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
 	return s.entries(ctx, room, "#pk = :pk AND #sk >= :sk", first, true, limit)
 }
 
-// Before is [hub.Log].Before.
 func (s *Store) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
 	return s.entries(ctx, room, "#pk = :pk AND #sk < :sk", before, false, limit)
 }
@@ -319,7 +316,7 @@ func (p *logPage) add(rows []item, room string, now time.Time) (live int, full b
 	return live, false, nil
 }
 
-// Head is [hub.Log].Head. 1 WCU once in the life of a room.
+// Head costs 1 WCU once in the life of a room.
 func (s *Store) Head(ctx context.Context, room string) (hub.Head, error) {
 	meta, err := s.get(ctx, roomMeta(room))
 	if err != nil && !errors.Is(err, hub.ErrNotFound) {
@@ -341,7 +338,6 @@ func (s *Store) Head(ctx context.Context, room string) (hub.Head, error) {
 	}, nil
 }
 
-// Redact is [hub.Log].Redact.
 func (s *Store) Redact(ctx context.Context, room string, seq int64) error {
 	_, _, err := s.apply(ctx, change{
 		key: entryKey(room, seq), update: "SET #data = :null", when: "attribute_exists(#pk)", values: item{":null": text("null")},
@@ -352,7 +348,7 @@ func (s *Store) Redact(ctx context.Context, room string, seq int64) error {
 	return nil
 }
 
-// Reset is [hub.Log].Reset. 1 WCU.
+// Reset costs 1 WCU.
 func (s *Store) Reset(ctx context.Context, room string) error {
 	_, _, err := s.apply(ctx, change{
 		key:    roomMeta(room),

@@ -21,7 +21,7 @@ func shardKey(room string, shard int) string { return "room#" + room + "#" + str
 
 func roomMeta(room string) item { return key(shardKey(room, 0), metaKey) }
 
-// AddMember is [hub.Members].AddMember. 1 WCU. There is a row for every member of every room, and a broadcast reads them
+// AddMember costs 1 WCU. There is a row for every member of every room, and a broadcast reads them
 // all: the attribute names are short.
 func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	row := key(shardKey(room, m.Shard), memberPrefix+m.Connection)
@@ -49,7 +49,7 @@ func memberOf(row item, shard int) hub.Member {
 	return m
 }
 
-// RemoveMember is [hub.Members].RemoveMember. 1 WCU.
+// RemoveMember costs 1 WCU.
 func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
 	if err := s.remove(ctx, key(shardKey(room, shard), memberPrefix+connection)); err != nil {
 		return fmt.Errorf("delete member of %s: %w", room, err)
@@ -57,7 +57,7 @@ func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connec
 	return nil
 }
 
-// Members is [hub.Members].Members. It reads one row more than it gives, to know whether there is a next page.
+// Members reads one row more than it gives, to know whether there is a next page.
 func (s *Store) Members(ctx context.Context, room string, shard int, after string, limit int) (hub.MemberPage, error) {
 	page := hub.MemberPage{Members: []hub.Member{}}
 	extra := 1
@@ -83,7 +83,7 @@ func (s *Store) Members(ctx context.Context, room string, shard int, after strin
 	return page, nil
 }
 
-// Shards is [hub.Members].Shards. 0.5 RCU, and nothing for a minute after.
+// Shards costs 0.5 RCU, and nothing for a minute after.
 func (s *Store) Shards(ctx context.Context, room string) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func (s *Store) Shards(ctx context.Context, room string) (int, error) {
 	return n, nil
 }
 
-// Occupy is [hub.Members].Occupy. 1 WCU.
+// Occupy costs 1 WCU.
 func (s *Store) Occupy(ctx context.Context, room string) (bool, error) {
 	_, first, err := s.apply(ctx, change{
 		key: roomMeta(room), update: "SET #occupied = :yes", when: "attribute_not_exists(#occupied)", values: item{":yes": yes()},
@@ -111,7 +111,7 @@ func (s *Store) Occupy(ctx context.Context, room string) (bool, error) {
 	return first, nil
 }
 
-// Vacate is [hub.Members].Vacate. 1 WCU.
+// Vacate costs 1 WCU.
 func (s *Store) Vacate(ctx context.Context, room string) (bool, error) {
 	_, last, err := s.apply(ctx, change{
 		key: roomMeta(room), update: "REMOVE #occupied", when: "attribute_exists(#occupied)",
@@ -122,7 +122,7 @@ func (s *Store) Vacate(ctx context.Context, room string) (bool, error) {
 	return last, nil
 }
 
-// Grow is [hub.Members].Grow. 1 WCU.
+// Grow costs 1 WCU.
 func (s *Store) Grow(ctx context.Context, room string, from int) error {
 	c := change{
 		key: roomMeta(room), update: "SET #shards = :double", when: "#shards = :from",

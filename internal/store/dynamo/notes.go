@@ -21,7 +21,7 @@ func noteRow(name string, value []byte, ttl time.Time) item {
 	return row
 }
 
-// Note is [hub.Notes].Note. 1 WCU for each KB.
+// Note costs 1 WCU for each KB.
 func (s *Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
 	if err := s.put(ctx, noteRow(name, value, ttl)); err != nil {
 		return fmt.Errorf("put note %s: %w", name, err)
@@ -29,7 +29,7 @@ func (s *Store) Note(ctx context.Context, name string, value []byte, ttl time.Ti
 	return nil
 }
 
-// NoteOnce is [hub.Notes].NoteOnce. 1 WCU for each KB.
+// NoteOnce costs 1 WCU for each KB.
 func (s *Store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error) {
 	condition := "attribute_not_exists(#pk) OR #ttl <= :seconds"
 	_, err := s.db.PutItem(ctx, &dynamodb.PutItemInput{
@@ -45,7 +45,7 @@ func (s *Store) NoteOnce(ctx context.Context, name string, value []byte, ttl tim
 	return true, nil
 }
 
-// Noted is [hub.Notes].Noted. 1 RCU for each 4 KB.
+// Noted costs 1 RCU for each 4 KB.
 func (s *Store) Noted(ctx context.Context, name string) ([]byte, error) {
 	row, err := s.get(ctx, noteKey(name))
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) Noted(ctx context.Context, name string) ([]byte, error) {
 	return nil, nil
 }
 
-// Unnote is [hub.Notes].Unnote. 1 WCU.
+// Unnote costs 1 WCU.
 func (s *Store) Unnote(ctx context.Context, name string) error {
 	if err := s.remove(ctx, noteKey(name)); err != nil {
 		return fmt.Errorf("delete note %s: %w", name, err)

@@ -28,7 +28,7 @@ func hereOf(row item) hub.Here {
 	return h
 }
 
-// Arrive is [hub.Presence].Arrive. 1 WCU.
+// Arrive costs 1 WCU.
 func (s *Store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
 	c := change{
 		key: hereKey(room, user),
@@ -62,7 +62,7 @@ func (s *Store) removeLapsed(ctx context.Context, row item, now time.Time) error
 	return s.removeIf(ctx, item{"pk": row["pk"], "sk": row["sk"]}, "#ttl <= :seconds", item{":seconds": number(now.Unix())})
 }
 
-// removeIf deletes a row under a condition; that it is not met is no error.
+// removeIf deletes a row under a condition. It is no error if that is not met.
 func (s *Store) removeIf(ctx context.Context, k item, when string, values item) error {
 	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.table, Key: k, ConditionExpression: &when,
@@ -74,7 +74,7 @@ func (s *Store) removeIf(ctx context.Context, k item, when string, values item) 
 	return err
 }
 
-// Depart is [hub.Presence].Depart. 1 WCU. Two forms of the write, each with the condition that it is the right one, so
+// Depart costs 1 WCU. Two forms of the write, each with the condition that it is the right one, so
 // that the set is never left empty without Left; and a read of 0.5 RCU to know which to try, for a failed write costs ten
 // times that.
 func (s *Store) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
@@ -113,7 +113,7 @@ func (s *Store) Depart(ctx context.Context, room, user, connection string, now t
 	return hub.Here{}, fmt.Errorf("depart from %s: %w", room, errBusy)
 }
 
-// SetStatus is [hub.Presence].SetStatus. 1 WCU.
+// SetStatus costs 1 WCU.
 func (s *Store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
 	now := s.now()
 	c := change{
@@ -144,7 +144,7 @@ func (s *Store) SetStatus(ctx context.Context, room, user, status string, data j
 	return here, nil
 }
 
-// Announced is [hub.Presence].Announced. 1 WCU.
+// Announced costs 1 WCU.
 func (s *Store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
 	_, _, err := s.apply(ctx, change{
 		key: hereKey(room, user), update: "SET #announced = :version",
@@ -157,7 +157,7 @@ func (s *Store) Announced(ctx context.Context, room, user string, since time.Tim
 	return nil
 }
 
-// BeginEnd is [hub.Presence].BeginEnd. 1 WCU.
+// BeginEnd costs 1 WCU.
 func (s *Store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
 	row, met, err := s.apply(ctx, change{
 		key: hereKey(room, user), update: "SET #ending = :yes",
@@ -173,7 +173,7 @@ func (s *Store) BeginEnd(ctx context.Context, room, user string, since, left tim
 	return hereOf(row), nil
 }
 
-// End is [hub.Presence].End. 1 WCU.
+// End costs 1 WCU.
 func (s *Store) End(ctx context.Context, room, user string, since time.Time) error {
 	err := s.removeIf(ctx, hereKey(room, user), "#since = :since AND attribute_exists(#ending)", item{":since": millis(since)})
 	if err != nil {
@@ -182,7 +182,6 @@ func (s *Store) End(ctx context.Context, room, user string, since time.Time) err
 	return nil
 }
 
-// Here is [hub.Presence].Here.
 func (s *Store) Here(ctx context.Context, room, user string) (hub.Here, error) {
 	row, err := s.get(ctx, hereKey(room, user))
 	if err != nil {
@@ -191,7 +190,6 @@ func (s *Store) Here(ctx context.Context, room, user string) (hub.Here, error) {
 	return hereOf(row), nil
 }
 
-// Present is [hub.Presence].Present.
 func (s *Store) Present(ctx context.Context, room, after string, limit int) ([]hub.Here, error) {
 	rows := []hub.Here{}
 	err := s.page(ctx, query("here#"+room, after, limit), func(row item) bool {

@@ -2,18 +2,19 @@
 //
 //	pk                     sk                  holds
 //	conn#<0..63>           connection id       one open connection
-//	room#<room>#<shard>    !meta               the room's seq, epoch and shard count; in shard 0 only
+//	room#<room>#<shard>    !meta               the room's seq, epoch, shard count and whether it is occupied; in shard 0 only
 //	room#<room>#<shard>    m#<connection id>   one member
 //	log#<room>             seq, 12 digits      one logged event
 //	dedup#<room>           event id            the seq of the event with that id
 //	here#<room>            user id             one user's presence
+//	note#<name>            -                   what a dialect keeps of a session, until its ttl
 //
 // The 64 conn# partitions are both the look-up by id and the list that the sweep walks, so there is no index to pay
 // for. !meta sorts before every member: the query for the members, which a broadcast makes in any case, brings it along.
 //
-// Every method is one conditional write on its usual path, and says by a second one only that it lost a race. A write
-// whose condition fails returns the row that made it fail, so that no read has to ask why. What each costs is asserted by
-// the tests of this package.
+// Every method that changes something is one conditional write, and a second one only after a lost race. A write whose
+// condition fails returns the row that made it fail, so that no read has to ask why. The comment of a method says what it
+// costs in write and read units (WCU, RCU); what its contract is, the interface in package hub says.
 //
 // The attribute ttl is in seconds, as DynamoDB wants it. It deletes a row days late
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html), so every read and every
@@ -72,11 +73,11 @@ func New(client *dynamodb.Client, table string, o Options) *Store {
 	return &Store{db: client, table: table, now: o.Now}
 }
 
-// ErrNoTable is that the store's table does not exist.
+// ErrNoTable means that the store's table does not exist.
 var ErrNoTable = errors.New("there is no such table in this region and account")
 
-// Check asks for a row that there is not: 1 RCU. It opens a connection, which the next call finds open, and its error is
-// ErrNoTable if there is no table; any other may be over soon.
+// Check reads a row that does not exist, for 1 RCU. The connection that it opens stays open for the next call. ErrNoTable
+// is final; any other error may be over soon.
 func (s *Store) Check(ctx context.Context) error {
 	_, err := s.get(ctx, key("check", "-"))
 	if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {

@@ -22,8 +22,8 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
-// Opener gives a store, which may be [Holes] too, that takes its time from now, and closes it with tb.Cleanup. It is called once for each test,
-// from many at the same time. Stores may share what is below them.
+// Opener opens a store that takes its time from now, and closes it with tb.Cleanup. It is called once for each test, from
+// many at the same time; the stores may share what is below them. A store may implement [Holes] too.
 type Opener func(tb testing.TB, now func() time.Time) socketio.Store
 
 // Run tests a store. The clock begins at the present, so that a database which deletes lapsed rows by itself leaves
