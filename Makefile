@@ -10,7 +10,7 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint licences docs fmt bench fuzz simulate build release validate invoke deploy localstack deploy-local delete logs outputs clean
+.PHONY: help run test lint licences docs fmt bench fuzz simulate build release validate invoke deploy ministack localstack deploy-local delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -90,11 +90,14 @@ deploy: ## build and deploy to your AWS account by samconfig.toml, ENV=dev or pr
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build
 	scripts/sam-tools sam deploy --config-env $(ENV) $(ARGS)
 
-localstack: ## start LocalStack's last free release in Docker; infra/localstack/README.md says what it can and cannot do
+ministack: ## run an emulator of AWS here until it is interrupted, for deploy-local; without Docker, see infra/ministack/README.md
+	scripts/ministack
+
+localstack: ## start LocalStack's last free release in Docker, for deploy-local; see infra/localstack/README.md
 	docker compose -f infra/localstack/compose.yaml up --detach --wait
 
-deploy-local: ## deploy what LocalStack can run of the stack to it
-	scripts/localstack $(ARGS)
+deploy-local: ## deploy the stack to the ministack or LocalStack that runs here (ARGS=NAME=VALUE… sets parameters)
+	scripts/deploy-local $(ARGS)
 
 outputs: ## print the addresses of what is deployed as ENV
 	scripts/sam-tools sam list stack-outputs --config-env $(ENV)
