@@ -25,6 +25,7 @@ type cli struct {
 	Token   tokenCommand   `cmd:"" help:"Print a token that a client connects with."`
 	Emit    emitCommand    `cmd:"" help:"Send an event to a room or to users, as another program would."`
 	Tail    tailCommand    `cmd:"" help:"Join a room and print its events, one JSON object a line."`
+	Check   checkCommand   `cmd:"" help:"Try an installation from outside, here or on AWS: the first thing to do after a deployment."`
 	Stats   statsCommand   `cmd:"" help:"Count connections, users and rooms, here or on AWS."`
 	Trace   traceCommand   `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
 	Cost    costCommand    `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`

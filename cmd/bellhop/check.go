@@ -1,0 +1,149 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/smoke"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+// stackFlags say which installation is talked to.
+type stackFlags struct {
+	Stack string `placeholder:"NAME" help:"CloudFormation stack, instead of an address. Credentials and region are those of the AWS CLI."`
+}
+
+type checkCommand struct {
+	Address   string        `arg:"" optional:"" help:"WebSocket URL of a stage, such as wss://abc123.execute-api.eu-west-1.amazonaws.com/dev. Default: bellhop dev on this machine."`
+	Token     []string      `placeholder:"TOKEN" sep:"none" help:"Token to connect with; repeated, tokens of other users, without whom presence is not tried. Default: some that are signed with --jwt-secret or the stack's secret."`
+	JSON      bool          `name:"json" help:"Print the report as one JSON object."`
+	Room      string        `placeholder:"ROOM" help:"Room to meet in. Default: a new channel."`
+	Community string        `placeholder:"ROOM" help:"Room with presence to meet in. Default: a new community."`
+	Crowd     int           `placeholder:"N" default:"-1" help:"Connections to fill a room with that is served by the queue; 0: none. Default: InlineLimit and 20."`
+	Rounds    int           `default:"20" help:"How often latencies are measured."`
+	Patience  time.Duration `default:"20s" help:"How long to wait for what should come at once."`
+	Bus       string        `placeholder:"NAME" help:"Event bus to emit by, where --stack or the address does not tell."`
+	stackFlags
+	secretFlag
+}
+
+// Help is what --help says beneath the usage.
+func (checkCommand) Help() string {
+	return `It connects as a few users, joins rooms of its own, and exits with 1 if something does not work as it should.
+
+  bellhop check                                  # bellhop dev on this machine
+  bellhop check --stack bellhop-dev              # a stack: all of it, with tokens signed with its secret
+  bellhop check wss://… --token "$T1" --token "$T2"`
+}
+
+// errCheck: what failed is printed already.
+var errCheck = errors.New("not everything works")
+
+// Run checks and prints.
+func (c checkCommand) Run(ctx context.Context) error { return c.check(ctx, os.Stdout) }
+
+func (c checkCommand) check(ctx context.Context, w io.Writer) error {
+	s, err := stack.Find(ctx, c.address(), c.Stack)
+	if err != nil {
+		return err
+	}
+	if c.Bus != "" {
+		s.Bus = c.Bus
+	}
+	tokens, err := c.tokens(ctx, s)
+	if err != nil {
+		return err
+	}
+	check := smoke.Check{
+		Stack: s, Tokens: tokens, Room: c.Room, Community: c.Community, Rounds: c.Rounds, Patience: c.Patience,
+	}
+	switch {
+	case c.Crowd == 0:
+		check.Crowd = -1
+	case c.Crowd > 0:
+		check.Crowd = c.Crowd
+	}
+	if c.JSON {
+		report := check.Run(ctx)
+		if err := printJSON(w, report); err != nil {
+			return err
+		}
+		return verdict(report)
+	}
+	out := printer{w: w}
+	out.linef("%s", s.Address)
+	if s.Unseen != nil {
+		out.linef("nothing else is known of it: %v", s.Unseen)
+	}
+	check.Told = out.step
+	report := check.Run(ctx)
+	out.latencies(report.Latencies)
+	return errors.Join(verdict(report), out.err)
+}
+
+func (c checkCommand) address() string { return cmp.Or(c.Address, "http://127.0.0.1:4000") }
+
+// tokens are those that are given, or made with the secret of whoever made the stack, which is the well-known one on this machine.
+func (c checkCommand) tokens(ctx context.Context, s *stack.Stack) (smoke.Tokens, error) {
+	if len(c.Token) > 0 {
+		return smoke.Given(c.Token)
+	}
+	secret := []byte(c.JWTSecret)
+	if len(secret) == 0 && s.Dev {
+		secret = []byte(token.DevelopmentSecret)
+	}
+	return smoke.Signed(ctx, s, secret)
+}
+
+func verdict(r smoke.Report) error {
+	if r.OK {
+		return nil
+	}
+	return errCheck
+}
+
+// printer writes a report as it comes.
+type printer struct {
+	w   io.Writer
+	err error // of the first line that could not be written
+}
+
+func (p *printer) linef(format string, args ...any) {
+	if _, err := fmt.Fprintf(p.w, format+"\n", args...); err != nil && p.err == nil {
+		p.err = fmt.Errorf("print: %w", err)
+	}
+}
+
+func (p *printer) step(s smoke.Step) {
+	mark := map[smoke.Status]string{smoke.OK: "ok", smoke.Failed: "FAILED", smoke.Skipped: "skipped"}[s.Status]
+	p.linef("%-8s %-42s %8s  %s", mark, s.Name, milliseconds(s.Ms), s.Detail)
+	if s.Look != "" {
+		p.linef("         look at %s", s.Look)
+	}
+}
+
+func (p *printer) latencies(list []smoke.Latency) {
+	if len(list) == 0 {
+		return
+	}
+	p.linef("\n%6s %8s %8s", "times", "p50", "p95")
+	for _, l := range list {
+		p.linef("%6d %8s %8s  %s", l.Count, milliseconds(l.P50), milliseconds(l.P95), l.Name)
+	}
+}
+
+func milliseconds(ms float64) string {
+	switch {
+	case ms < 1:
+		return fmt.Sprintf("%.2f ms", ms)
+	case ms < 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/smoke"
+	"github.com/bellhop-rt/bellhop/internal/token"
+)
+
+// checked runs bellhop check against a server, and gives what it printed as JSON.
+func checked(t *testing.T, c checkCommand) (smoke.Report, error) {
+	t.Helper()
+	var out strings.Builder
+	c.JSON = true
+	err := c.check(t.Context(), &out)
+	if err != nil && !errors.Is(err, errCheck) {
+		t.Fatal(err)
+	}
+	var report smoke.Report
+	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	return report, err
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
+		s := servertest.Start(t, place, func(c *servertest.Config) {
+			c.Parameters["EventBusName"], c.Parameters["InlineLimit"] = "app", "10"
+		})
+		report, err := checked(t, checkCommand{Address: s.URL, Bus: "app", Crowd: 30, Rounds: 3, Patience: servertest.Patience})
+		if err != nil || !report.OK || !strings.HasPrefix(report.Address, "ws://127.0.0.1:") {
+			t.Errorf("got %v for %s", err, report.Address)
+		}
+		for _, step := range report.Steps {
+			if step.Status != smoke.OK {
+				t.Errorf("%s %s: %s, look at %s", step.Name, step.Status, step.Detail, step.Look)
+			}
+		}
+		measured := map[string]int{}
+		for _, l := range report.Latencies {
+			measured[l.Name] = l.Count
+			if l.P50 <= 0 || l.P95 < l.P50 {
+				t.Errorf("%s takes %v ms, and 5 in 100 times longer than %v", l.Name, l.P50, l.P95)
+			}
+		}
+		if measured["publish to receiver"] < 4 || measured["publish to a member of 30"] != 30 {
+			t.Errorf("measured %v", measured)
+		}
+	})
+}
+
+func TestCheckSaysWhatToLookAt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change       func(*servertest.Config)
+		check        checkCommand
+		failed, look string
+	}{
+		"a token of another secret": {
+			check:  checkCommand{secretFlag: secretFlag{JWTSecret: strings.Repeat("another", 6)}},
+			failed: "connects", look: "JwtSecretArn",
+		},
+		"posts that find nobody": {
+			change: func(c *servertest.Config) { c.Faults = emulator.Faults{Gone: 1} },
+			failed: "hears", look: "execute-api:ManageConnections",
+		},
+		"kinds that the check does not know of": {
+			change: func(c *servertest.Config) {
+				c.Parameters["RoomKinds"] = `{"user":{"owner":true,"keep":"1h"},"topic":{"keep":"1h"}}`
+			},
+			failed: "joins", look: "RoomKinds",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			change := c.change
+			if change == nil {
+				change = func(*servertest.Config) {}
+			}
+			c.check.Address, c.check.Patience = servertest.Start(t, servertest.Bolt(t), change).URL, time.Second
+			report, err := checked(t, c.check)
+			if !errors.Is(err, errCheck) || report.OK {
+				t.Errorf("got %v", err)
+			}
+			for _, step := range report.Steps {
+				if step.Name == c.failed && (step.Status != smoke.Failed || !strings.Contains(step.Look, c.look)) {
+					t.Errorf("got %+v, want a failure that names %s", step, c.look)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckWithTokens(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Bolt(t))
+	one := s.Token(token.Claims{User: "ana", Grants: hub.Grants{"channel:here": {"join", "publish"}}})
+	report, err := checked(t, checkCommand{Address: s.URL, Token: []string{one}, Room: "channel:here", Patience: servertest.Patience})
+	if err != nil {
+		t.Errorf("with the token of one user: %v, %+v", err, report.Steps)
+	}
+	for _, step := range report.Steps {
+		if step.Name == "is present" && (step.Status != smoke.Skipped || !strings.Contains(step.Detail, "two users")) {
+			t.Errorf("got %+v", step)
+		}
+	}
+	if err := (checkCommand{Address: s.URL, Token: []string{"nonsense"}}).check(t.Context(), &strings.Builder{}); err == nil || errors.Is(err, errCheck) {
+		t.Errorf("nonsense as a token: got %v", err)
+	}
+}
+
+// TestCheckPrints is what people read.
+func TestCheckPrints(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Faults = emulator.Faults{Gone: 1} })
+	var out strings.Builder
+	if err := (checkCommand{Address: s.URL, Rounds: 1, Patience: 300 * time.Millisecond}).check(t.Context(), &out); !errors.Is(err, errCheck) {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"ok       connects ", "FAILED   hears ", "\n         look at ", "skipped  is notified by the event bus ", "p95"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
