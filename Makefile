@@ -31,6 +31,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 test: validate lint ## install what is needed and run every test
 	scripts/dynamodb-local $(GO) test -race ./...
+	scripts/test-deployed
 	@if [ -f web/package-lock.json ]; then \
 		set -ex; \
 		(cd web; npm ci --no-audit --no-fund; npm run build --workspace demo); \

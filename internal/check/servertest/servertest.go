@@ -37,17 +37,19 @@ const Patience = 20 * time.Second
 type Place struct {
 	Store socketio.Store
 
-	api func(tb testing.TB, c server.Config, b server.Bellhop) server.API
+	stack *deployment // nil: a server is started
+	api   func(tb testing.TB, c server.Config, b server.Bellhop) server.API
 }
 
 func inProcess(_ testing.TB, _ server.Config, b server.Bellhop) server.API { return b }
 
 // On is a store, with the functions in this process.
-func On(store socketio.Store) Place { return Place{store, inProcess} }
+func On(store socketio.Store) Place { return Place{Store: store, api: inProcess} }
 
 // Bolt is an embedded store in memory, with the functions in this process.
 func Bolt(tb testing.TB) Place {
 	tb.Helper()
+	elsewhere(tb)
 	store, err := bolt.Open("", bolt.Options{})
 	if err != nil {
 		tb.Fatal(err)
@@ -71,7 +73,7 @@ func Dynamo(tb testing.TB) Place {
 func Deployed(tb testing.TB) Place {
 	tb.Helper()
 	db := dynamotest.New(tb, "e2e")
-	return Place{dynamo.New(db.Client, db.Name, dynamo.Options{}), func(tb testing.TB, c server.Config, b server.Bellhop) server.API {
+	return Place{Store: dynamo.New(db.Client, db.Name, dynamo.Options{}), api: func(tb testing.TB, c server.Config, b server.Bellhop) server.API {
 		tb.Helper()
 		t, err := b.Template(c.Parameters)
 		if err != nil {
@@ -124,9 +126,13 @@ func Main(m *testing.M) {
 }
 
 // OnEveryStore runs a test at each place. Rooms and users of a test need names of their own only within it: every test has
-// a new store.
+// a new store. If a stack is named, that is the only place.
 func OnEveryStore(t *testing.T, test func(t *testing.T, place Place)) {
 	t.Helper()
+	if d := deployed(t); d != nil {
+		t.Run("stack", func(t *testing.T) { test(t, d.place(t)) })
+		return
+	}
 	for _, p := range []struct {
 		name string
 		make func(testing.TB) Place
@@ -152,7 +158,8 @@ func Unlimited(c *Config) {
 // Server is a server under test.
 type Server struct {
 	*server.Server
-	tb testing.TB
+	tb    testing.TB
+	stack *deployment // nil: it was started here
 }
 
 // Start runs a server at a place until the test ends.
@@ -167,6 +174,9 @@ func Start(tb testing.TB, p Place, change ...func(*Config)) *Server {
 	}
 	for _, f := range change {
 		f(&c)
+	}
+	if p.stack != nil {
+		return p.stack.start(tb, c)
 	}
 	c.API = p.api(tb, c.Config, c.Bellhop)
 	var listening net.ListenConfig
@@ -184,6 +194,30 @@ func Start(tb testing.TB, p Place, change ...func(*Config)) *Server {
 		}
 	})
 	return &Server{Server: s, tb: tb}
+}
+
+// Path is that of the WebSocket API.
+func (s *Server) Path() string {
+	if s.stack != nil {
+		return "/dev"
+	}
+	return s.Server.Path()
+}
+
+// Invoke runs a function.
+func (s *Server) Invoke(name, payload string) []byte {
+	s.tb.Helper()
+	invoke := func(ctx context.Context, name string, payload []byte) ([]byte, error) {
+		return s.Gateway().Invoke(ctx, name, payload)
+	}
+	if s.stack != nil {
+		invoke = s.stack.invoke
+	}
+	out, err := invoke(s.tb.Context(), name, []byte(payload))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return out
 }
 
 // Token signs a token; who has no grants may do everything.
@@ -224,12 +258,8 @@ func (s *Server) Emit(command map[string]any) map[string]any {
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	out, err := s.Gateway().Invoke(s.tb.Context(), "emit", b)
-	if err != nil {
-		s.tb.Fatal(err)
-	}
 	var answer map[string]any
-	if err := json.Unmarshal(out, &answer); err != nil {
+	if err := json.Unmarshal(s.Invoke("emit", string(b)), &answer); err != nil {
 		s.tb.Fatal(err)
 	}
 	return answer

@@ -32,7 +32,11 @@ func (s *Server) Engine(path string) *Socket {
 // Socket connects a user to the namespace /.
 func (s *Server) Socket(user string) *Socket {
 	s.tb.Helper()
-	c := s.Engine("/socket.io/?EIO=4&transport=websocket")
+	path := "/socket.io/"
+	if s.stack != nil {
+		path = s.Path() + "/"
+	}
+	c := s.Engine(path + "?EIO=4&transport=websocket")
 	c.Write(`40{"token":"` + s.Token(token.Claims{User: user}) + `"}`)
 	c.Read(`40{"sid"`)
 	return c
