@@ -458,14 +458,15 @@ func TestProtocol(t *testing.T) {
 	p.state, f.starting = starting, 1
 	addr := "127.0.0.1:1"
 	h := f.api(p, addr)
-	ctx := t.Context()
-	do := func(method, path, body string, header http.Header) *httptest.ResponseRecorder {
-		t.Helper()
+	during := func(ctx context.Context, method, path, body string, header http.Header) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(ctx, method, "http://"+addr+"/2018-06-01/runtime/"+path, strings.NewReader(body))
 		maps.Copy(r.Header, header)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
+	}
+	do := func(method, path, body string, header http.Header) *httptest.ResponseRecorder {
+		return during(t.Context(), method, path, body, header)
 	}
 	want := func(w *httptest.ResponseRecorder, status int, text string) {
 		t.Helper()
@@ -479,9 +480,7 @@ func TestProtocol(t *testing.T) {
 		t.Helper()
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		ctx = gone
-		want(do("GET", "invocation/next", "", nil), http.StatusOK, "")
-		ctx = t.Context()
+		want(during(gone, "GET", "invocation/next", "", nil), http.StatusOK, "")
 	}
 	giveUp()
 	want(do("POST", "init/error", "{}", nil), http.StatusForbidden, "InvalidStateTransition")
