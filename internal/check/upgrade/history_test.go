@@ -57,11 +57,11 @@ func extract(commit string) (string, error) {
 	return dir, os.Remove(file)
 }
 
-// program builds the command line of the sources in a folder.
+// program builds the command line of the sources in a folder. Without the folder in what is built, the next time is a matter of the cache.
 func program(tb testing.TB, sources string) string {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "bellhop")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-o", file, "./cmd/bellhop")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-o", file, "./cmd/bellhop")
 	build.Dir = sources
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v: %s", sources, err, out)

@@ -32,15 +32,24 @@ type server struct {
 	http string // http://127.0.0.1:port
 	ws   string // ws://127.0.0.1:port/dev
 
-	mu    sync.Mutex
-	said  []string
-	ended chan struct{}
+	mu     sync.Mutex
+	said   []string
+	serves chan string // where
+	ended  chan struct{}
 }
 
 // dev starts bellhop dev in a folder and waits until it serves.
 func dev(tb testing.TB, binary, folder string, flags ...string) *server {
 	tb.Helper()
-	s := &server{tb: tb, ended: make(chan struct{})}
+	s := launch(tb, binary, folder, flags...)
+	s.ready()
+	return s
+}
+
+// launch starts bellhop dev in a folder.
+func launch(tb testing.TB, binary, folder string, flags ...string) *server {
+	tb.Helper()
+	s := &server{tb: tb, serves: make(chan string, 1), ended: make(chan struct{})}
 	s.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), binary, append([]string{"dev", "--listen", "127.0.0.1:0"}, flags...)...)
 	s.cmd.Dir = folder
 	stderr, err := s.cmd.StderrPipe()
@@ -50,10 +59,9 @@ func dev(tb testing.TB, binary, folder string, flags ...string) *server {
 	if err := s.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	serves := make(chan string, 1)
 	go func() {
 		defer close(s.ended)
-		s.listen(stderr, serves)
+		s.listen(stderr)
 	}()
 	tb.Cleanup(func() {
 		if s.cmd.ProcessState == nil {
@@ -63,19 +71,24 @@ func dev(tb testing.TB, binary, folder string, flags ...string) *server {
 			tb.Logf("%s said:\n%s", strings.Join(s.cmd.Args, " "), s.log())
 		}
 	})
-	select {
-	case s.ws = <-serves:
-	case <-s.ended:
-		tb.Fatalf("%s ended: %s", strings.Join(s.cmd.Args, " "), s.log())
-	case <-time.After(3 * time.Minute): // it may build functions
-		tb.Fatalf("%s does not serve: %s", strings.Join(s.cmd.Args, " "), s.log())
-	}
-	address, _, _ := strings.Cut(strings.TrimPrefix(s.ws, "ws://"), "/")
-	s.http = "http://" + address
 	return s
 }
 
-func (s *server) listen(stderr io.Reader, serves chan<- string) {
+// ready waits until the server serves.
+func (s *server) ready() {
+	s.tb.Helper()
+	select {
+	case s.ws = <-s.serves:
+	case <-s.ended:
+		s.tb.Fatalf("%s ended: %s", strings.Join(s.cmd.Args, " "), s.log())
+	case <-time.After(3 * time.Minute): // it may build functions
+		s.tb.Fatalf("%s does not serve: %s", strings.Join(s.cmd.Args, " "), s.log())
+	}
+	address, _, _ := strings.Cut(strings.TrimPrefix(s.ws, "ws://"), "/")
+	s.http = "http://" + address
+}
+
+func (s *server) listen(stderr io.Reader) {
 	lines := bufio.NewScanner(stderr)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -84,7 +97,7 @@ func (s *server) listen(stderr io.Reader, serves chan<- string) {
 		s.said = append(s.said, line)
 		s.mu.Unlock()
 		if label, at, found := strings.Cut(line, "ws://"); found && strings.TrimSpace(label) == "WebSocket" {
-			serves <- "ws://" + strings.TrimSpace(at)
+			s.serves <- "ws://" + strings.TrimSpace(at)
 		}
 	}
 }

@@ -28,14 +28,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.etcd.io/bbolt"
 
+	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 var writing = flag.String("write", "", "commits, comma separated, whose fixtures are made")
 
-// sockets is the first of the commits that speaks Socket.IO.
-const sockets = "556b6f9"
+// newest is the last of the commits, and the first that speaks Socket.IO.
+const newest = "556b6f9"
 
 // crowd is how many members make a room grow.
 const crowd = 5_050
@@ -63,7 +64,7 @@ type session struct {
 // parameters of the servers whose state is kept.
 func parameters(commit string) []string {
 	list := []string{"--parameter", "PresenceGrace=4s", "--parameter", "EventBusName=facts"}
-	if commit == sockets {
+	if commit == newest {
 		list = append(list, "--parameter", "SocketNamespaces=/chat")
 	}
 	return list
@@ -84,7 +85,7 @@ func TestWrite(t *testing.T) {
 	})
 	for _, commit := range commits {
 		t.Run("items of "+commit, func(t *testing.T) { writeItems(t, commit) })
-		if commit == sockets {
+		if commit == newest {
 			t.Run("jobs of "+commit, func(t *testing.T) { writeJobs(t, commit) })
 			t.Run("commands of "+commit, func(t *testing.T) { writeCommands(t, commit) })
 			t.Run("template of "+commit, func(t *testing.T) {
@@ -147,7 +148,7 @@ func (s *server) tell(commit string) story {
 	dave.ask(object{"action": "join", "room": "community:1"})
 	dave.close()
 	ana.event("user:offline", ofUser("dave"))
-	if commit == sockets {
+	if commit == newest {
 		st.Sockets = s.tellSockets()
 	}
 	cleo := s.connect("cleo")
@@ -315,16 +316,17 @@ func writeItems(t *testing.T, commit string) {
 		_, _ = fmt.Fprintf(w, `{"Name":"secret","SecretString":%q}`, token.DevelopmentSecret)
 	}))
 	t.Cleanup(secrets.Close)
-	gateway := program(t, sources(t, sockets))
+	gateway := program(t, sources(t, newest))
 	flags := append(parameters(commit),
-		"--template", filepath.Join(from, "template.yaml"), "--functions", "process", "--data", t.TempDir(), "--dynamodb", os.Getenv("DYNAMODB_ENDPOINT"), //nolint:forbidigo // where the tests' database is
+		"--template", filepath.Join(from, "template.yaml"), "--functions", "process", "--data", t.TempDir(), "--dynamodb", dynamotest.Need(t),
 		"--parameter", "JwtSecretArn=arn:aws:secretsmanager:us-east-1:123456789012:secret:s", "--env", "AWS_ENDPOINT_URL_SECRETS_MANAGER="+secrets.URL,
 	)
 	before := tableNames(t, client)
-	if commit == sockets { // for a crowd, processes take too long
-		s := dev(t, gateway, from, append(parameters(commit), "--dynamodb", os.Getenv("DYNAMODB_ENDPOINT"))...) //nolint:forbidigo // where the tests' database is
+	if commit == newest { // for a crowd, processes take too long
+		s := dev(t, gateway, from, append(parameters(commit), "--dynamodb", dynamotest.Need(t))...)
 		s.grow("channel:large")
 		s.kill()
+		waitFor(10 * time.Second) // what the database was asked for last
 	}
 	s := dev(t, gateway, from, flags...)
 	var table string
@@ -407,7 +409,7 @@ func writeJobs(t *testing.T, commit string) {
 	t.Cleanup(hook.Close)
 	from := sources(t, commit)
 	s := dev(t, program(t, from), from,
-		"--functions", "process", "--data", t.TempDir(), "--dynamodb", os.Getenv("DYNAMODB_ENDPOINT"), //nolint:forbidigo // where the tests' database is
+		"--functions", "process", "--data", t.TempDir(), "--dynamodb", dynamotest.Need(t),
 		"--env", "AWS_ENDPOINT_URL_SQS="+queue.URL, "--hook", "connect="+hook.URL, "--fault", "throttle=50%", "--seed", "1",
 		"--parameter", "InlineLimit=1", "--parameter", "PresenceGrace=1s",
 	)
@@ -477,14 +479,7 @@ func writeCommands(t *testing.T, commit string) {
 // tables is a client of the tests' DynamoDB.
 func tables(tb testing.TB) *dynamodb.Client {
 	tb.Helper()
-	endpoint := os.Getenv("DYNAMODB_ENDPOINT") //nolint:forbidigo // where the tests' database is
-	if endpoint == "" {
-		const how = "DYNAMODB_ENDPOINT is not set; run the tests by scripts/dynamodb-local go test ./..."
-		if os.Getenv("CI") != "" { //nolint:forbidigo // nothing is left out there
-			tb.Fatal(how)
-		}
-		tb.Skip(how)
-	}
+	endpoint := dynamotest.Need(tb)
 	cfg, err := config.LoadDefaultConfig(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
