@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"testing"
 	"time"
@@ -79,6 +80,12 @@ func value(t *testing.T, v map[string]any) types.AttributeValue {
 			return &types.AttributeValueMemberS{Value: x.(string)}
 		case "N":
 			return &types.AttributeValueMemberN{Value: x.(string)}
+		case "B":
+			b, err := base64.StdEncoding.DecodeString(x.(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &types.AttributeValueMemberB{Value: b}
 		case "BOOL":
 			return &types.AttributeValueMemberBOOL{Value: x.(bool)}
 		case "SS":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -133,7 +134,7 @@ func (f *fleet) choose(function string) *server {
 
 // serve is the Invoke API: it passes an invocation on to a version.
 func (f *fleet) serve(w http.ResponseWriter, r *http.Request) {
-	name := strings.Split(strings.TrimPrefix(r.URL.Path, "/2015-03-31/functions/"), "/")[0]
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/2015-03-31/functions/"), "/")
 	function := strings.ToLower(strings.TrimSuffix(name[strings.LastIndex(name, "-")+1:], "Function"))
 	to := f.choose(function).http + "/2015-03-31/functions/" + function + "/invocations"
 	request, err := http.NewRequestWithContext(r.Context(), r.Method, to, r.Body)
@@ -147,9 +148,7 @@ func (f *fleet) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer response.Body.Close()
-	for name, values := range response.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), response.Header)
 	w.WriteHeader(response.StatusCode)
 	_, _ = io.Copy(w, response.Body)
 }
