@@ -26,7 +26,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 		e.Event, e.Data = protocol.UserStoppedTyping, nil
 	case protocol.Reserved(a.Event):
 		return nil, protocol.Errorf(protocol.CodeForbidden, "only the server sends %s", a.Event)
-	case a.Event == protocol.MessageNew || a.Event == protocol.MessageDeleted:
+	case protocol.SortOf(a.Event) == protocol.Logged:
 		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s is logged: publish it", a.Event)
 	}
 	page, err := h.firstMembers(ctx, a.Room)

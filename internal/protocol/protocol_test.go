@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -136,26 +137,17 @@ func TestDecodeRefusesWhatIsTooMuch(t *testing.T) {
 	}
 }
 
-// serverFrames builds every golden server frame out of values.
-func serverFrames(tb testing.TB) map[string][]byte {
+// replies builds every golden reply out of values.
+func replies(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	const ts = 1732341000123
-	ana := &protocol.From{UserID: "ana", Name: "Ana"}
-	data := func(s string) json.RawMessage { return json.RawMessage(s) }
-	occupant := func(status, data string, version int) json.RawMessage {
-		o := protocol.Occupant{UserID: "ana", Name: "Ana", Status: status, Since: ts, Version: version}
-		if data != "" {
-			o.Data = json.RawMessage(data)
-		}
-		b, err := json.Marshal(o)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return b
+	first := protocol.Event{
+		Event: "message:new", Room: "channel:42", Seq: 57, ID: "01J", TS: ts,
+		From: &protocol.From{UserID: "ana", Name: "Ana"}, Data: json.RawMessage(`{"content":"hi"}`),
 	}
-	first := protocol.Event{Event: "message:new", Room: "channel:42", Seq: 57, ID: "01J", TS: ts, From: ana, Data: data(`{"content":"hi"}`)}
 	none := []protocol.Event{}
-	replies := map[string]protocol.Reply{
+	frames := map[string][]byte{}
+	for name, r := range map[string]protocol.Reply{
 		"joined":                    {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, Events: []protocol.Event{first}}},
 		"joined with presence":      {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Name: "Ana", Status: "online", Since: ts, Version: 1}}}},
 		"joined, and there is more": {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, More: true, Events: none}},
@@ -167,63 +159,135 @@ func serverFrames(tb testing.TB) map[string][]byte {
 		"refused":                   {ID: "r1", Err: protocol.Refuse(protocol.CodeForbidden)},
 		"refused without an id":     {Err: protocol.Refuse(protocol.CodeBadRequest)},
 		"too fast":                  {ID: "r1", Err: &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: 400 * time.Millisecond}},
-	}
-	events := []protocol.Event{
-		{Event: "message:new", Room: "channel:42", Seq: 58, ID: "01J", TS: ts, From: ana, Data: data(`{"content":"hi <b>"}`)},
-		{Event: "message:deleted", Room: "channel:42", Seq: 59, ID: "deleted:01J", TS: ts, From: ana, Data: data(`{"messageId":"01J"}`)},
-		{Event: "user:typing", Room: "channel:42", From: ana, Data: data(`{"until":1732341004000}`)},
-		{Event: "user:stopped-typing", Room: "channel:42", From: ana},
-		{Event: "user:online", Room: "community:7", Seq: 1, ID: "online:ana:1732341000123", TS: ts, From: ana, Data: occupant("online", "", 1)},
-		{Event: "user:offline", Room: "community:7", Seq: 2, ID: "offline:ana:1732341000123", TS: ts + 10_000, From: ana, Data: data(`{"userId":"ana","name":"Ana"}`)},
-		{Event: "presence:changed", Room: "community:7", Seq: 3, ID: "changed:ana:1732341000123:2", TS: ts + 10_000, From: ana, Data: occupant("away", `{"mood":"calm"}`, 2)},
-		{Event: "notification:new", Room: "user:ana", Seq: 4, ID: "n1", TS: ts, Data: data(`{"title":"Hello"}`)},
-		{Event: "notification:read", Room: "user:ana", Seq: 5, ID: "read:n1", TS: ts, From: ana, Data: data(`{"notificationId":"n1"}`)},
-		{Event: "buddy:goal-completed", Room: "user:ana", Seq: 6, ID: "g1", TS: ts, Data: data(`{"goal":"run"}`)},
-		{Event: "buddy:check-in", Room: "user:ana", Seq: 7, ID: "c1", TS: ts, Data: data(`{"note":"day 3"}`)},
-		{Event: "room:closed", Room: "channel:42", Data: data(`{"reason":"archived"}`)},
-		{Event: "session:ending", TS: ts, Data: data(`{"reason":"expired"}`)},
-	}
-	frames := map[string][]byte{}
-	for name, r := range replies {
+	} {
 		b, err := protocol.JSON{}.EncodeReply(r)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		frames[name] = b
 	}
-	for _, e := range events {
-		b, err := protocol.JSON{}.EncodeEvent(e)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		frames[e.Event] = b
-	}
 	return frames
 }
 
+// TestEncode: golden server frames are the replies that are built here, and the examples of the table of events.
 func TestEncode(t *testing.T) {
-	built := serverFrames(t)
+	built := replies(t)
+	for _, row := range protocol.Events() {
+		if row.Sort == protocol.Answer {
+			continue
+		}
+		var e protocol.Event
+		if err := json.Unmarshal([]byte(row.Example), &e); err != nil {
+			t.Errorf("%s: its example is no frame: %v", row.Name, err)
+			continue
+		}
+		got, err := protocol.JSON{}.EncodeEvent(e)
+		if err != nil || string(got) != row.Example {
+			t.Errorf("%s: its example is encoded as\n%s, %v; it says\n%s", row.Name, got, err, row.Example)
+		}
+		built[row.Name] = got
+		if row.Name != protocol.UserOnline && row.Name != protocol.PresenceChanged {
+			continue
+		}
+		var o protocol.Occupant
+		if err := json.Unmarshal(e.Data, &o); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := json.Marshal(o); err != nil || string(data) != string(e.Data) {
+			t.Errorf("%s: as an Occupant its data is %s, %v", row.Name, data, err)
+		}
+	}
 	for _, g := range golden[struct {
 		Name  string          `json:"name"`
 		Frame json.RawMessage `json:"frame"`
 	}](t, "server.json") {
-		t.Run(g.Name, func(t *testing.T) {
-			if got, want := string(built[g.Name]), string(g.Frame); got != want {
-				t.Errorf("got  %s\nwant %s", got, want)
-			}
-		})
+		if got, want := string(built[g.Name]), string(g.Frame); got != want {
+			t.Errorf("%s: got\n%s, the golden frame is\n%s", g.Name, got, want)
+		}
 		delete(built, g.Name)
 	}
 	for name := range built {
-		t.Errorf("%q has no golden frame", name)
+		t.Errorf("%s has no golden frame: make docs writes those of events", name)
 	}
 }
 
-func TestEverySystemEventHasAGoldenFrame(t *testing.T) {
-	built := serverFrames(t)
-	for _, name := range protocol.SystemEvents() {
-		if built[name] == nil {
-			t.Errorf("%s has none", name)
+// TestEvents: each row of the table says all that it has to, and nothing that contradicts itself.
+func TestEvents(t *testing.T) {
+	seen := map[string]bool{}
+	for _, row := range protocol.Events() {
+		if seen[row.Name] {
+			t.Errorf("%s has two rows", row.Name)
+		}
+		seen[row.Name] = true
+		if err := protocol.CheckEvent(row.Name); err != nil {
+			t.Errorf("%s: %v", row.Name, err)
+		}
+		if row.Says == "" || strings.HasSuffix(row.Says, ".") || row.By == 0 || row.Sort == 0 {
+			t.Errorf("%s: something of its row is missing, or its sentence has a full stop: %+v", row.Name, row)
+		}
+		if row.SocketIO {
+			continue
+		}
+		var e protocol.Event
+		if err := json.Unmarshal([]byte(row.Example), &e); err != nil || e.Event != row.Name {
+			t.Errorf("%s: its example is %s", row.Name, row.Example)
+		}
+		if logged := e.Seq > 0 && e.ID != "" && e.TS > 0 && e.Room != ""; logged != (row.Sort == protocol.Logged) {
+			t.Errorf("%s: it is logged, and its example is not, or the other way round", row.Name)
+		}
+		if (e.Data != nil) != (row.Data != "") {
+			t.Errorf("%s: its example or its schema has data, and not both", row.Name)
+		}
+	}
+}
+
+// TestActions: each row of the table is an action of the codec's, which needs what the row says it needs.
+func TestActions(t *testing.T) {
+	examples, named := map[string]string{}, map[string]bool{}
+	for _, f := range golden[clientFrame](t, "client.json") {
+		var named struct{ Action string }
+		if f.Action != nil && json.Unmarshal(f.Frame, &named) == nil && f.Action.Op != "other" {
+			examples[string(f.Frame)] = named.Action
+		}
+	}
+	decode := func(fields map[string]json.RawMessage) (protocol.Action, error) {
+		frame, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return protocol.JSON{}.Decode(frame)
+	}
+	for _, row := range protocol.Actions() {
+		if named[row.Name] {
+			t.Errorf("%s has two rows", row.Name)
+		}
+		named[row.Name] = true
+		if row.Says == "" || strings.HasSuffix(row.Says, ".") {
+			t.Errorf("%s: it does not say what it does, or says it with a full stop", row.Name)
+		}
+		if examples[row.Example] != row.Name {
+			t.Errorf("%s: its example %s is no golden frame of client.json", row.Name, row.Example)
+		}
+		var frame map[string]json.RawMessage
+		var fields struct{ Required []string }
+		if err := errors.Join(json.Unmarshal([]byte(row.Example), &frame), json.Unmarshal([]byte(row.Fields), &fields)); err != nil {
+			t.Errorf("%s: %v", row.Name, err)
+			continue
+		}
+		if got, err := decode(frame); err != nil || got.Op != row.Op {
+			t.Errorf("%s: its example is decoded as %+v, %v", row.Name, got, err)
+		}
+		for _, field := range fields.Required {
+			lacking := maps.Clone(frame)
+			delete(lacking, field)
+			if _, err := decode(lacking); !errors.Is(err, protocol.Refuse(protocol.CodeBadRequest)) {
+				t.Errorf("%s: without its required field %s: got %v", row.Name, field, err)
+			}
+		}
+	}
+	for frame, name := range examples {
+		if !named[name] {
+			t.Errorf("%s has no row: %s", name, frame)
 		}
 	}
 }
@@ -246,11 +310,28 @@ func TestCodes(t *testing.T) {
 
 func TestReserved(t *testing.T) {
 	for event, want := range map[string]bool{
-		"user:typing": true, "presence:changed": true, "notification:new": true, "buddy:check-in": true, "room:closed": true,
-		"session:ending": true, "user:anything": true, "message:new": false, "poll:opened": false, "user": false, "username:x": false,
+		"user:anything": true, "presence:x": true, "notification:x": true, "buddy:x": true, "room:x": true, "session:x": true,
+		"poll:opened": false, "user": false, "username:x": false, "typing:start": false, "": false,
 	} {
 		if got := protocol.Reserved(event); got != want {
 			t.Errorf("Reserved(%q) = %v", event, got)
+		}
+	}
+	for _, row := range protocol.Events() {
+		if got, want := protocol.Reserved(row.Name), row.Name != protocol.MessageNew && row.Name != protocol.MessageDeleted; got != want {
+			t.Errorf("Reserved(%q) = %v", row.Name, got)
+		}
+	}
+}
+
+func TestCheckNewID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"abcdefghij:7": false, "a2c4e6g3i7:70": false, protocol.GeneratedID("abcdefghij", 7): false,
+		"": true, "abcdefghij": true, "abcdefghij:": true, "abcdefghij:7:8": true, "abcdefghij:7x8": true, "abcdefgh!j:7": true,
+		"abcdefghi:7": true, "abcdefghijk:7": true, "abcdefghi1:7": true, "Abcdefghij:7": true,
+	} {
+		if err := protocol.CheckNewID(id); (err == nil) != want {
+			t.Errorf("%q: got %v", id, err)
 		}
 	}
 }

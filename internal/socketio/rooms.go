@@ -241,9 +241,6 @@ func (r *Rooms) Gone(ctx context.Context, connection, namespace string) error {
 	return r.hub.Depart(ctx, socketID(connection, namespace))
 }
 
-// Refused is the event that tells of an action that was refused and has no ACK to say so: (error, {event}).
-const Refused = "refused"
-
 // Event is [App].Event.
 func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byte, error) {
 	caller, err := r.caller(ctx, socketID(c.Connection, p.Namespace))
@@ -270,7 +267,7 @@ func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byt
 		return nil, fmt.Errorf("encode refusal: %w", err)
 	}
 	about := append(append([]byte(`{"event":`), p.Args()[0]...), '}')
-	return packet.AppendEvent(nil, p.Namespace, nil, Refused, refusal, about), nil
+	return packet.AppendEvent(nil, p.Namespace, nil, protocol.Refused, refusal, about), nil
 }
 
 // caller is who a socket belongs to. What the handshake knows is nothing for those who showed their token later.

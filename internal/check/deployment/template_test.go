@@ -13,6 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // root is where template.yaml is.
@@ -128,7 +130,7 @@ func TestTemplateEnvironment(t *testing.T) {
 	}
 }
 
-// TestTemplateRoutes: the actions of the protocol, each throttled; all but signal are answered.
+// TestTemplateRoutes: those of the table of actions, each throttled; all but signal are answered, ping by API Gateway itself.
 func TestTemplateRoutes(t *testing.T) {
 	routes := map[string]struct {
 		function string // "" is a MOCK integration
@@ -137,14 +139,17 @@ func TestTemplateRoutes(t *testing.T) {
 		"$connect":    {"ConnectFunction", false},
 		"$disconnect": {"DisconnectFunction", false},
 		"$default":    {"MessageFunction", true},
-		"join":        {"MessageFunction", true},
-		"leave":       {"MessageFunction", true},
-		"publish":     {"MessageFunction", true},
-		"signal":      {"MessageFunction", false},
-		"presence":    {"MessageFunction", true},
-		"history":     {"MessageFunction", true},
-		"auth":        {"MessageFunction", true},
-		"ping":        {"", true},
+	}
+	for _, row := range protocol.Actions() {
+		if !row.Routed() {
+			continue
+		}
+		route := routes[row.Name]
+		if row.Op != protocol.OpPing {
+			route.function = "MessageFunction"
+		}
+		route.twoWay = row.Op != protocol.OpSignal
+		routes[row.Name] = route
 	}
 
 	api := resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties
@@ -163,8 +168,19 @@ func TestTemplateRoutes(t *testing.T) {
 	}
 	throttled(t, "every other route", api["DefaultRouteSettings"])
 
-	if got, want := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(routes)); !slices.Equal(got, want) {
-		t.Errorf("the routes are %v, want %v", got, want)
+	for key := range got {
+		if _, want := routes[key]; !want {
+			t.Errorf("%s has a route in template.yaml, and is no action of the protocol's", key)
+		}
+	}
+	for key := range routes {
+		if got[key] == nil {
+			t.Errorf("%s has no route in template.yaml", key)
+		}
+	}
+	pong, _ := protocol.EventNamed(protocol.Pong)
+	if got := resources(t, "AWS::ApiGatewayV2::IntegrationResponse")["PingIntegrationResponse"].Properties; text(got, "ResponseTemplates", "$default") != pong.Example {
+		t.Errorf("%s: template.yaml answers ping by %v, want %s", pong.Name, got["ResponseTemplates"], pong.Example)
 	}
 	var answered []string
 	for _, response := range resources(t, "AWS::ApiGatewayV2::RouteResponse") {
@@ -307,8 +323,12 @@ func references(node *yaml.Node) func(yield func(string, int) bool) {
 	}
 }
 
-// TestEvents: events/ shows every route.
+// TestEvents: events/ shows every route, with a frame that the protocol's document has.
 func TestEvents(t *testing.T) {
+	schemas, err := asyncapi.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
 	entries, err := os.ReadDir(root + "events")
 	if err != nil {
 		t.Fatal(err)
@@ -329,6 +349,11 @@ func TestEvents(t *testing.T) {
 		seen[key] = true
 		if key != "" && routes[key] == nil {
 			t.Errorf("events/%s is for a route %s, which there is not", entry.Name(), key)
+		}
+		if frame := text(event, "body"); text(event, "requestContext", "eventType") == "MESSAGE" {
+			if err := schemas.Action([]byte(frame)); err != nil || key != "$default" && !strings.Contains(frame, `"action":"`+key+`"`) {
+				t.Errorf("events/%s: %s is no action for the route %s: %v", entry.Name(), frame, key, err)
+			}
 		}
 	}
 	for key := range routes {

@@ -1,6 +1,7 @@
 // Package asyncapi describes the wire protocol as an AsyncAPI 3.0 document (https://www.asyncapi.com/docs/reference/specification/v3.0.0),
-// for people and for generators of clients. What a frame may hold is in schemas.yaml; its tests hold that against
-// internal/protocol and against what the hub really sends, so the two cannot part.
+// for people and for generators of clients. It is made of the tables of internal/protocol and of definitions.yaml, which tests
+// hold against what is really sent: here the golden frames, in internal/check/tables what the hub answers, and in
+// internal/local/server every event over real sockets.
 package asyncapi
 
 import (
@@ -16,36 +17,8 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-//go:embed schemas.yaml
-var schemas []byte
-
-// definitions is schemas.yaml.
-type definitions struct {
-	Definitions map[string]any    `yaml:"definitions"`
-	Actions     map[string]action `yaml:"actions"`
-	Events      map[string]event  `yaml:"events"`
-}
-
-type action struct {
-	Does       string         `yaml:"does"`
-	Required   []string       `yaml:"required"`
-	Properties map[string]any `yaml:"properties"`
-	Reply      string         `yaml:"reply"` // name of a definition; empty: pong
-}
-
-type event struct {
-	Says   string `yaml:"says"`
-	Logged bool   `yaml:"logged"`
-	Data   any    `yaml:"data"` // nil: it has none
-}
-
-func read() (definitions, error) {
-	var d definitions
-	if err := yaml.Unmarshal(schemas, &d); err != nil {
-		return d, fmt.Errorf("read schemas: %w", err)
-	}
-	return d, nil
-}
+//go:embed definitions.yaml
+var definitions []byte
 
 // object is one of JSON.
 type object = map[string]any
@@ -57,26 +30,30 @@ func name(text string) string { return strings.ReplaceAll(text, ":", "_") }
 
 // Document gives the document as JSON, for a server at an address such as ws://127.0.0.1:4000/dev.
 func Document(version string) ([]byte, error) {
-	d, err := read()
-	if err != nil {
-		return nil, err
+	var all object
+	if err := yaml.Unmarshal(definitions, &all); err != nil {
+		return nil, fmt.Errorf("read definitions: %w", err)
 	}
 	b := builder{messages: object{}, operations: object{}, inChannel: object{}}
-	for _, n := range slices.Sorted(maps.Keys(d.Actions)) {
-		b.action(n, d.Actions[n])
+	for _, row := range protocol.Actions() {
+		if err := b.action(row); err != nil {
+			return nil, err
+		}
 	}
-	for _, n := range slices.Sorted(maps.Keys(d.Events)) {
-		b.event(n, d.Events[n])
+	for _, row := range events() {
+		if err := b.event(row); err != nil {
+			return nil, err
+		}
 	}
-	b.others(d)
-	all := d.Definitions
+	b.others()
 	all["event"] = frameOf(object{"type": "string"}, object{}, true)
 	all["error"] = errorSchema()
 	text, err := json.MarshalIndent(object{
 		"asyncapi": "3.0.0",
 		"info": object{
 			"title": "Bellhop", "version": version, "license": object{"name": "MIT"},
-			"description": "Rooms, presence and notifications over one WebSocket: the protocol " + protocol.Name + ". One JSON text a frame; a client sends at most 32 KB, a server 128 KB.",
+			"description": fmt.Sprintf("Rooms, presence and notifications over one WebSocket: the protocol %s. One JSON text a frame; a client sends at most %d KB, a server %d KB.",
+				protocol.Name, protocol.MaxClientFrame>>10, protocol.MaxServerFrame>>10),
 		},
 		"defaultContentType": "application/json",
 		"servers": object{
@@ -103,44 +80,72 @@ type builder struct {
 	messages, operations, inChannel object
 }
 
-func (b builder) message(key, title, summary string, payload object) {
-	b.messages[key] = object{"name": title, "title": title, "summary": summary, "payload": payload}
-	b.inChannel[key] = ref("messages", key)
+func (b builder) message(key, title, summary string, payload object, examples ...string) {
+	message := object{"name": title, "title": title, "summary": summary, "payload": payload}
+	if len(examples) > 0 {
+		message["examples"] = []any{object{"payload": json.RawMessage(examples[0])}}
+	}
+	b.messages[key], b.inChannel[key] = message, ref("messages", key)
 }
 
 func inChannel(key string) object { return object{"$ref": "#/channels/socket/messages/" + key} }
 
-func (b builder) action(title string, a action) {
-	key := "action_" + name(title)
-	properties := object{"action": object{"const": title}, "id": idSchema()}
-	maps.Copy(properties, a.Properties)
-	b.message(key, title, a.Does, object{"type": "object", "required": append([]string{"action"}, a.Required...), "properties": properties})
+func (b builder) action(row protocol.ActionRow) error {
+	var payload object
+	if err := json.Unmarshal([]byte(row.Fields), &payload); err != nil {
+		return fmt.Errorf("read fields of %s: %w", row.Name, err)
+	}
+	required, _ := payload["required"].([]any)
+	properties, _ := payload["properties"].(object)
+	all := object{"action": object{"const": row.Name}, "id": idSchema()}
+	maps.Copy(all, properties)
+	payload["type"], payload["required"], payload["properties"] = "object", append([]any{"action"}, required...), all
+	key := "action_" + name(row.Name)
+	b.message(key, row.Name, row.Says, payload, row.Example)
 	answers := []any{inChannel("refused")}
-	if a.Reply == "" {
-		answers = []any{inChannel("pong")}
+	if row.Reply == "" {
+		answers = []any{inChannel(protocol.Pong)}
 	} else {
-		reply := "reply_" + a.Reply
-		b.message(reply, a.Reply, "The answer to an action that worked", object{
+		reply := "reply_" + row.Reply
+		b.message(reply, row.Reply, "The answer to an action that worked", object{
 			"type": "object", "required": []string{"reply", "ok", "data"},
-			"properties": object{"reply": object{"type": "string"}, "ok": object{"const": true}, "data": ref("schemas", a.Reply)},
+			"properties": object{"reply": object{"type": "string"}, "ok": object{"const": true}, "data": ref("schemas", row.Reply)},
 		})
 		answers = append([]any{inChannel(reply)}, answers...)
 	}
-	b.operations[name(title)] = object{
-		"action": "receive", "channel": object{"$ref": "#/channels/socket"}, "summary": a.Does, "messages": []any{inChannel(key)},
+	b.operations[name(row.Name)] = object{
+		"action": "receive", "channel": object{"$ref": "#/channels/socket"}, "summary": row.Says, "messages": []any{inChannel(key)},
 		"reply": object{"channel": object{"$ref": "#/channels/socket"}, "messages": answers},
 	}
+	return nil
 }
 
-func (b builder) event(title string, e event) {
-	key := "event_" + name(title)
-	properties := object{}
-	if e.Data != nil {
-		properties["data"] = e.Data
-	}
-	b.message(key, title, e.Says, frameOf(object{"const": title}, properties, e.Logged))
-	b.send(key, e.Says)
+// events are those of the table that this dialect has.
+func events() []protocol.EventRow {
+	return slices.DeleteFunc(protocol.Events(), func(row protocol.EventRow) bool { return row.SocketIO })
 }
+
+func (b builder) event(row protocol.EventRow) error {
+	if row.Sort == protocol.Answer {
+		b.message(row.Name, row.Name, row.Says, object{"type": "object", "required": []string{"event"}, "properties": object{"event": object{"const": row.Name}}}, row.Example)
+		return nil
+	}
+	properties := object{}
+	if row.Data != "" {
+		var data object
+		if err := json.Unmarshal([]byte(row.Data), &data); err != nil {
+			return fmt.Errorf("read data of %s: %w", row.Name, err)
+		}
+		properties["data"] = data
+	}
+	key := eventKey(row.Name)
+	b.message(key, row.Name, row.Says, frameOf(object{"const": row.Name}, properties, row.Sort == protocol.Logged), row.Example)
+	b.send(key, row.Says)
+	return nil
+}
+
+// eventKey names the message of an event that is not an answer.
+func eventKey(event string) string { return "event_" + name(event) }
 
 func (b builder) send(key, summary string) {
 	b.operations["on_"+strings.TrimPrefix(key, "event_")] = object{
@@ -148,11 +153,14 @@ func (b builder) send(key, summary string) {
 	}
 }
 
-// others are the frames that have no name in schemas.yaml.
-func (b builder) others(d definitions) {
-	taken := []any{}
-	for _, n := range slices.Sorted(maps.Keys(d.Actions)) {
-		taken = append(taken, n)
+// others are the frames that have no row in a table.
+func (b builder) others() {
+	taken, defined := []any{}, []any{}
+	for _, row := range protocol.Actions() {
+		taken = append(taken, row.Name)
+	}
+	for _, row := range events() {
+		defined = append(defined, row.Name)
 	}
 	b.message("action_other", "an action of your own", "Asks the application's hook for actions", object{
 		"type": "object", "required": []string{"action"},
@@ -169,18 +177,13 @@ func (b builder) others(d definitions) {
 		"action": "receive", "channel": object{"$ref": "#/channels/socket"}, "summary": "An action of the application's own", "messages": []any{inChannel("action_other")},
 		"reply": object{"channel": object{"$ref": "#/channels/socket"}, "messages": []any{inChannel("reply_other"), inChannel("refused")}},
 	}
-	names := []any{}
-	for _, n := range protocol.SystemEvents() {
-		names = append(names, n)
-	}
 	b.message("event_other", "an event of your own", "Published by a client with a grant, signalled, or emitted by a program", frameOf(
-		object{"type": "string", "not": object{"enum": append(names, "pong")}}, object{}, false))
+		object{"type": "string", "not": object{"enum": defined}}, object{}, false))
 	b.send("event_other", "An event of the application's own")
 	b.message("refused", "refused", "Why an action was refused; reply is null when it had no id", object{
 		"type": "object", "required": []string{"reply", "ok", "error"},
 		"properties": object{"reply": object{"type": []string{"string", "null"}}, "ok": object{"const": false}, "error": ref("schemas", "error")},
 	})
-	b.message("pong", "pong", "The answer to ping", object{"type": "object", "required": []string{"event"}, "properties": object{"event": object{"const": "pong"}}})
 	b.message("batch", "batch", "Several frames in one, in order, of 32 KB at most", object{
 		"type": "object", "required": []string{"batch"}, "properties": object{"batch": object{"type": "array", "minItems": 2, "items": object{"type": "object"}}},
 	})

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 //go:embed page.html
@@ -48,9 +50,12 @@ func Page(w io.Writer, version string) error {
 	if err := json.Unmarshal(text, &d); err != nil {
 		return fmt.Errorf("read document: %w", err)
 	}
-	defined, err := read()
-	if err != nil {
-		return err
+	replies, logged := map[string]string{}, map[string]bool{}
+	for _, row := range protocol.Actions() {
+		replies[row.Name] = row.Reply
+	}
+	for _, row := range events() {
+		logged[row.Name] = row.Sort == protocol.Logged
 	}
 	sections := []section{
 		{ID: "actions", Title: "Actions", Intro: "What a client sends. id asks for a reply."},
@@ -64,10 +69,10 @@ func Page(w io.Writer, version string) error {
 		at := 2
 		switch {
 		case strings.HasPrefix(key, "action_"):
-			at, i.Reply = 0, defined.Actions[m.Title].Reply
+			at, i.Reply = 0, replies[m.Title]
 		case strings.HasPrefix(key, "event_"):
 			at = 1
-			if defined.Events[m.Title].Logged {
+			if logged[m.Title] {
 				i.Note = "logged"
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -143,7 +144,7 @@ func TestEveryEvent(t *testing.T) {
 			if code := s.ana.Refused(map[string]any{"action": "publish", "room": "channel:42", "event": "message:new"}); code != "not_in_room" {
 				t.Errorf("publishing to a closed room: %s", code)
 			}
-			return nil
+			return e
 		},
 		protocol.SessionEnding: func(t *testing.T, s *scene) map[string]any {
 			t.Helper()
@@ -155,12 +156,27 @@ func TestEveryEvent(t *testing.T) {
 			if code := s.bob.Ending(); code != websocket.StatusNormalClosure {
 				t.Errorf("closed with %d", code)
 			}
+			return e
+		},
+		protocol.Pong: func(_ *testing.T, s *scene) map[string]any {
+			s.bob.Send(map[string]any{"action": "ping"})
+			return s.bob.Event("pong", "")
+		},
+		protocol.Refused: func(_ *testing.T, s *scene) map[string]any {
+			eve := s.Socket("eve")
+			eve.Write(`42["publish",{"room":"channel:42","event":"refused"}]`)
+			row, _ := protocol.EventNamed(protocol.Refused)
+			eve.Read(row.Example)
 			return nil
 		},
 	}
+	schemas, err := asyncapi.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range protocol.SystemEvents() {
 		if checks[name] == nil {
-			t.Errorf("nothing checks %s", name)
+			t.Errorf("%s: nothing here makes it happen, over real sockets", name)
 		}
 	}
 	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
@@ -169,10 +185,18 @@ func TestEveryEvent(t *testing.T) {
 				s := &scene{Server: servertest.Start(t, place)}
 				s.ana, s.bob = s.Connect("ana"), s.Connect("bob")
 				e := check(t, s)
-				if e == nil {
+				if e == nil { // of Socket.IO
 					return
 				}
-				if want := map[string]any{"userId": "ana", "name": "Ana"}; !reflect.DeepEqual(e["from"], want) {
+				frame, err := json.Marshal(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := schemas.Sent(frame); err != nil {
+					t.Errorf("%s is not what the protocol's document says: %v", frame, err)
+				}
+				row, _ := protocol.EventNamed(name)
+				if want := map[string]any{"userId": "ana", "name": "Ana"}; !reflect.DeepEqual(e["from"], want) && (e["from"] != nil || strings.Contains(row.Example, `"from"`)) {
 					t.Errorf("%s is from %v, want %v", name, e["from"], want)
 				}
 			})
