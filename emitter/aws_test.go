@@ -316,7 +316,7 @@ func TestSQSBatchHasAtMost256KB(t *testing.T) {
 
 func TestSQSManyUsersAreAFewMessages(t *testing.T) {
 	q := newQueue(t)
-	res, err := q.emitter().NewNotifications(t.Context(), names("u", 1200), emitter.Notification{Title: "hi"})
+	res, err := q.emitter().NewNotifications(t.Context(), names("u", 2100), emitter.Notification{Title: "hi"})
 	if err != nil || !slices.Equal(q.batches, []int{3}) {
 		t.Fatalf("got batches %v, %v", q.batches, err)
 	}

@@ -259,7 +259,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 		"no event":         {publish(emitter.Publish{Rooms: one}), "bad_request", "event name"},
 		"a channel":        {publish(emitter.Publish{Rooms: one, Event: "a", Data: make(chan int)}), "bad_request", "as JSON"},
 		"broken JSON":      {publish(emitter.Publish{Rooms: one, Event: "a", Data: json.RawMessage("{")}), "bad_request", "as JSON"},
-		"129 KB":           {publish(emitter.Publish{Rooms: one, Event: "a", Data: strings.Repeat("a", 129<<10)}), "too_large", "at most 131072"},
+		"127 KB":           {publish(emitter.Publish{Rooms: one, Event: "a", Data: strings.Repeat("a", 127<<10)}), "too_large", "at most 129024"},
 		"a crowd excepted": {publish(emitter.Publish{Rooms: one, Event: "a", Except: slices.Repeat([]string{"somebody"}, 30000)}), "too_large", "except"},
 		"a message to no channel": {func(ctx context.Context) error {
 			_, err := e.NewMessage(ctx, "", emitter.Message{Content: "hi"})
@@ -359,8 +359,8 @@ func names(prefix string, n int) []string {
 	return all
 }
 
-func TestSplitAfter500Targets(t *testing.T) {
-	for n, want := range map[int][]int{500: {500}, 501: {500, 1}, 1700: {500, 500, 500, 200}} {
+func TestSplitAfter1000Targets(t *testing.T) {
+	for n, want := range map[int][]int{1000: {1000}, 1001: {1000, 1}, 2700: {1000, 1000, 700}} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			f := newTestFunction(t)
 			res, err := f.emitter().NewNotifications(t.Context(), names("u", n), emitter.Notification{Title: "hi"})
@@ -389,12 +389,12 @@ func TestSplitAfter500Targets(t *testing.T) {
 func TestSplitKeepsTheOrderOfMixedTargets(t *testing.T) {
 	f := newTestFunction(t)
 	if _, err := f.emitter().Publish(t.Context(), emitter.Publish{
-		Rooms: names("channel:", 499), Users: names("u", 3), Connections: names("c", 2), Event: "a",
+		Rooms: names("channel:", 999), Users: names("u", 3), Connections: names("c", 2), Event: "a",
 	}); err != nil {
 		t.Fatal(err)
 	}
 	got := flat(t, f.sent())
-	if len(got) != 2 || len(got[0].Rooms) != 499 || len(got[0].Users) != 1 || len(got[1].Users) != 2 || len(got[1].Connections) != 2 {
+	if len(got) != 2 || len(got[0].Rooms) != 999 || len(got[0].Users) != 1 || len(got[1].Users) != 2 || len(got[1].Connections) != 2 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -405,7 +405,7 @@ func TestSplitAfter200KB(t *testing.T) {
 	for i := range long {
 		long[i] = fmt.Sprintf("channel:%0500d", i)
 	}
-	if _, err := f.emitter().Publish(t.Context(), emitter.Publish{Rooms: long, Event: "a", Data: strings.Repeat("<", 127<<10)}); err != nil {
+	if _, err := f.emitter().Publish(t.Context(), emitter.Publish{Rooms: long, Event: "a", Data: strings.Repeat("<", 125<<10)}); err != nil {
 		t.Fatal(err)
 	}
 	rooms := 0

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-const (
-	maxData    = 128 << 10 // bytes: the largest frame that a connection takes
-	maxCommand = 200 << 10 // bytes: leaves room in a message of SQS or an asynchronous invocation, 256 KB
-	maxTargets = 500       // of one command, so that one invocation gets through them
-)
+// maxCommand is in bytes: it leaves room in a message of SQS or an asynchronous invocation, 256 KB.
+const maxCommand = 200 << 10
 
 // Publish is one event and where it goes. It needs an Event and at least one target; rooms, users and connections may be
 // mixed, and there may be any number of them.
@@ -21,7 +20,7 @@ type Publish struct {
 	Connections []string // connection ids; what is sent to them is never logged
 
 	Event string // its name, at most 64 bytes, such as "message:new"
-	// Data is what encoding/json makes of it (a json.RawMessage stays as it is), at most 128 KB. nil: the event has none.
+	// Data is what encoding/json makes of it (a json.RawMessage stays as it is), at most 126 KB. nil: the event has none.
 	Data any
 
 	// ID makes the event unique in each room, and is at most 128 visible characters. Empty: one is made, except for
@@ -65,7 +64,7 @@ type Result struct {
 // Publish sends an event. When some target failed, the error is the first failure, an [*Error], and the result says what
 // became of every target: the others have got the event.
 //
-// More than 500 targets, or so many that the command had more than 200 KB, are sent as several commands with the same
+// More than 1,000 targets, or so many that the command had more than 200 KB, are sent as several commands with the same
 // id.
 func (e *Emitter) Publish(ctx context.Context, p Publish) (PublishResult, error) {
 	results, err := e.PublishAll(ctx, p)
@@ -141,8 +140,8 @@ func (p Publish) commands() ([]json.RawMessage, error) {
 		if c.Data, err = encode(p.Data); err != nil {
 			return nil, badRequest("the data of %s cannot be written as JSON: %v", p.Event, err)
 		}
-		if len(c.Data) > maxData {
-			return nil, &Error{Code: "too_large", Message: fmt.Sprintf("the data of %s has %d bytes as JSON, at most %d can be delivered", p.Event, len(c.Data), maxData)}
+		if len(c.Data) > protocol.MaxData {
+			return nil, &Error{Code: "too_large", Message: fmt.Sprintf("the data of %s has %d bytes as JSON, at most %d can be delivered", p.Event, len(c.Data), protocol.MaxData)}
 		}
 	}
 	return split(c, targets)
@@ -193,7 +192,7 @@ func split(c command, targets []target) ([]json.RawMessage, error) {
 // fit counts the targets, from the first, that one command holds in so many bytes.
 func fit(targets []target, left int) int {
 	n := 0
-	for n < min(len(targets), maxTargets) {
+	for n < min(len(targets), protocol.MaxTargets) {
 		text, err := encode(targets[n].name)
 		if err != nil {
 			break

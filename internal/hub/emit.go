@@ -200,9 +200,6 @@ type TargetResult struct {
 	Error      *protocol.Error `json:"error,omitempty"`
 }
 
-// EmitLimit is the most targets of one publish command.
-const EmitLimit = 1000
-
 // Emit does one command. Nothing is granted or refused by token here: who may invoke the function may do all.
 func (h *Hub) Emit(ctx context.Context, c Command) Answer {
 	data, err := c.do(ctx, h)
@@ -294,10 +291,10 @@ func (c PublishCommand) check() error {
 	switch {
 	case targets == 0:
 		return protocol.Errorf(protocol.CodeBadRequest, `publish needs "rooms", "users" or "connections"`)
-	case targets > EmitLimit:
-		return protocol.Errorf(protocol.CodeBadRequest, "one publish may have %d targets, this has %d", EmitLimit, targets)
-	case len(c.Data) > maxData:
-		return protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(c.Data))
+	case targets > protocol.MaxTargets:
+		return protocol.Errorf(protocol.CodeBadRequest, "one publish may have %d targets, this has %d", protocol.MaxTargets, targets)
+	case len(c.Data) > protocol.MaxData:
+		return protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", protocol.MaxData, len(c.Data))
 	}
 	if err := protocol.CheckNewID(c.ID); err != nil {
 		return err

@@ -158,8 +158,8 @@ func (h *Hub) call(ctx context.Context, c Caller, a protocol.Action, recent bool
 	switch {
 	case err != nil:
 		return nil, err
-	case len(got.Data) > maxData:
-		return nil, protocol.Errorf(protocol.CodeTooLarge, "the application's answer has %d bytes, a reply may have %d", len(got.Data), maxData)
+	case len(got.Data) > protocol.MaxData:
+		return nil, protocol.Errorf(protocol.CodeTooLarge, "the application's answer has %d bytes, a reply may have %d", len(got.Data), protocol.MaxData)
 	case len(got.Data) == 0:
 		return nil, nil //nolint:nilnil // the application has nothing to say
 	}

@@ -10,10 +10,6 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// maxData is the most data that an event may have, in bytes, so that its frame and a reply that repeats it stay under
-// protocol.MaxServerFrame.
-const maxData = protocol.MaxServerFrame - 2<<10
-
 // publish logs an event of the caller's and delivers it.
 func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
 	if a.Event == protocol.MessageDeleted {
@@ -93,8 +89,8 @@ func (h *Hub) touchToPublish(ctx context.Context, c Caller, room string, recent 
 
 // logAndDeliver gives an event its place in the room and tells the members.
 func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, except []string) (protocol.PublishResult, error) {
-	if len(e.Data) > maxData {
-		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", maxData, len(e.Data))
+	if len(e.Data) > protocol.MaxData {
+		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", protocol.MaxData, len(e.Data))
 	}
 	e.TS = h.now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
 	writing, cancel := context.WithTimeout(ctx, appendTime)

@@ -64,7 +64,13 @@ const (
 	MaxClientFrame = 32 << 10  // API Gateway closes a connection that sends a larger frame with 1009
 	MaxServerFrame = 128 << 10 // the most that PostToConnection takes
 	MaxBatch       = 32 << 10  // API Gateway meters in units of 32 KB
+
+	// MaxData is the most data that an event may have, so that its frame and a reply that repeats it fit a server frame.
+	MaxData = MaxServerFrame - 2<<10
 )
+
+// MaxTargets is the most rooms, users and connections of one publish by a program.
+const MaxTargets = 1000
 
 // Name is the subprotocol that clients offer in Sec-WebSocket-Protocol and the name of the JSON codec.
 const Name = "bellhop.v1"

@@ -91,7 +91,7 @@ export interface Emitter {
 
   /**
    * Sends an event. If it failed for some target, the error is the first failure, and its `results` say what became of
-   * every target. More than 500 targets, or so many that the command had more than 200 KB, go as several commands with
+   * every target. More than 1,000 targets, or so many that the command had more than 200 KB, go as several commands with
    * the same id.
    */
   publish<E extends string>(publish: Publish<E>): Promise<Published>;

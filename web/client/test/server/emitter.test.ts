@@ -219,7 +219,7 @@ describe("the commands", () => {
     expect(await emitter.disconnect({ connection: "gone=" })).toBe(0);
   });
 
-  test("1,200 users are told with three commands, and 400 long names with as many as fit", async () => {
+  test("1,200 users are told with two commands, and 400 long names with as many as fit", async () => {
     const users = Array.from({ length: 1_200 }, (_, i) => `many-${i}`);
     const { id, results } = await emitter.newNotification(users, { title: "hi" });
     expect(results.map(({ room }) => room)).toEqual(users.map((user) => `user:${user}`));
