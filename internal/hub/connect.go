@@ -233,12 +233,9 @@ func (h *Hub) regrant(ctx context.Context, c Connection, room string, old Grants
 	return nil
 }
 
-// reasonExpired is why a connection ends that may come back with a new token.
-const reasonExpired = "expired"
-
 // end tells a connection that it is over and why, closes it, and departs it. The reason goes in a frame because closes
 // by API Gateway carry none.
-func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
+func (h *Hub) end(ctx context.Context, c Connection, reason protocol.Reason) error {
 	e := protocol.Event{Event: protocol.SessionEnding, TS: h.now().UnixMilli(), Data: object("reason", reason)}
 	speech, err := h.speech(c.Codec)
 	if err != nil {
@@ -249,7 +246,7 @@ func (h *Hub) end(ctx context.Context, c Connection, reason string) error {
 		return fmt.Errorf("encode %s: %w", e.Event, err)
 	}
 	frames := [][]byte{frame}
-	if farewell := speech.Farewell(); farewell != nil && reason != reasonExpired {
+	if farewell := speech.Farewell(); farewell != nil && !reason.Retry() {
 		frames = append(frames, farewell)
 	}
 	young, wire := h.now().Sub(c.ConnectedAt) < youngAge, speech.Wire(c.ID)

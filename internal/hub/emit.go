@@ -378,10 +378,7 @@ func (c DisconnectCommand) do(ctx context.Context, h *Hub) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	reason := c.Reason
-	if reason == "" {
-		reason = "disconnected"
-	}
+	reason := cmp.Or(protocol.Reason(c.Reason), protocol.ReasonDisconnected)
 	err = each(len(rows), 16, func(i int) error { return h.end(ctx, rows[i], reason) })
 	return map[string]int{"disconnected": len(rows)}, err
 }
@@ -448,7 +445,7 @@ func (c MembersCommand) do(ctx context.Context, h *Hub) (any, error) {
 // do tells everybody in the room that it is closed. Small rooms are empty when it returns; larger ones are emptied by jobs, a
 // page of members each.
 func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
-	room, reason := c.Room, cmp.Or(c.Reason, "closed")
+	room, reason := c.Room, cmp.Or(protocol.Reason(c.Reason), protocol.ReasonClosed)
 	if _, err := h.named(room); err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 		return h.Depart(ctx, c.ID)
 	case !c.Expires.After(now):
 		found.expired.Add(1)
-		return h.end(ctx, c, reasonExpired)
+		return h.end(ctx, c, protocol.ReasonExpired)
 	case now.Sub(c.LastSeen) > h.limits.Silence || now.Sub(c.ConnectedAt) > h.limits.Lifetime:
 		// By its lifetime too, since its row lapses soon after that, and with it the last chance to end its presence.
 		alive, err := h.pusher.Alive(ctx, h.wire(c))
