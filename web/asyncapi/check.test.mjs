@@ -1,6 +1,6 @@
 // The protocol's document as its official parser reads it, and the types of @bellhop/client beside its schemas.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -37,7 +37,7 @@ test("the schemas and the types of @bellhop/client fit each other", async () => 
     if (schema?.$ref) return inline(components.schemas[schema.$ref.split("/").at(-1)]);
     if (Array.isArray(schema) || typeof schema !== "object") return schema;
     if (!schema.type && !schema.enum && schema.const === undefined) return { tsType: "unknown" };
-    const { properties, items, ...rest } = schema;
+    const { title, properties, items, ...rest } = schema; // by its title it would be called
     return {
       ...rest,
       ...(properties && { properties: Object.fromEntries(Object.entries(properties).map(([k, v]) => [k, inline(v)])), additionalProperties: false }),
@@ -65,6 +65,11 @@ void into${name};\n` : "");
     const name = key.replace(/[^a-z]/g, "");
     const schema = { ...inline(data), type: "object" }; // the type is of events as they come, not of deleted ones in a log
     code += await compile(schema, `Schema${name}`, options) + same(name, `Client.SystemEvents[${JSON.stringify(title)}]`, title !== "message:new"); // its content may be anything, the type is of text
+  }
+  // The golden frames too: they are the examples of the table of events.
+  for (const { name, frame } of JSON.parse(readFileSync(join(root, "internal/protocol/testdata/server.json"), "utf8"))) {
+    if (frame.event) code += `void (${JSON.stringify(frame.data)} satisfies Client.SystemEvents[${JSON.stringify(name)}]);\n`;
+    if (frame.error) code += `void (${JSON.stringify(frame.error.code)} satisfies Client.ErrorCode);\n`;
   }
   const file = join(bellhop.dir, "check.ts");
   writeFileSync(file, code);

@@ -52,7 +52,8 @@ export interface CheckIn {
   [field: string]: unknown;
 }
 
-/** The data of every event that the system defines, by name. */
+/** The data of every event that the system defines, by name. `make docs` writes it. */
+// table: events
 export interface SystemEvents {
   "message:new": Message;
   "message:deleted": { messageId: string };
@@ -68,6 +69,7 @@ export interface SystemEvents {
   "room:closed": { reason: string };
   "session:ending": { reason: string };
 }
+// end
 
 /** The data of an event: of the system's as it is defined, of an application's own whatever its owner says it is. */
 export type DataOf<E extends string> = E extends keyof SystemEvents ? SystemEvents[E] : unknown;
@@ -83,9 +85,22 @@ export interface RoomEvent<E extends string = string, D = DataOf<E>> {
   data: D;
 }
 
+// table: codes
 export type ErrorCode =
-  | "bad_request" | "unauthenticated" | "forbidden" | "unknown_action" | "unknown_room_kind" | "not_in_room"
-  | "too_many_rooms" | "rate_limited" | "too_large" | "expired" | "conflict" | "unavailable" | "internal";
+  | "bad_request"
+  | "unauthenticated"
+  | "forbidden"
+  | "unknown_action"
+  | "unknown_room_kind"
+  | "not_in_room"
+  | "too_many_rooms"
+  | "rate_limited"
+  | "too_large"
+  | "expired"
+  | "conflict"
+  | "unavailable"
+  | "internal";
+// end
 
 export interface JoinResult {
   room: string;

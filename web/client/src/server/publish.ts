@@ -2,9 +2,11 @@ import type { DataOf, From } from "../types.js";
 import { EmitError, badRequest, type TargetResult } from "./errors.js";
 import { bytes } from "./transport.js";
 
-const MAX_DATA = 126 * 1024; // bytes: what the server takes, so that the frame fits into the 128 KB of a connection
+// table: limits
+const MAX_DATA = 129024; // bytes: what the server takes, so that the frame fits into the 128 KB of a connection
+const MAX_TARGETS = 1000; // of one command
+// end
 const MAX_COMMAND = 200 * 1024; // bytes: leaves room in a message of SQS or an asynchronous invocation, 256 KB
-const MAX_TARGETS = 500; // of one command, so that one invocation gets through them
 
 /** The data of an event: required where the system's own events have some. */
 type DataField<E extends string> = undefined extends DataOf<E> ? { data?: DataOf<E> } : { data: DataOf<E> };
