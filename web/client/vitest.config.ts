@@ -20,7 +20,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     projects: [
-      { extends: true, test: { name: "node", include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"] } },
+      { extends: true, test: { name: "node", include: ["test/{core,server,upgrade}/**/*.test.ts"] } },
       { extends: true, test: { name: "node over socket.io", include: ["test/core/{room,connection,hooks}.test.ts"], env: over } },
       { extends: true, test: { name: "react 19", ...react19 } },
       {
