@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,16 +10,9 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/smoke"
 	"github.com/bellhop-rt/bellhop/internal/local/stack"
-	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
-// stackFlags say which installation is talked to.
-type stackFlags struct {
-	Stack string `placeholder:"NAME" help:"CloudFormation stack, instead of an address. Credentials and region are those of the AWS CLI."`
-}
-
 type checkCommand struct {
-	Address   string        `arg:"" optional:"" help:"WebSocket URL of a stage, such as wss://abc123.execute-api.eu-west-1.amazonaws.com/dev. Default: bellhop dev on this machine."`
 	Token     []string      `placeholder:"TOKEN" sep:"none" help:"Token to connect with; repeated, tokens of other users, without whom presence is not tried. Default: some that are signed with --jwt-secret or the stack's secret."`
 	JSON      bool          `name:"json" help:"Print the report as one JSON object."`
 	Room      string        `placeholder:"ROOM" help:"Room to meet in. Default: a new channel."`
@@ -29,7 +21,7 @@ type checkCommand struct {
 	Rounds    int           `default:"20" help:"How often latencies are measured."`
 	Patience  time.Duration `default:"20s" help:"How long to wait for what should come at once."`
 	Bus       string        `placeholder:"NAME" help:"Event bus to emit by, where --stack or the address does not tell."`
-	stackFlags
+	installation
 	secretFlag
 }
 
@@ -49,7 +41,7 @@ var errCheck = errors.New("not everything works")
 func (c checkCommand) Run(ctx context.Context) error { return c.check(ctx, os.Stdout) }
 
 func (c checkCommand) check(ctx context.Context, w io.Writer) error {
-	s, err := stack.Find(ctx, c.address(), c.Stack)
+	s, err := c.find(ctx, "http://127.0.0.1:4000")
 	if err != nil {
 		return err
 	}
@@ -87,18 +79,16 @@ func (c checkCommand) check(ctx context.Context, w io.Writer) error {
 	return errors.Join(verdict(report), out.err)
 }
 
-func (c checkCommand) address() string { return cmp.Or(c.Address, "http://127.0.0.1:4000") }
-
-// tokens are those that are given, or made with the secret of whoever made the stack, which is the well-known one on this machine.
+// tokens are those that are given, or made with the secret; nil: only somebody else can make them, with a key set.
 func (c checkCommand) tokens(ctx context.Context, s *stack.Stack) (smoke.Tokens, error) {
 	if len(c.Token) > 0 {
 		return smoke.Given(c.Token)
 	}
-	secret := []byte(c.JWTSecret)
-	if len(secret) == 0 && s.Dev {
-		secret = []byte(token.DevelopmentSecret)
+	secret, err := c.secretOf(ctx, s)
+	if err != nil || secret == nil {
+		return nil, err
 	}
-	return smoke.Signed(ctx, s, secret)
+	return smoke.Signed(s, secret), nil
 }
 
 func verdict(r smoke.Report) error {

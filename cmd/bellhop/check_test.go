@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +39,7 @@ func TestCheck(t *testing.T) {
 		s := servertest.Start(t, place, func(c *servertest.Config) {
 			c.Parameters["EventBusName"], c.Parameters["InlineLimit"] = "app", "10"
 		})
-		report, err := checked(t, checkCommand{Address: s.URL, Bus: "app", Crowd: 30, Rounds: 3, Patience: servertest.Patience})
+		report, err := checked(t, checkCommand{installation: installation{Address: s.URL}, Bus: "app", Crowd: 30, Rounds: 3, Patience: servertest.Patience})
 		if err != nil || !report.OK || !strings.HasPrefix(report.Address, "ws://127.0.0.1:") {
 			t.Errorf("got %v for %s", err, report.Address)
 		}
@@ -104,7 +107,7 @@ func TestCheckWithTokens(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Bolt(t))
 	one := s.Token(token.Claims{User: "ana", Grants: hub.Grants{"channel:here": {"join", "publish"}}})
-	report, err := checked(t, checkCommand{Address: s.URL, Token: []string{one}, Room: "channel:here", Patience: servertest.Patience})
+	report, err := checked(t, checkCommand{installation: installation{Address: s.URL}, Token: []string{one}, Room: "channel:here", Patience: servertest.Patience})
 	if err != nil {
 		t.Errorf("with the token of one user: %v, %+v", err, report.Steps)
 	}
@@ -113,7 +116,7 @@ func TestCheckWithTokens(t *testing.T) {
 			t.Errorf("got %+v", step)
 		}
 	}
-	if err := (checkCommand{Address: s.URL, Token: []string{"nonsense"}}).check(t.Context(), &strings.Builder{}); err == nil || errors.Is(err, errCheck) {
+	if err := (checkCommand{installation: installation{Address: s.URL}, Token: []string{"nonsense"}}).check(t.Context(), &strings.Builder{}); err == nil || errors.Is(err, errCheck) {
 		t.Errorf("nonsense as a token: got %v", err)
 	}
 }
@@ -123,12 +126,52 @@ func TestCheckPrints(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Faults = emulator.Faults{Gone: 1} })
 	var out strings.Builder
-	if err := (checkCommand{Address: s.URL, Rounds: 1, Patience: 300 * time.Millisecond}).check(t.Context(), &out); !errors.Is(err, errCheck) {
+	if err := (checkCommand{installation: installation{Address: s.URL}, Rounds: 1, Patience: 300 * time.Millisecond}).check(t.Context(), &out); !errors.Is(err, errCheck) {
 		t.Errorf("got %v", err)
 	}
 	for _, want := range []string{"ok       connects ", "FAILED   hears ", "\n         look at ", "skipped  is notified by the event bus ", "p95"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
+	}
+}
+
+// TestEmitAndTail: both take an address, as check does.
+func TestEmitAndTail(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Bolt(t))
+	address := strings.Replace(s.URL, "http", "ws", 1) + "/dev"
+	for name, tail := range map[string]tailCommand{
+		"an address":  {installation: installation{Address: address}},
+		"an endpoint": {endpointFlag: endpointFlag{s.URL}},
+		"a token":     {installation: installation{Address: address}, Token: s.Token(token.Claims{User: "eve"})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tail.Room, tail.User = "channel:"+strings.ReplaceAll(name, " ", "-"), "tail"
+			read, write := io.Pipe()
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- tail.follow(ctx, write)
+				_ = write.Close()
+			}()
+			servertest.Eventually(t, "the tail is in the room", func() bool {
+				members, _ := s.MustEmit(map[string]any{"command": "members", "room": tail.Room})["members"].([]any)
+				return len(members) == 1
+			})
+			emit := emitCommand{Rooms: []string{tail.Room}, Event: "news", Data: `{"a":1}`, ID: "n1", emitFlags: emitFlags{installation: installation{Address: address}}}
+			var out strings.Builder
+			if err := emit.send(t.Context(), &out); err != nil || !strings.Contains(out.String(), `"seq":1`) {
+				t.Errorf("emit: %v, %s", err, out.String())
+			}
+			if line, err := bufio.NewReader(read).ReadString('\n'); err != nil || !strings.Contains(line, `"id":"n1"`) {
+				t.Errorf("the tail has %q, %v", line, err)
+			}
+			stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("the tail ended with %v", err)
+			}
+		})
 	}
 }

@@ -37,11 +37,19 @@ type emitCommand struct {
 
 // emitFlags say which installation is talked to, as another program would.
 type emitFlags struct {
+	installation
 	endpointFlag
 	Function string `placeholder:"NAME" help:"Name or ARN of the emit function on AWS (the output EmitFunctionName), instead of --endpoint. Credentials and region are those of the AWS CLI."`
 }
 
 func (f emitFlags) emitter(ctx context.Context) (*emitter.Emitter, error) {
+	if f.given() {
+		s, err := f.find(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		return s.Emitter()
+	}
 	if f.Function == "" {
 		return emitter.New(emitter.HTTP(f.Endpoint, &http.Client{Timeout: 30 * time.Second})), nil
 	}
@@ -57,7 +65,7 @@ func (f emitFlags) explain(err error) error {
 	if refused, ok := errors.AsType[*emitter.Error](err); ok {
 		return fmt.Errorf("%s (%s)", refused.Message, refused.Code)
 	}
-	if err != nil && f.Function == "" {
+	if err != nil && f.Function == "" && !f.given() {
 		return fmt.Errorf("%w (is bellhop dev running?)", err)
 	}
 	return err
@@ -70,7 +78,7 @@ func (emitCommand) Help() string {
   bellhop emit --room channel:42 --event message:new --data '{"content":"hi"}'
   bellhop emit --user ana --event notification:new --data '{"title":"Hello"}'
 
-It prints where the event was logged. On AWS, give --function; programs do the same by an AWS SDK, or use the queue.`
+It prints where the event was logged. On AWS, give --stack, an address or --function; programs do the same by an AWS SDK, or use the queue.`
 }
 
 // check holds the data of an event that the system defines against its schema: a client that reads data.content of every

@@ -88,7 +88,7 @@ func (w *writer) dial(t *testing.T, p *process) *websocket.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dial(t.Context(), p.url, signed)
+	conn, err := dial(t.Context(), p.url+"/dev", signed)
 	if err != nil {
 		t.Error(err)
 	}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -21,7 +21,8 @@ import (
 type tailCommand struct {
 	Room  string `required:"" help:"Room to watch, such as channel:42. A room user:<id> is watched as that user."`
 	User  string `default:"bellhop-tail" help:"User to join as; in rooms with presence others see it."`
-	Token string `help:"Token to join with. Default: one for --user, signed with the secret."`
+	Token string `help:"Token to join with. Default: one for --user, signed with the secret, or with the stack's own."`
+	installation
 	endpointFlag
 	secretFlag
 }
@@ -30,7 +31,8 @@ type tailCommand struct {
 func (tailCommand) Help() string {
 	return `Runs until it is interrupted; Ctrl-C ends it. Events that happened before are not printed.
 
-  bellhop tail --room channel:42 | jq .data`
+  bellhop tail --room channel:42 | jq .data
+  bellhop tail --stack bellhop-dev --room channel:42`
 }
 
 // Run prints the events of a room.
@@ -40,18 +42,15 @@ func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	if err := protocol.CheckRoom(c.Room); err != nil {
 		return err
 	}
-	if c.Token == "" {
-		if user, own := strings.CutPrefix(c.Room, "user:"); own {
-			c.User = user
-		}
-		claims := token.Claims{User: c.User, Grants: token.DevelopmentGrants(), TTL: 24 * time.Hour}
-		signed, err := token.Sign(c.secret(), claims)
-		if err != nil {
-			return err
-		}
-		c.Token = signed
+	s, err := c.find(ctx, c.Endpoint)
+	if err != nil {
+		return err
 	}
-	conn, err := dial(ctx, c.Endpoint, c.Token)
+	bearer, err := c.bearer(ctx, s)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(ctx, s.Address, bearer)
 	if err != nil {
 		return err
 	}
@@ -75,22 +74,40 @@ func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	}
 }
 
-func dial(ctx context.Context, endpoint, bearer string) (*websocket.Conn, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("--endpoint must be a URL such as http://127.0.0.1:4000, not %q", endpoint)
+// bearer is the token to join with.
+func (c tailCommand) bearer(ctx context.Context, s *stack.Stack) (string, error) {
+	if c.Token != "" {
+		return c.Token, nil
 	}
-	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1)
-	u.Path = "/dev"
+	secret, err := c.secretOf(ctx, s)
+	switch {
+	case err != nil:
+		return "", err
+	case secret == nil && c.given():
+		return "", errors.New("give a --token to join with, or the secret that signs them")
+	case secret == nil:
+		secret = []byte(token.DevelopmentSecret)
+	}
+	claims := token.Claims{
+		User: c.User, Grants: token.DevelopmentGrants(), TTL: 24 * time.Hour,
+		Issuer: s.Parameters["JwtIssuer"], Audience: s.Parameters["JwtAudience"],
+	}
+	if user, own := strings.CutPrefix(c.Room, "user:"); own {
+		claims.User = user
+	}
+	return token.Sign(secret, claims)
+}
+
+func dial(ctx context.Context, address, bearer string) (*websocket.Conn, error) {
 	//nolint:bodyclose // Dial's own comment: you never need to close it
-	conn, response, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
+	conn, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{
 		Subprotocols: []string{protocol.Name, token.Bearer + bearer},
 	})
 	if response != nil && response.StatusCode == http.StatusUnauthorized {
 		return nil, errors.New("the server refused the token: is it signed with the same secret?")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach %s: %w (is bellhop dev running?)", u, err)
+		return nil, fmt.Errorf("cannot reach %s: %w (is bellhop dev running?)", address, err)
 	}
 	conn.SetReadLimit(protocol.MaxServerFrame)
 	return conn, nil

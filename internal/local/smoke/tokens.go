@@ -1,9 +1,7 @@
 package smoke
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -58,17 +56,7 @@ func (g *given) Token(user string) (bearer, of string, err error) {
 	return g.tokens[i], g.users[i], nil
 }
 
-// Signed makes tokens with a secret, or else with the stack's own. They are nil, and no error, where only somebody else can make
-// tokens: those of a key set.
-func Signed(ctx context.Context, s *stack.Stack, secret []byte) (Tokens, error) {
-	if len(secret) == 0 {
-		var err error
-		if secret, err = s.Secret(ctx); err != nil {
-			return nil, fmt.Errorf("%w (or give --token)", err)
-		}
-	}
-	if len(secret) == 0 {
-		return nil, nil
-	}
-	return signed{secret, s.Parameters["JwtIssuer"], s.Parameters["JwtAudience"]}, nil
+// Signed makes tokens with the secret of a stack, as its parameters want them.
+func Signed(s *stack.Stack, secret []byte) Tokens {
+	return signed{secret, s.Parameters["JwtIssuer"], s.Parameters["JwtAudience"]}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -75,7 +74,7 @@ func Find(ctx context.Context, address, name string) (*Stack, error) {
 	return s, nil
 }
 
-// webSocket is an address as clients connect to it. An http URL without a path is that of `bellhop dev`.
+// webSocket is an address as clients connect to it. One without TLS and path is that of `bellhop dev`; a domain of one's own has none.
 func webSocket(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -90,7 +89,7 @@ func webSocket(address string) (*url.URL, error) {
 	default:
 		return nil, fmt.Errorf("the address must begin with wss://, ws://, https:// or http://, not %s://", u.Scheme)
 	}
-	if strings.Trim(u.Path, "/") == "" {
+	if u.Scheme == "ws" && strings.Trim(u.Path, "/") == "" {
 		u.Path = "/dev"
 	}
 	return u, nil
@@ -184,9 +183,9 @@ func owner(ctx context.Context, u *url.URL) (*Stack, error) {
 	return nil, errors.New("no stack has an output WebSocketUrl of that address: give --stack")
 }
 
-// isDev asks whether a `bellhop dev` listens there. Only this machine's is asked.
+// isDev asks whether a `bellhop dev` listens there, which has no TLS, while AWS always has.
 func isDev(ctx context.Context, u *url.URL) bool {
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if u.Scheme != "ws" {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
