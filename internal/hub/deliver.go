@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -22,12 +21,12 @@ const (
 
 // deliver pushes an event to the members of its room, or hands it to the queue. It fails only when neither was possible
 // for some; that a receiver is gone or slow is no failure.
-func (h *Hub) deliver(ctx context.Context, e protocol.Event, except []string) error {
+func (h *Hub) deliver(ctx context.Context, e protocol.Event, epoch string, except []string) error {
 	page, err := h.firstMembers(ctx, e.Room)
 	if err != nil {
 		return err
 	}
-	return h.deliverFrom(ctx, e, except, page)
+	return h.deliverFrom(ctx, e, epoch, except, page)
 }
 
 // firstMembers gives the members that a publish pushes to itself.
@@ -39,10 +38,11 @@ func (h *Hub) firstMembers(ctx context.Context, room string) (MemberPage, error)
 	return page, nil
 }
 
-// deliverFrom pushes to the room's first members, after the queue has got the others.
-func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, except []string, first MemberPage) error {
+// deliverFrom pushes to the room's first members, after the queue has got the others: a job for each shard. What they are is known
+// now, so no job leaves another one behind.
+func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, except []string, first MemberPage) error {
 	var jobs []Job
-	job := Job{Kind: JobFanOut, Room: e.Room, Event: &e, Except: except, Shards: first.Shards}
+	job := Job{Kind: JobFanOut, Room: e.Room, Event: &e, Epoch: epoch, Except: except, Shards: first.Shards}
 	if first.Next != "" {
 		rest := job
 		rest.After, rest.Passed = first.Next, len(first.Members)
@@ -56,7 +56,7 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, except []string
 	if err := each(len(jobs), 16, func(i int) error { return h.enqueue(ctx, jobs[i], 0) }); err != nil {
 		return err
 	}
-	return h.push(ctx, []protocol.Event{e}, targets(first.Members, except), 0)
+	return h.push(ctx, []protocol.Event{e}, epoch, targets(first.Members, except), 0)
 }
 
 // targets are the members that an event is for.
@@ -113,7 +113,7 @@ func (j Job) page() string {
 	if j.Kind != JobFanOut || len(j.Except) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s#%d#%s", j.Room, j.Shard, j.After)
+	return fmt.Sprintf("%s#%d#%s#%s", j.Room, j.Shard, j.After, j.Epoch)
 }
 
 // workGroup does one job, or several fan-outs to the same page.
@@ -122,7 +122,11 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 	case JobFanOut:
 		return h.fanOut(ctx, jobs)
 	case JobRetry:
-		return h.push(ctx, []protocol.Event{*j.Event}, j.Targets, j.Attempt)
+		events, err := h.current(ctx, jobs)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		return h.push(ctx, events, j.Epoch, j.Targets, j.Attempt)
 	case JobAbsence:
 		return h.absence(ctx, j)
 	case JobEnter:
@@ -134,42 +138,86 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 	}
 }
 
-// fanOut pushes to one page of a shard. The next page is queued first, so that pages run in parallel.
+// fanOut pushes to one shard, a page of members after the other.
 func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 	j := jobs[0]
-	page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Page)
-	if err != nil {
-		return fmt.Errorf("read members of %s: %w", j.Room, err)
+	events, err := h.current(ctx, jobs)
+	if err != nil || len(events) == 0 {
+		return err
 	}
-	passed := j.Passed + len(page.Members)
+	passed := j.Passed
+	err = h.eachPage(ctx, j, func(members []Member) error {
+		passed += len(members)
+		return h.push(ctx, events, j.Epoch, targets(members, j.Except), 0)
+	})
+	if err != nil {
+		return err
+	}
 	// Nobody moves, so the older half of the shards stays full: only the shards of the last growth count.
 	if passed > h.limits.Shard && j.Shards > 0 && j.Shards < maxShards && j.Shard >= j.Shards/2 {
 		if err := h.store.Grow(ctx, j.Room, j.Shards); err != nil {
 			return fmt.Errorf("grow %s: %w", j.Room, err)
 		}
-		j.Shards = 0 // once is enough
 	}
-	events := make([]protocol.Event, len(jobs))
-	for i := range jobs {
-		events[i] = *jobs[i].Event
-	}
-	if page.Next != "" {
-		err := each(len(jobs), 8, func(i int) error {
-			next := jobs[i]
-			next.After, next.Passed, next.Shards = page.Next, passed, j.Shards
-			return h.enqueue(ctx, next, 0)
-		})
+	return nil
+}
+
+// eachPage gives the members of a job's shard, from behind its After. When the function's time is nearly over it leaves the rest to
+// another job: that a shard is so large is rare, since rooms grow.
+func (h *Hub) eachPage(ctx context.Context, j Job, do func(members []Member) error) error {
+	for {
+		page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Page)
 		if err != nil {
+			return fmt.Errorf("read members of %s: %w", j.Room, err)
+		}
+		if err := do(page.Members); err != nil || page.Next == "" {
 			return err
 		}
+		j.After, j.Passed = page.Next, j.Passed+len(page.Members)
+		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.now()) < 2*reserve {
+			return h.enqueue(ctx, j, 0)
+		}
+	}
+}
+
+// stale is how old an event is whose text is read from the log again: it may have been deleted since.
+const stale = 2 * time.Second
+
+// current gives the events of jobs for the same members, in order: without those whose log is another by now, and the older ones
+// as the log has them.
+func (h *Hub) current(ctx context.Context, jobs []Job) ([]protocol.Event, error) {
+	events := make([]protocol.Event, 0, len(jobs))
+	for _, j := range jobs {
+		e := *j.Event
+		if j.Epoch == "" || e.Seq == 0 {
+			events = append(events, e)
+			continue
+		}
+		head, err := h.store.Head(ctx, j.Room)
+		if err != nil {
+			return nil, fmt.Errorf("read head of %s: %w", j.Room, err)
+		}
+		if head.Epoch != j.Epoch {
+			continue
+		}
+		if h.now().Sub(time.UnixMilli(e.TS)) > stale {
+			entries, err := h.store.From(ctx, j.Room, e.Seq, 1)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return nil, fmt.Errorf("read log of %s: %w", j.Room, err)
+			}
+			if len(entries) == 1 && entries[0].Seq == e.Seq && !entries[0].Void {
+				e.Data = entries[0].Data
+			}
+		}
+		events = append(events, e)
 	}
 	slices.SortStableFunc(events, func(a, b protocol.Event) int { return cmp.Compare(a.Seq, b.Seq) })
-	return h.push(ctx, events, targets(page.Members, j.Except), 0)
+	return events, nil
 }
 
 // push sends events of one room to connections. Those that are gone are departed; those that could not be reached are
 // queued for another try, unless the event is ephemeral: then it is dropped for them.
-func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, attempt int) error {
+func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, to []Target, attempt int) error {
 	if len(to) == 0 {
 		return nil
 	}
@@ -178,38 +226,28 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, to []Target, at
 	if err != nil {
 		return err
 	}
-	var (
-		mu     sync.Mutex
-		gone   []Target
-		failed []Target
-		told   []Reached // only if somebody listens
-	)
-	if len(h.observe) > 0 {
-		told = make([]Reached, len(to))
-	}
+	results := make([]Reached, len(to))
 	_ = each(len(to), h.limits.Parallel, func(i int) error {
 		err := h.pushTo(ctx, to[i], frames)
-		if told != nil {
-			told[i] = Reached{to[i], frames[to[i].Codec].frames, h.now(), err}
-		}
-		if err == nil {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if errors.Is(err, ErrGone) {
-			gone = append(gone, to[i])
-			return nil
-		}
-		h.log.WarnContext(ctx, "push failed", "connectionId", to[i].Connection, "room", room, "eventId", events[0].ID, "error", err)
-		if !errors.Is(err, ErrTooLarge) {
-			failed = append(failed, to[i])
-		}
+		results[i] = Reached{to[i], frames[to[i].Codec].frames, h.now(), err}
 		return nil
 	})
-	h.observe.pushed(ctx, Delivery{Room: room, Events: events, Attempt: attempt, To: told, At: h.now()})
+	var gone, failed []Target
+	for _, r := range results {
+		switch {
+		case r.Err == nil:
+		case errors.Is(r.Err, ErrGone):
+			gone = append(gone, r.Target)
+		default:
+			h.log.WarnContext(ctx, "push failed", "connectionId", r.Connection, "room", room, "eventId", events[0].ID, "error", r.Err)
+			if !errors.Is(r.Err, ErrTooLarge) {
+				failed = append(failed, r.Target)
+			}
+		}
+	}
+	h.observe.pushed(ctx, Delivery{Room: room, Events: events, Attempt: attempt, To: results, At: h.now()})
 	for _, e := range events {
-		err = errors.Join(err, h.tryLater(ctx, e, failed, attempt))
+		err = errors.Join(err, h.tryLater(ctx, e, epoch, failed, attempt))
 	}
 	h.departGone(ctx, room, gone, began)
 	return err
@@ -291,7 +329,7 @@ func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) erro
 }
 
 // tryLater queues an event for those that it has not reached.
-func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, attempt int) error {
+func (h *Hub) tryLater(ctx context.Context, e protocol.Event, epoch string, failed []Target, attempt int) error {
 	if len(failed) == 0 || e.Seq == 0 {
 		return nil
 	}
@@ -300,7 +338,7 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, failed []Target, a
 	}
 	delay := time.Second<<(2*attempt) + h.jitter(time.Second)
 	for page := range slices.Chunk(failed, retryPage) {
-		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Targets: page, Attempt: attempt + 1}
+		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Epoch: epoch, Targets: page, Attempt: attempt + 1}
 		if err := h.enqueue(ctx, job, delay); err != nil {
 			return err
 		}
@@ -326,7 +364,7 @@ func (h *Hub) departOne(ctx context.Context, room string, t Target, began time.T
 		if room == "" {
 			return nil
 		}
-		return h.removeMember(ctx, room, t.Shard, t.User, t.Connection)
+		return h.unseat(ctx, room, Member{Connection: t.Connection, User: t.User, Shard: t.Shard, Gen: began.UnixMilli()}, began)
 	case err != nil:
 		return fmt.Errorf("read connection: %w", err)
 	case began.Sub(c.ConnectedAt) < youngAge && !c.Closing:

@@ -313,7 +313,7 @@ func (h *Hub) emitToRoom(ctx context.Context, c PublishCommand, room string) (Ta
 	}
 	e := protocol.Event{Event: c.Event, Room: room, From: c.From, Data: c.Data}
 	if c.Ephemeral {
-		return r, h.deliver(ctx, e, c.Except)
+		return r, h.deliver(ctx, e, "", c.Except)
 	}
 	if c.Event == protocol.MessageDeleted {
 		var d struct {
@@ -379,25 +379,22 @@ func (c DisconnectCommand) do(ctx context.Context, h *Hub) (any, error) {
 		return nil, err
 	}
 	reason := cmp.Or(protocol.Reason(c.Reason), protocol.ReasonDisconnected)
-	err = each(len(rows), 16, func(i int) error { return h.end(ctx, rows[i], reason) })
+	err = each(len(rows), 16, func(i int) error { return h.end(ctx, rows[i], reason, true) })
 	return map[string]int{"disconnected": len(rows)}, err
 }
 
 func (c JoinCommand) do(ctx context.Context, h *Hub) (any, error) {
 	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error {
-		if !row.In(c.Room) && len(row.Rooms) >= h.limits.Rooms {
-			return protocol.Refuse(protocol.CodeTooManyRooms)
-		}
-		_, err := h.enter(ctx, row, c.Room, h.free(row))
-		if errors.Is(err, ErrNotFound) {
-			return nil // gone meanwhile
+		_, err := h.enter(ctx, row, c.Room, h.free(row), func(Connection) error { return nil })
+		if errors.Is(err, ErrNotFound) || errors.Is(err, protocol.Refuse(protocol.CodeExpired)) {
+			return nil // gone meanwhile, or about to be
 		}
 		return err
 	})
 }
 
 func (c LeaveCommand) do(ctx context.Context, h *Hub) (any, error) {
-	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error { return h.exit(ctx, row, c.Room) })
+	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error { return h.exit(ctx, row, c.Room, protocol.ReasonRemoved) })
 }
 
 // move puts connections in a room, or takes them out.
@@ -442,54 +439,65 @@ func (c MembersCommand) do(ctx context.Context, h *Hub) (any, error) {
 	return map[string]any{"room": room, "members": list, "more": more}, nil
 }
 
-// do tells everybody in the room that it is closed. Small rooms are empty when it returns; larger ones are emptied by jobs, a
-// page of members each.
+// do begins a new log, and takes out everybody who was there before that. Small rooms are empty when it returns; larger ones are
+// emptied by jobs, one for a shard. It may be repeated.
 func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
-	room, reason := c.Room, cmp.Or(protocol.Reason(c.Reason), protocol.ReasonClosed)
+	room := c.Room
 	if _, err := h.named(room); err != nil {
 		return nil, err
 	}
 	if err := h.store.Reset(ctx, room); err != nil {
 		return nil, fmt.Errorf("reset log of %s: %w", room, err)
 	}
+	head, err := h.store.Head(ctx, room)
+	if err != nil {
+		return nil, fmt.Errorf("read head of %s: %w", room, err)
+	}
 	page, err := h.firstMembers(ctx, room)
 	if err != nil {
 		return nil, err
 	}
-	e := protocol.Event{Event: protocol.RoomClosed, Room: room, Data: object("reason", reason)}
-	job := Job{Kind: JobClose, Room: room, Event: &e}
+	e := protocol.Event{Event: protocol.RoomClosed, Room: room, Data: object("reason", cmp.Or(protocol.Reason(c.Reason), protocol.ReasonClosed))}
+	// Those who came after it stay, but for a second in which clocks may disagree.
+	job := Job{Kind: JobClose, Room: room, Event: &e, Gen: head.Began.Add(time.Second).UnixMilli()}
 	for shard := 1; shard < page.Shards; shard++ {
 		job.Shard = shard
 		if err := h.enqueue(ctx, job, 0); err != nil {
 			return nil, err
 		}
 	}
-	job.Shard = 0
-	return protocol.RoomResult{Room: room}, h.expel(ctx, job, page)
-}
-
-// empty does a job of closeRoom.
-func (h *Hub) empty(ctx context.Context, j Job) error {
-	page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Inline)
-	if err != nil {
-		return fmt.Errorf("read members of %s: %w", j.Room, err)
-	}
-	return h.expel(ctx, j, page)
-}
-
-func (h *Hub) expel(ctx context.Context, j Job, page MemberPage) error {
-	if page.Next != "" {
-		next := j
-		next.After = page.Next
-		if err := h.enqueue(ctx, next, 0); err != nil {
-			return err
+	if job.Shard = 0; page.Next != "" {
+		if err := h.enqueue(ctx, job, 0); err != nil {
+			return nil, err
 		}
 	}
-	if err := h.push(ctx, []protocol.Event{*j.Event}, targets(page.Members, nil), 0); err != nil {
-		return err
+	return protocol.RoomResult{Room: room}, h.expel(ctx, job, page.Members)
+}
+
+// empty does a job of close. Those who came after the room was closed stay.
+func (h *Hub) empty(ctx context.Context, j Job) error {
+	return h.eachPage(ctx, j, func(members []Member) error { return h.expel(ctx, j, members) })
+}
+
+func (h *Hub) expel(ctx context.Context, j Job, members []Member) error {
+	var d struct {
+		Reason protocol.Reason `json:"reason"`
 	}
-	return each(len(page.Members), 16, func(i int) error {
-		m := page.Members[i]
-		return h.exit(ctx, Connection{ID: m.Connection, User: m.User, Rooms: map[string]int{j.Room: m.Shard}}, j.Room)
+	if err := json.Unmarshal(j.Event.Data, &d); err != nil {
+		return fmt.Errorf("decode close of %s: %w", j.Room, err)
+	}
+	return each(len(members), 16, func(i int) error {
+		m := members[i]
+		if j.Gen != 0 && m.Gen >= j.Gen {
+			return nil
+		}
+		c, err := h.store.Connection(ctx, m.Connection)
+		if errors.Is(err, ErrNotFound) {
+			return h.unseat(ctx, j.Room, m, time.Time{})
+		}
+		if err != nil {
+			return fmt.Errorf("read connection: %w", err)
+		}
+		return h.exit(ctx, c, j.Room, cmp.Or(d.Reason, protocol.ReasonClosed))
 	})
 }

@@ -32,8 +32,8 @@ type Limits struct {
 	Burst    int           // actions at once: 20
 	Rooms    int           // rooms of one connection: 100
 	Inline   int           // members that a publish pushes to itself: 200
-	Page     int           // members of one fan-out job: 1,000
-	Shard    int           // members of a shard before the room grows: 5,000
+	Page     int           // members that are read at once: 1,000
+	Shard    int           // members of a shard, and so of one fan-out job, before the room grows: 1,000
 	Parallel int           // pushes at the same time: 64
 	Grace    time.Duration // how long a user who left still counts as present: 10 s
 	Lifetime time.Duration // how long a connection may be open: 2 h
@@ -58,7 +58,7 @@ func (l Limits) orDefaults() Limits {
 	def(&l.Rooms, 100)
 	def(&l.Inline, 200)
 	def(&l.Page, 1000)
-	def(&l.Shard, 5000)
+	def(&l.Shard, 1000)
 	def(&l.Parallel, 64)
 	dur(&l.Grace, 10*time.Second)
 	dur(&l.Lifetime, 2*time.Hour)
@@ -74,7 +74,7 @@ const (
 	lateness   = 5 * time.Minute  // a job that has not run by then is a dead letter
 	reserve    = 3 * time.Second  // of a function's time, left for what has to be done after the pushes
 	voidAge    = 5 * time.Second  // so a seq that has not appeared by then never will: twice appendTime, and some
-	maxShards  = 64
+	maxShards  = 128
 )
 
 // Config is what a hub is made of. Store is always needed; Pusher and Queue by all that delivers; Verifier by auth.

@@ -134,11 +134,13 @@ func TestPresence(t *testing.T) {
 		w := newWorld(t)
 		ana := w.Open("ana")
 		w.Must(ana, `{"action":"join","room":"community:1"}`)
-		row, err := w.Store.Connection(t.Context(), ana.Connection)
+		was, err := w.Store.Here(t.Context(), "community:1", "ana")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Store.Depart(t.Context(), "community:1", "ana", row.ID, w.Clock.Now()); err != nil { // as far as a leave has got
+		left := was
+		left.Stays, left.Left = nil, w.Clock.Now()
+		if _, err := w.Store.SetHere(t.Context(), "community:1", was, left); err != nil { // as far as a leave has got
 			t.Fatal(err)
 		}
 		if got := w.Ask(ana, `{"action":"presence","room":"community:1","status":"away"}`); got.OK || got.Error.Code != protocol.CodeNotInRoom {
@@ -147,7 +149,7 @@ func TestPresence(t *testing.T) {
 		if got := string(w.Must(ana, `{"action":"presence","status":"away"}`)); got != `{"rooms":[],"status":"away"}` {
 			t.Errorf("got %s", got)
 		}
-		if here, err := w.Store.Here(t.Context(), "community:1", "ana"); err != nil || len(here.Connections) != 0 {
+		if here, err := w.Store.Here(t.Context(), "community:1", "ana"); err != nil || len(here.Connections()) != 0 {
 			t.Errorf("got %+v, %v", here, err)
 		}
 	})
@@ -165,7 +167,7 @@ func TestPresence(t *testing.T) {
 }
 
 func TestDelivery(t *testing.T) {
-	t.Run("a large room is served by pages, each member once", func(t *testing.T) {
+	t.Run("a large room is served by a job for each shard, each member once", func(t *testing.T) {
 		const members = 700
 		w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page = 50, 100 })
 		all := make([]hub.Caller, members)
@@ -175,8 +177,8 @@ func TestDelivery(t *testing.T) {
 		}
 		w.publish(all[0], "m1")
 		jobs := w.Drain()
-		if jobs != 7 { // 50 inline, then 650 by 100
-			t.Errorf("got %d jobs, want 7", jobs)
+		if jobs != 1 { // 50 inline, then the others of the only shard
+			t.Errorf("got %d jobs, want 1", jobs)
 		}
 		for _, c := range all {
 			if n := count(w.Network.Names(c.Connection), "message:new"); n != 1 {
@@ -376,105 +378,37 @@ func TestDelivery(t *testing.T) {
 	})
 }
 
-// crash is a store that fails before or after its nth call, as a function does that is cut off there.
-type crash struct {
-	hub.Store
-	mu    sync.Mutex
-	left  int
-	after bool
+// cutOff lets a hub fail before or after its nth call, and at all that follow, as a function does that is cut off there.
+func cutOff(at int, after bool) hubtest.Step {
+	var mu sync.Mutex
+	return func(_ context.Context, _ string, do func() error) error {
+		mu.Lock()
+		at--
+		now, dead := at == 0, at < 0
+		mu.Unlock()
+		if dead || now && !after {
+			return errCrash
+		}
+		if err := do(); err != nil || !now {
+			return err
+		}
+		return errCrash
+	}
 }
 
 var errCrash = errors.New("the function was cut off")
-
-func (c *crash) call(do func() error) error {
-	c.mu.Lock()
-	c.left--
-	now, after := c.left == 0, c.after
-	dead := c.left < 0
-	c.mu.Unlock()
-	if dead || now && !after {
-		return errCrash
-	}
-	if err := do(); err != nil || !now {
-		return err
-	}
-	return errCrash
-}
-
-func (c *crash) Touch(ctx context.Context, id string, t hub.Touch) (row hub.Connection, err error) {
-	err = c.call(func() (err error) { row, err = c.Store.Touch(ctx, id, t); return err })
-	return row, err
-}
-
-func (c *crash) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, is bool, err error) {
-	err = c.call(func() (err error) { entry, is, err = c.Store.Append(ctx, room, e, keep); return err })
-	return entry, is, err
-}
-
-func (c *crash) Members(ctx context.Context, room string, shard int, after string, limit int) (page hub.MemberPage, err error) {
-	err = c.call(func() (err error) { page, err = c.Store.Members(ctx, room, shard, after, limit); return err })
-	return page, err
-}
-
-func (c *crash) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (row hub.Connection, err error) {
-	err = c.call(func() (err error) { row, err = c.Store.Enter(ctx, id, room, shard, t); return err })
-	return row, err
-}
-
-func (c *crash) AddMember(ctx context.Context, room string, m hub.Member) error {
-	return c.call(func() error { return c.Store.AddMember(ctx, room, m) })
-}
-
-func (c *crash) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
-	return c.call(func() error { return c.Store.RemoveMember(ctx, room, shard, connection) })
-}
-
-func (c *crash) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (here hub.Here, err error) {
-	err = c.call(func() (err error) {
-		here, err = c.Store.Arrive(ctx, room, user, name, connection, now, ttl)
-		return err
-	})
-	return here, err
-}
-
-func (c *crash) Depart(ctx context.Context, room, user, connection string, now time.Time) (here hub.Here, err error) {
-	err = c.call(func() (err error) { here, err = c.Store.Depart(ctx, room, user, connection, now); return err })
-	return here, err
-}
-
-func (c *crash) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
-	return c.call(func() error { return c.Store.Announced(ctx, room, user, since, version) })
-}
-
-func (c *crash) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (here hub.Here, err error) {
-	err = c.call(func() (err error) { here, err = c.Store.BeginEnd(ctx, room, user, since, left); return err })
-	return here, err
-}
-
-func (c *crash) End(ctx context.Context, room, user string, since time.Time) error {
-	return c.call(func() error { return c.Store.End(ctx, room, user, since) })
-}
-
-func (c *crash) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
-	err = c.call(func() (err error) { row, err = c.Store.BeginClose(ctx, id); return err })
-	return row, err
-}
-
-func (c *crash) Forget(ctx context.Context, id string) error {
-	return c.call(func() error { return c.Store.Forget(ctx, id) })
-}
 
 // TestCrashes cuts a user's whole visit off at every call of the store, before and after it, lets the client retry and
 // the sweep run, and looks at what others saw in the end.
 func TestCrashes(t *testing.T) {
 	for _, after := range []bool{false, true} {
-		for at := 1; at <= 25; at++ {
+		for at := 1; at <= 60; at++ {
 			t.Run(fmt.Sprintf("after %v call %d", after, at), func(t *testing.T) {
 				w := newWorld(t)
 				bob, ana := w.Open("bob"), w.Open("ana")
 				w.Must(bob, `{"action":"join","room":"community:1"}`)
 				broken := w.Config
-				broken.Store = &crash{Store: w.Store, left: at, after: after}
+				hubtest.Around(cutOff(at, after))(&broken)
 				visit := func(h *hub.Hub) {
 					for _, frame := range []string{
 						`{"action":"join","id":"1","room":"community:1"}`,
@@ -551,6 +485,7 @@ func TestJoinRacesDepart(t *testing.T) {
 		})
 		wg.Wait()
 		w.Drain()
+		w.Clock.Pass(3 * time.Minute) // until the marks are over
 		page, err := w.Store.Members(t.Context(), "community:1", 0, "", 10)
 		if err != nil || len(page.Members) != 0 {
 			t.Fatalf("round %d: members %+v, %v", i, page, err)
@@ -558,48 +493,6 @@ func TestJoinRacesDepart(t *testing.T) {
 		if here, err := w.Store.Present(t.Context(), "community:1", "", 10); err != nil || len(here) != 0 {
 			t.Fatalf("round %d: present %+v, %v", i, here, err)
 		}
-	}
-}
-
-// arriving is a store in which something happens just before a connection arrives in a presence, and the function is cut
-// off right after.
-type arriving struct {
-	hub.Store
-	first func()
-}
-
-func (a arriving) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
-	a.first()
-	if _, err := a.Store.Arrive(ctx, room, user, name, connection, now, ttl); err != nil {
-		return hub.Here{}, err
-	}
-	return hub.Here{}, errors.New("cut off")
-}
-
-// TestCutOffJoinOfTheDeparted: a join that adds a presence after its connection was departed, and cannot see to it.
-func TestCutOffJoinOfTheDeparted(t *testing.T) {
-	var w world
-	var ana hub.Caller
-	w = newWorld(t, func(c *hub.Config) {
-		c.Store = arriving{c.Store, func() {
-			if err := w.Depart(t.Context(), ana.Connection); err != nil {
-				t.Error(err)
-			}
-		}}
-	})
-	ana = w.Open("ana")
-	w.Receive(t.Context(), ana, []byte(`{"action":"join","id":"1","room":"community:1"}`))
-	w.Clock.Pass(5 * time.Minute)
-	if _, err := w.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.Clock.Pass(time.Minute)
-	w.Drain()
-	if here, err := w.Store.Present(t.Context(), "community:1", "", 10); err != nil || len(here) != 0 {
-		t.Errorf("present %+v, %v", here, err)
-	}
-	if _, err := w.Store.Connection(t.Context(), ana.Connection); !errors.Is(err, hub.ErrNotFound) {
-		t.Errorf("the row: %v", err)
 	}
 }
 

@@ -48,6 +48,8 @@ type Job struct {
 	Shards  int             `json:"shards,omitempty"`  // what the room has, to double it when this shard is full
 	Targets []Target        `json:"targets,omitempty"` // retry: whom the event has not reached; enter: who enters
 	Attempt int             `json:"attempt,omitempty"` // retry: how often that was tried
+	Epoch   string          `json:"epoch,omitempty"`   // of the log that the event is in; of another one it is not told any more
+	Gen     int64           `json:"gen,omitempty"`     // enter: of the membership; close: those before it end
 
 	// absence
 	User  string `json:"user,omitempty"`
@@ -60,11 +62,11 @@ type JobKind string
 
 // The kinds of jobs.
 const (
-	JobFanOut  JobKind = "fanout"  // push an event to one page of a room's members
+	JobFanOut  JobKind = "fanout"  // push an event to one shard of a room's members
 	JobRetry   JobKind = "retry"   // push an event to members that it has not reached
 	JobAbsence JobKind = "absence" // announce that a user is offline, unless the user is back
 	JobEnter   JobKind = "enter"   // put a new connection into a room
-	JobClose   JobKind = "close"   // take one page of members out of a closed room
+	JobClose   JobKind = "close"   // take one shard of members out of a closed room
 )
 
 // Target is a connection to push to, and how to speak to it.

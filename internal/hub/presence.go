@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,26 +16,100 @@ import (
 // maxStatusData bounds the data of a presence, in bytes: a snapshot holds that of every user.
 const maxStatusData = 1 << 10
 
+// changeHere changes the row of a user in a room, made anew as often as somebody else was faster; do works on a copy, and gives
+// false if there is nothing to change. Stays that have lapsed are taken out first. The row has no User where there is none.
+func (h *Hub) changeHere(ctx context.Context, room, user string, do func(here *Here) (bool, error)) (Here, error) {
+	for try := range changes {
+		was, err := h.store.Here(ctx, room, user)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Here{}, fmt.Errorf("read presence in %s: %w", room, err)
+		}
+		now := was
+		now.Stays = h.staying(was)
+		if changed, err := do(&now); err != nil || !changed {
+			return was, err
+		}
+		now.User = user
+		for id, stay := range now.Stays {
+			if now.TTL = later(now.TTL, stay.Ends); now.Since.IsZero() && !stay.Gone {
+				delete(now.Stays, id)
+			}
+		}
+		got, err := h.store.SetHere(ctx, room, was, now)
+		if err == nil {
+			return got, nil
+		}
+		if !errors.Is(err, ErrChanged) {
+			return Here{}, fmt.Errorf("set presence in %s: %w", room, err)
+		}
+		if try > 2 {
+			h.sleep(ctx, h.jitter(time.Duration(try)*5*time.Millisecond))
+		}
+	}
+	return Here{}, protocol.Refuse(protocol.CodeUnavailable)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// staying gives the stays of a row that have not lapsed.
+func (h *Hub) staying(here Here) map[string]Stay {
+	stays := make(map[string]Stay, len(here.Stays)+1)
+	for id, stay := range here.Stays {
+		if stay.Ends.After(h.now()) {
+			stays[id] = stay
+		}
+	}
+	return stays
+}
+
+// leaves ends a presence without connections, if it has not ended before.
+func (h *Hub) leaves(here *Here) {
+	if len(here.Connections()) == 0 && here.Left.IsZero() && !here.Since.IsZero() {
+		here.Left = time.UnixMilli(h.now().UnixMilli())
+	}
+}
+
+var errEnding = errors.New("absence is being announced")
+
 // arrive adds a connection to its user's presence in a room, and announces the user who was not there.
 func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
-	var (
-		here Here
-		err  error
-	)
-	for range 3 {
-		here, err = h.store.Arrive(ctx, room, c.User, c.Name, c.ID, h.now(), h.ttl(h.now()))
-		if !errors.Is(err, ErrEnding) {
-			break
+	gen := c.Gens[room]
+	for range changes {
+		here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) {
+			if here.Ending {
+				return false, errEnding
+			}
+			stay, known := here.Stays[c.ID]
+			if known && (stay.Gen > gen || stay.Gone && stay.Gen == gen) {
+				return false, ErrOvertaken
+			}
+			if known && stay.Gen == gen && here.Name == c.Name && here.Left.IsZero() {
+				return false, nil
+			}
+			if here.Since.IsZero() {
+				here.Since, here.Status, here.Version = time.UnixMilli(h.now().UnixMilli()), "online", 1
+			}
+			here.Name, here.Left = c.Name, time.Time{}
+			here.Stays[c.ID] = Stay{Gen: gen, Ends: c.TTL}
+			return true, nil
+		})
+		if err == nil {
+			return h.announce(ctx, room, here)
+		}
+		if !errors.Is(err, errEnding) {
+			return fmt.Errorf("arrive in %s: %w", room, err)
 		}
 		// The user's last presence is over but not all have been told: that comes first.
 		if err := h.finishEnd(ctx, room, c.User); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("arrive in %s: %w", room, err)
-	}
-	return h.announce(ctx, room, here)
+	return protocol.Refuse(protocol.CodeUnavailable)
 }
 
 // announce tells a room what it has not heard of a user's presence. Whoever sees such a row may do it, any number of
@@ -46,7 +121,14 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 		if _, err := h.announceEvent(ctx, room, event, id, from, here.Occupant()); err != nil {
 			return fmt.Errorf("announce %s: %w", id, err)
 		}
-		if err := h.store.Announced(ctx, room, here.User, here.Since, version); err != nil {
+		_, err := h.changeHere(ctx, room, here.User, func(now *Here) (bool, error) {
+			if !now.Since.Equal(here.Since) || now.Announced >= version {
+				return false, nil
+			}
+			now.Announced = version
+			return true, nil
+		})
+		if err != nil {
 			return fmt.Errorf("mark %s as announced: %w", id, err)
 		}
 		return nil
@@ -63,16 +145,25 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 	return nil
 }
 
-// depart takes a connection out of its user's presence. When it was the last, the user has the grace to come back.
-func (h *Hub) depart(ctx context.Context, room, user, connection string) error {
-	here, err := h.store.Depart(ctx, room, user, connection, h.now())
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
+// depart takes a connection out of its user's presence. When it was the last, the user has the grace to come back. until: when a
+// mark may go that keeps out an arrival which is still on its way; zero: there is none.
+func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time) error {
+	here, err := h.changeHere(ctx, room, m.User, func(here *Here) (bool, error) {
+		stay, known := here.Stays[m.Connection]
+		if known && stay.Gen > m.Gen {
+			return false, nil
+		}
+		if delete(here.Stays, m.Connection); !until.IsZero() {
+			here.Stays[m.Connection] = Stay{Gen: m.Gen, Gone: true, Ends: until}
+		}
+		before := here.Left
+		h.leaves(here)
+		return known || !until.IsZero() || !here.Left.Equal(before), nil
+	})
 	if err != nil {
 		return fmt.Errorf("depart from %s: %w", room, err)
 	}
-	if len(here.Connections) > 0 {
+	if here.Since.IsZero() || here.Left.IsZero() {
 		return nil
 	}
 	return h.awaitAbsence(ctx, room, here)
@@ -86,13 +177,21 @@ func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
 
 // absence ends a presence whose grace is over, unless the user is back.
 func (h *Hub) absence(ctx context.Context, j Job) error {
-	_, err := h.store.BeginEnd(ctx, j.Room, j.User, time.UnixMilli(j.Since), time.UnixMilli(j.Left))
-	if errors.Is(err, ErrNotFound) {
-		h.observe.count(PresenceFlaps, 1)
-		return nil
-	}
+	here, err := h.changeHere(ctx, j.Room, j.User, func(here *Here) (bool, error) {
+		h.leaves(here) // its last connection may have lapsed
+		over := here.Since.UnixMilli() == j.Since && !here.Left.IsZero() && here.Left.UnixMilli() <= j.Left
+		if !over || here.Ending {
+			return false, nil
+		}
+		here.Ending = true
+		return true, nil
+	})
 	if err != nil {
 		return fmt.Errorf("begin end of presence in %s: %w", j.Room, err)
+	}
+	if !here.Ending {
+		h.observe.count(PresenceFlaps, 1)
+		return nil
 	}
 	return h.finishEnd(ctx, j.Room, j.User)
 }
@@ -115,7 +214,14 @@ func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
 		return fmt.Errorf("announce %s: %w", id, err)
 	}
 	h.tell(ctx, presenceFact(PresenceOffline, room, here))
-	if err := h.store.End(ctx, room, user, here.Since); err != nil {
+	_, err = h.changeHere(ctx, room, user, func(now *Here) (bool, error) {
+		if !now.Ending || !now.Since.Equal(here.Since) {
+			return false, nil
+		}
+		*now = Here{Stays: now.Stays}
+		return true, nil
+	})
+	if err != nil {
 		return fmt.Errorf("end presence in %s: %w", room, err)
 	}
 	return nil
@@ -173,12 +279,17 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 // setStatus gives false for a user who has no presence: the join has not got that far, or the room was left meanwhile.
 // It must not begin one then, since nobody would end it.
 func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protocol.Action) (bool, error) {
-	here, err := h.store.SetStatus(ctx, room, c.User, a.Status, a.Data)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrEnding) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("set status in %s: %w", room, err)
+	var is bool
+	here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) {
+		if is = !here.Ending && len(here.Connections()) > 0; !is || here.Status == a.Status && bytes.Equal(here.Data, a.Data) {
+			return false, nil
+		}
+		here.Status, here.Data = a.Status, a.Data
+		here.Version++
+		return true, nil
+	})
+	if err != nil || !is {
+		return false, err
 	}
 	return true, h.announce(ctx, room, here)
 }
@@ -211,13 +322,25 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 }
 
 // shown reports whether a row is a presence that others should see. One whose end is long due is not: the job that should
-// have ended it is a dead letter, and another takes its place.
+// have ended it is a dead letter, and another takes its place. Only whoever moves Left leaves that job, however many look.
 func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
-	if here.Ending {
+	if here.Since.IsZero() || here.Ending {
 		return false, nil
 	}
-	if here.Left.IsZero() || h.now().Sub(here.Left) <= h.limits.Grace+lateness {
+	here.Stays = h.staying(here)
+	if len(here.Connections()) > 0 || !here.Left.IsZero() && h.now().Sub(here.Left) <= h.limits.Grace+lateness {
 		return true, nil
 	}
-	return false, h.awaitAbsence(ctx, room, here)
+	left := time.UnixMilli(h.now().UnixMilli())
+	now, err := h.changeHere(ctx, room, here.User, func(now *Here) (bool, error) {
+		if len(now.Connections()) > 0 || !now.Since.Equal(here.Since) || !now.Left.Equal(here.Left) {
+			return false, nil
+		}
+		now.Left = left
+		return true, nil
+	})
+	if err != nil || !now.Left.Equal(left) {
+		return false, err
+	}
+	return false, h.awaitAbsence(ctx, room, now)
 }

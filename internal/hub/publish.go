@@ -103,7 +103,7 @@ func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, excep
 		return h.again(ctx, entry, e, except)
 	}
 	h.observe.logged(ctx, entry, false)
-	return published(entry), h.tellPublished(ctx, entry, func() error { return h.deliver(ctx, entry.Event, except) })
+	return published(entry), h.tellPublished(ctx, entry, func() error { return h.deliver(ctx, entry.Event, entry.Epoch, except) })
 }
 
 // again delivers an event that is in the log already, to whoever has not got it: a retry after a crash or a lost reply.
@@ -114,7 +114,7 @@ func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event, except [
 		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", e.Room, e.ID)
 	}
 	h.observe.logged(ctx, known, true)
-	return published(known), h.tellPublished(ctx, known, func() error { return h.deliver(ctx, known.Event, except) })
+	return published(known), h.tellPublished(ctx, known, func() error { return h.deliver(ctx, known.Event, known.Epoch, except) })
 }
 
 func published(e Entry) protocol.PublishResult {

@@ -46,7 +46,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 			got.Whole = false
 			continue
 		}
-		if row, err = h.enter(ctx, c, room, h.free(c)); err != nil {
+		if row, err = h.enter(ctx, row, room, h.free(row), func(row Connection) error { return mayJoin(row, room, k) }); err != nil {
 			return got, err
 		}
 		missed, err := h.missed(ctx, room, k, seen)
@@ -62,7 +62,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 	// It begins anew, in the rooms of its user only.
 	for _, room := range rooms {
 		if _, was := c.Rooms[room]; !was && row.In(room) {
-			if err := h.exit(ctx, row, room); err != nil {
+			if err := h.exit(ctx, row, room, ""); err != nil {
 				return got, err
 			}
 		}

@@ -37,7 +37,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 		return nil, err
 	}
 	h.observe.count(Signals, 1)
-	if err := h.deliverFrom(ctx, e, []string{c.Connection}, page); err != nil {
+	if err := h.deliverFrom(ctx, e, "", []string{c.Connection}, page); err != nil {
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil

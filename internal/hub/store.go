@@ -1,10 +1,13 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -13,8 +16,9 @@ import (
 // What a store answers when it did nothing. Any other error means that the outcome is unknown: every method may be
 // called again with the same arguments.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrEnding   = errors.New("absence is being announced")
+	ErrNotFound  = errors.New("not found")
+	ErrChanged   = errors.New("the row is another by now")
+	ErrOvertaken = errors.New("a later membership, or its end, is there already")
 )
 
 // Partitions is the number of partitions that connections are spread over: enough to write 64,000 rows a second, few
@@ -26,26 +30,121 @@ func Partition(connection string) int { return shardOf(connection, Partitions) }
 
 // shardOf spreads connections evenly over n places.
 func shardOf(connection string, n int) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(connection))
-	return int(h.Sum32() % uint32(n)) //nolint:gosec // n is a small positive count
+	return int(hash(connection) % uint32(n)) //nolint:gosec // n is a small positive count
 }
 
-// Connection is the row of one open connection.
+func hash(connection string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(connection))
+	return h.Sum32()
+}
+
+// Connection is the row of one open connection. It decides, alone, which rooms the connection is in: memberships and presences
+// only follow, each with the generation that the row gave it.
 type Connection struct {
 	ID          string
 	User        string
 	Name        string
-	Codec       string         // name of the protocol.Codec it speaks
-	Grants      Grants         // what its token allows
-	Rooms       map[string]int // every room it is in, with the shard of its membership
+	Codec       string             // the name of what it speaks
+	Grants      Grants             // what its token allows
+	Rooms       map[string]int     // every room it is in, with the shard of its membership
+	Gens        map[string]int64   // of the rooms, the generation of each membership; none: 0
+	Gen         int64              // the last generation that the row gave
+	Leaving     map[string]Leaving // rooms that it has left, while their membership is being taken away
 	ConnectedAt time.Time
-	LastSeen    time.Time // its last action
-	Entered     time.Time // its last Enter; zero: none
-	Expires     time.Time // when its token does
-	Busy        time.Time // the rate limit's state: when all that it sent so far is paid for
-	Closing     bool      // it is being departed; it may do nothing more
-	TTL         time.Time // when the row lapses by itself
+	LastSeen    time.Time       // its last action
+	Entered     time.Time       // when it last entered a room; zero: never
+	Expires     time.Time       // when its token does
+	Busy        time.Time       // the rate limit's state: when all that it sent so far is paid for
+	Closing     bool            // it is being departed; it may do nothing more
+	Ended       protocol.Reason // why the server ended it; its socket may be open still, and the sweep is to close it
+	Rev         string          // another with each Change, and with no other write
+	TTL         time.Time       // when the row lapses by itself
+}
+
+// Leaving is a membership that is being taken away.
+type Leaving struct {
+	Shard int
+	Gen   int64           // of the leaving: whatever has a smaller one is over
+	Why   protocol.Reason // what the client is to be told; empty: it asked for it
+}
+
+// nextGen is a generation that is later than all that the row has given. It is a time, in Unix milliseconds, where the clock
+// allows that.
+func (c Connection) nextGen(now time.Time) int64 {
+	return max(now.UnixMilli(), c.Gen+1)
+}
+
+// Change is a change of what a row says about where the connection is and what it may do. It is made of the row that was read:
+// if that was changed in between, nothing happens.
+type Change struct {
+	Anyhow  bool               // whatever has become of the row since; only to close it
+	Enter   map[string]Seat    // rooms that it is in from now on
+	Leave   map[string]Leaving // rooms that it is leaving from now on
+	Left    []string           // rooms that it has left altogether
+	Renew   *Identity          // name, grants and expiry
+	Closing bool
+	End     protocol.Reason // why the server ends it
+	Touch   *Touch          // charge it as an action; nil: it may be expired, and is not charged
+	Now     time.Time
+}
+
+// Seat is a place in a room.
+type Seat struct {
+	Shard int
+	Gen   int64
+}
+
+// Check decides from a row whether the change of another that was read may be made: ErrNotFound for a row that is lapsed, or
+// closing unless this closes it too; ErrChanged; otherwise as [Touch].Check. Stores call it to say why a conditional write failed.
+func (ch Change) Check(was, c Connection) error {
+	switch {
+	case !c.TTL.After(ch.Now) || c.Closing && !ch.Closing:
+		return ErrNotFound
+	case c.Rev != was.Rev && !ch.Anyhow:
+		return ErrChanged
+	case ch.Touch != nil:
+		return ch.Touch.Check(c)
+	}
+	return nil
+}
+
+// Apply gives the row as it is after the change, but for its Rev.
+func (ch Change) Apply(c Connection) Connection {
+	c.Rooms, c.Gens, c.Leaving = maps.Clone(c.Rooms), maps.Clone(c.Gens), maps.Clone(c.Leaving)
+	if c.Rooms == nil {
+		c.Rooms = map[string]int{}
+	}
+	if c.Gens == nil {
+		c.Gens = map[string]int64{}
+	}
+	if c.Leaving == nil {
+		c.Leaving = map[string]Leaving{}
+	}
+	for _, room := range ch.Left {
+		delete(c.Leaving, room)
+	}
+	for room, l := range ch.Leave {
+		delete(c.Rooms, room)
+		delete(c.Gens, room)
+		c.Leaving[room], c.Gen = l, max(c.Gen, l.Gen)
+	}
+	for room, seat := range ch.Enter {
+		c.Rooms[room], c.Gens[room], c.Gen = seat.Shard, seat.Gen, max(c.Gen, seat.Gen)
+		delete(c.Leaving, room)
+		c.Entered = ch.Now
+	}
+	if ch.Renew != nil {
+		c.Name, c.Grants, c.Expires = ch.Renew.Name, ch.Renew.Grants, ch.Renew.Expires
+	}
+	c.Closing, c.Ended = c.Closing || ch.Closing, cmp.Or(ch.End, c.Ended)
+	if ch.Touch != nil {
+		c.Busy = ch.Touch.Charge(c)
+	}
+	if !ch.Closing {
+		c.LastSeen = ch.Now
+	}
+	return c
 }
 
 // Touch is one action of a connection: authentication, membership, rate limit and last-seen in one conditional write.
@@ -103,15 +202,9 @@ type Connections interface {
 	// Touch charges one action and sets LastSeen, in one conditional write that does nothing unless Touch.Check allows
 	// it; the error is Check's, or ErrNotFound. It gives the row as written.
 	Touch(ctx context.Context, id string, t Touch) (Connection, error)
-	// Enter is Touch that also puts room with its shard in Rooms and sets Entered; a room that is there keeps the shard it
-	// has.
-	Enter(ctx context.Context, id, room string, shard int, t Touch) (Connection, error)
-	// Exit takes room out of Rooms and sets LastSeen. A missing row or room is no error.
-	Exit(ctx context.Context, id, room string, now time.Time) error
-	// Renew replaces name, grants and expiry of a row that is not closing. ErrNotFound.
-	Renew(ctx context.Context, id, name string, g Grants, expires time.Time) error
-	// BeginClose sets Closing and gives the row, whether or not it was set already. ErrNotFound.
-	BeginClose(ctx context.Context, id string) (Connection, error)
+	// Change makes a change of the row that was read, and gives it as written. It does nothing unless Change.Check allows it,
+	// and the error is that one. A change whose answer was lost recognises itself when it is tried again.
+	Change(ctx context.Context, was Connection, ch Change) (Connection, error)
 	// Forget deletes a row. A missing one is no error.
 	Forget(ctx context.Context, id string) error
 	// Walk gives up to limit rows of one partition with ids greater than after, ascending; fewer than limit: the end.
@@ -124,7 +217,8 @@ type Member struct {
 	User       string
 	Codec      string
 	Shard      int
-	MayPublish bool // its token lets it publish and signal here
+	Gen        int64 // of the membership, as the connection's row has it
+	MayPublish bool  // its token lets it publish and signal here
 	TTL        time.Time
 }
 
@@ -137,10 +231,12 @@ type MemberPage struct {
 
 // Members keeps who is in which room. Reads are strongly consistent and leave out lapsed rows.
 type Members interface {
-	// AddMember writes a membership, over any older one.
+	// AddMember writes a membership, over any whose Gen is not larger. ErrOvertaken: there is a larger one, or the mark of one
+	// that was removed.
 	AddMember(ctx context.Context, room string, m Member) error
-	// RemoveMember deletes one. A missing one is no error.
-	RemoveMember(ctx context.Context, room string, shard int, connection string) error
+	// RemoveMember deletes one whose Gen is not larger; a missing or a later one is no error. Where until is not zero it leaves
+	// a mark until then, which keeps out memberships with a smaller Gen that are still on their way.
+	RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error
 	// Members gives up to limit members of a shard with connection ids greater than after, ascending by id.
 	Members(ctx context.Context, room string, shard int, after string, limit int) (MemberPage, error)
 	// Shards gives how many shards new members spread over, at least 1. It may be an older, smaller number.
@@ -193,19 +289,39 @@ type Log interface {
 	Reset(ctx context.Context, room string) error
 }
 
-// Here is the row of one user in one room with presence.
+// Here is the row of one user in one room with presence. One without Since is no presence: it only keeps marks.
 type Here struct {
-	User        string
-	Name        string
-	Status      string
-	Data        json.RawMessage
-	Connections []string  // which of the user's connections are in the room
-	Since       time.Time // when the first of them came; with the user it identifies this presence
-	Left        time.Time // when the last of them went; zero while there are some
-	Version     int       // counts up with each change that others must hear of, from 1
-	Announced   int       // the Version that others have heard of, 0: not even of the arrival
-	Ending      bool      // its end is being announced: it can only end
-	TTL         time.Time
+	User      string
+	Name      string
+	Status    string
+	Data      json.RawMessage
+	Stays     map[string]Stay // by connection
+	Since     time.Time       // when the first of them came; with the user it identifies this presence
+	Left      time.Time       // when the last of them went; zero while there are some
+	Version   int             // counts up with each change that others must hear of, from 1
+	Announced int             // the Version that others have heard of, 0: not even of the arrival
+	Ending    bool            // its end is being announced: it can only end
+	Rev       string          // another with each change
+	TTL       time.Time
+}
+
+// Stay is one connection in a presence.
+type Stay struct {
+	Gen  int64     // of its membership
+	Gone bool      // it has left; the mark keeps out arrivals with a smaller Gen that are still on their way
+	Ends time.Time // when it lapses by itself, with its connection, or the mark
+}
+
+// Connections gives which of the user's connections are in the room.
+func (h Here) Connections() []string {
+	var ids []string
+	for id, stay := range h.Stays {
+		if !stay.Gone {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Occupant is what others see of the row.
@@ -215,28 +331,16 @@ func (h Here) Occupant() protocol.Occupant {
 	}
 }
 
-// Presence keeps who is present in a room. A user is a set of connections, so that coming and going may be repeated, and
-// each transition is decided by one conditional write. Times are exact to the millisecond.
+// Presence keeps who is present in a room: a row for each user, which changes as a whole. Times are exact to the millisecond.
+// Reads are strongly consistent.
 type Presence interface {
-	// Arrive adds a connection to the user's row and clears Left. A row that is not there begins with Status "online",
-	// Since now, Version 1. ErrEnding if the row is Ending: finish that first.
-	Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (Here, error)
-	// Depart takes a connection out of the row. If no connection is left, Left is now, unless it is set already; the
-	// row given then has no Connections. ErrNotFound if there is no row.
-	Depart(ctx context.Context, room, user, connection string, now time.Time) (Here, error)
-	// SetStatus replaces status and data of a row with connections and counts Version up, unless they are what they
-	// are already. ErrNotFound; ErrEnding.
-	SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (Here, error)
-	// Announced raises the row's Announced to version, if it is still the presence that began at since.
-	Announced(ctx context.Context, room, user string, since time.Time, version int) error
-	// BeginEnd sets Ending on a row with no connections that began at since and whose Left is not after left, and gives
-	// it, also when it was set already. ErrNotFound if the user is back, or the row is gone or another.
-	BeginEnd(ctx context.Context, room, user string, since, left time.Time) (Here, error)
-	// End deletes the row that began at since, if it is Ending. A missing one is no error.
-	End(ctx context.Context, room, user string, since time.Time) error
 	// Here gives the row of one user. ErrNotFound.
 	Here(ctx context.Context, room, user string) (Here, error)
-	// Present gives up to limit rows with user ids greater than after, ascending, Ending ones too; fewer: the end.
+	// SetHere puts a row in the place of the one that was read; was without a User: there was none. A row without Since and
+	// without Stays is deleted. It gives the row with its Rev. ErrChanged: the row is another by now. A write whose answer was
+	// lost recognises itself when it is tried again.
+	SetHere(ctx context.Context, room string, was, now Here) (Here, error)
+	// Present gives up to limit rows with user ids greater than after, ascending, of whatever state; fewer: the end.
 	Present(ctx context.Context, room, after string, limit int) ([]Here, error)
 }
 

@@ -61,13 +61,10 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 	switch {
 	case c.Closing:
 		found.unfinished.Add(1)
-		if err := h.pusher.Close(ctx, h.wire(c)); err != nil && !errors.Is(err, ErrGone) {
-			return fmt.Errorf("close connection %s: %w", c.ID, err)
-		}
-		return h.Depart(ctx, c.ID)
+		return h.finishClosing(ctx, c)
 	case !c.Expires.After(now):
 		found.expired.Add(1)
-		return h.end(ctx, c, protocol.ReasonExpired)
+		return h.end(ctx, c, protocol.ReasonExpired, false) // unless the token was renewed since
 	case now.Sub(c.LastSeen) > h.limits.Silence || now.Sub(c.ConnectedAt) > h.limits.Lifetime:
 		// By its lifetime too, since its row lapses soon after that, and with it the last chance to end its presence.
 		alive, err := h.pusher.Alive(ctx, h.wire(c))
@@ -77,6 +74,12 @@ func (h *Hub) sweepOne(ctx context.Context, c Connection, found *sweeping) error
 		if !alive {
 			found.gone.Add(1)
 			return h.Depart(ctx, c.ID)
+		}
+	}
+	if len(c.Leaving) > 0 {
+		found.unfinished.Add(1)
+		if err := h.finishLeaving(ctx, c); err != nil {
+			return err
 		}
 	}
 	return h.sweepPresence(ctx, c, found)

@@ -9,10 +9,14 @@ const (
 	ReasonExpired      Reason = "expired"
 	ReasonDisconnected Reason = "disconnected"
 	ReasonClosed       Reason = "closed"
+	ReasonForbidden    Reason = "forbidden"
+	ReasonRemoved      Reason = "removed"
 )
 
 // Reasons lists all of them.
-func Reasons() []Reason { return []Reason{ReasonExpired, ReasonDisconnected, ReasonClosed} }
+func Reasons() []Reason {
+	return []Reason{ReasonExpired, ReasonDisconnected, ReasonClosed, ReasonForbidden, ReasonRemoved}
+}
 
 // Sentence says what the reason means.
 func (r Reason) Sentence() string {
@@ -23,6 +27,10 @@ func (r Reason) Sentence() string {
 		return "A program has disconnected the user."
 	case ReasonClosed:
 		return "A program has closed the room."
+	case ReasonForbidden:
+		return "The connection's new token does not grant the room."
+	case ReasonRemoved:
+		return "A program has taken the connection out of the room."
 	}
 	return "A program has ended it, for a reason of its own."
 }

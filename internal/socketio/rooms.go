@@ -214,7 +214,13 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	r.callers.drop(c.ID)
 	now := r.now()
-	text, err := json.Marshal(absence{slices.Sorted(maps.Keys(c.Rooms)), now.UnixMilli()})
+	away := absence{Left: now.UnixMilli()}
+	if c.Ended == "" || c.Ended.Retry() { // who was disconnected by the server is not waited for
+		away.Rooms = slices.Sorted(maps.Keys(c.Rooms))
+	} else {
+		away.Left = 0
+	}
+	text, err := json.Marshal(away)
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}

@@ -382,6 +382,9 @@ func (l *ledger) checkRows() {
 		}
 	}
 	for _, id := range sortedKeys(rows) {
+		if len(rows[id].Leaving) > 0 {
+			l.w.violatef("leaving", []string{id}, "%s is still leaving %v", id, rows[id].Leaving)
+		}
 		if !sockets[id] {
 			l.w.violatef("rows of the departed", []string{id}, "the row of connection %s is left, closing %v", id, rows[id].Closing)
 		}
@@ -417,7 +420,9 @@ func (l *ledger) checkMembers(room string, rows map[string]hub.Connection) {
 				l.w.violatef("member twice", []string{room + " ", m.Connection}, "%s is twice a member of %s", m.Connection, room)
 			}
 			got[m.Connection] = true
-			if c := rows[m.Connection]; !c.In(room) {
+			if c := rows[m.Connection]; c.In(room) && c.Gens[room] != m.Gen {
+				l.w.violatef("generation", []string{m.Connection}, "%s is a member of %s by %d, and its row says %d", m.Connection, room, m.Gen, c.Gens[room])
+			} else if !c.In(room) {
 				l.w.violatef("member without connection", []string{m.Connection}, "%s is a member of %s, and its row does not say so", m.Connection, room)
 			}
 		}
@@ -434,8 +439,10 @@ func (l *ledger) checkHere(room string) {
 		panic(err)
 	}
 	for _, h := range list {
-		slices.Sort(h.Connections)
-		got[h.User] = strings.Join(h.Connections, " ")
+		if h.Since.IsZero() {
+			continue // marks only
+		}
+		got[h.User] = strings.Join(h.Connections(), " ")
 		if h.Announced < h.Version {
 			l.w.violatef("not announced", []string{room + " ", h.User}, "version %d of %s in %s is not announced", h.Version, h.User, room)
 		}

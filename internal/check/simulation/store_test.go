@@ -2,8 +2,8 @@ package simulation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,26 +48,12 @@ func (s *store) Touch(ctx context.Context, id string, t hub.Touch) (row hub.Conn
 	return row, err
 }
 
-func (s *store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (row hub.Connection, err error) {
-	err = s.w.call(ctx, "Enter", id+" "+room, 0, func() error {
-		row, err = s.real.Enter(plain, id, room, shard, t)
-		return err
-	})
-	return row, err
-}
-
-func (s *store) Exit(ctx context.Context, id, room string, now time.Time) error {
-	return s.w.call(ctx, "Exit", id+" "+room, 0, func() error { return s.real.Exit(plain, id, room, now) })
-}
-
-func (s *store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
-	return s.w.call(ctx, "Renew", id, 0, func() error { return s.real.Renew(plain, id, name, g, expires) })
-}
-
-func (s *store) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
-	err = s.w.call(ctx, "BeginClose", id, 0, func() error {
-		s.w.gateway.checkMayDepart(ctx.Value(invocationKey{}).(*invocation), id)
-		row, err = s.real.BeginClose(plain, id)
+func (s *store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (row hub.Connection, err error) {
+	err = s.w.call(ctx, "Change", fmt.Sprintf("%s %v %v %v closing %v", was.ID, ch.Enter, ch.Leave, ch.Left, ch.Closing), 0, func() error {
+		if ch.Closing && ch.End == "" { // otherwise the row remembers that its socket is to be closed
+			s.w.gateway.checkMayDepart(ctx.Value(invocationKey{}).(*invocation), was.ID)
+		}
+		row, err = s.real.Change(plain, was, ch)
 		return err
 	})
 	return row, err
@@ -91,8 +77,11 @@ func (s *store) Walk(ctx context.Context, partition int, after string, limit int
 func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	return s.w.call(ctx, "AddMember", room+" "+m.Connection, 0, func() error {
 		add := func() error {
-			s.w.ledger.member(room, m.Connection, true)
-			return s.real.AddMember(plain, room, m)
+			err := s.real.AddMember(plain, room, m)
+			if err == nil {
+				s.w.ledger.member(room, m.Connection, true)
+			}
+			return err
 		}
 		if s.joinsLate {
 			inv := ctx.Value(invocationKey{}).(*invocation)
@@ -103,10 +92,15 @@ func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error 
 	})
 }
 
-func (s *store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
-	return s.w.call(ctx, "RemoveMember", room+" "+connection, 0, func() error {
-		s.w.ledger.member(room, connection, false)
-		return s.real.RemoveMember(plain, room, shard, connection)
+func (s *store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
+	return s.w.call(ctx, "RemoveMember", fmt.Sprint(room, " ", connection, " ", gen), 0, func() error {
+		if err := s.real.RemoveMember(plain, room, shard, connection, gen, until); err != nil {
+			return err
+		}
+		page, err := s.real.Members(plain, room, shard, "", 1000)
+		is := slices.ContainsFunc(page.Members, func(m hub.Member) bool { return m.Connection == connection })
+		s.w.ledger.member(room, connection, is)
+		return err
 	})
 }
 
@@ -249,55 +243,32 @@ func (s *store) Reset(ctx context.Context, room string) error {
 	return s.w.call(ctx, "Reset", room, 0, func() error { return s.logOf().Reset(plain, room) })
 }
 
-func (s *store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (here hub.Here, err error) {
-	err = s.w.call(ctx, "Arrive", room+" "+connection, 0, func() error {
-		if s.counts {
-			s.arrivals++
-			connection = fmt.Sprint("arrival ", s.arrivals)
+func (s *store) SetHere(ctx context.Context, room string, was, now hub.Here) (here hub.Here, err error) {
+	err = s.w.call(ctx, "SetHere", fmt.Sprintf("%s %s %v %d/%d", room, now.User, now.Connections(), now.Announced, now.Version), 0, func() error {
+		if s.counts && !now.Since.IsZero() {
+			now.Stays = s.counted(was, now)
 		}
-		here, err = s.real.Arrive(plain, room, user, name, connection, now, ttl)
+		here, err = s.real.SetHere(plain, room, was, now)
 		return err
 	})
 	return here, err
 }
 
-func (s *store) Depart(ctx context.Context, room, user, connection string, now time.Time) (here hub.Here, err error) {
-	err = s.w.call(ctx, "Depart", room+" "+connection, 0, func() error {
-		if s.counts {
-			if row, err := s.real.Here(plain, room, user); err == nil && len(row.Connections) > 0 {
-				connection = row.Connections[0]
-			}
-		}
-		here, err = s.real.Depart(plain, room, user, connection, now)
-		return err
-	})
-	return here, err
-}
-
-func (s *store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (here hub.Here, err error) {
-	err = s.w.call(ctx, "SetStatus", room+" "+user+" "+status, 0, func() error {
-		here, err = s.real.SetStatus(plain, room, user, status, data)
-		return err
-	})
-	return here, err
-}
-
-func (s *store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
-	return s.w.call(ctx, "Announced", fmt.Sprint(room, " ", user, " ", version), 0, func() error {
-		return s.real.Announced(plain, room, user, since, version)
-	})
-}
-
-func (s *store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (here hub.Here, err error) {
-	err = s.w.call(ctx, "BeginEnd", room+" "+user, 0, func() error {
-		here, err = s.real.BeginEnd(plain, room, user, since, left)
-		return err
-	})
-	return here, err
-}
-
-func (s *store) End(ctx context.Context, room, user string, since time.Time) error {
-	return s.w.call(ctx, "End", room+" "+user, 0, func() error { return s.real.End(plain, room, user, since) })
+// counted makes a counter of the set: who comes is one more, whoever it is, and who goes one less.
+func (s *store) counted(was, now hub.Here) map[string]hub.Stay {
+	stays := map[string]hub.Stay{}
+	before, after := was.Connections(), now.Connections()
+	for _, id := range before {
+		stays[id] = was.Stays[id]
+	}
+	switch {
+	case len(after) > len(before):
+		s.arrivals++
+		stays[fmt.Sprint("arrival ", s.arrivals)] = now.Stays[after[0]]
+	case was.Announced == now.Announced && was.Version == now.Version && was.Ending == now.Ending && len(before) > 0:
+		delete(stays, before[0])
+	}
+	return stays
 }
 
 func (s *store) Here(ctx context.Context, room, user string) (here hub.Here, err error) {

@@ -205,7 +205,8 @@ func (b Bellhop) serveExpire(gateway *emulator.Server, w http.ResponseWriter, r 
 	if !ok {
 		return
 	}
-	if err := b.Store.Renew(r.Context(), row.ID, row.Name, row.Grants, time.Now().Add(-time.Second)); err != nil {
+	over := hub.Identity{User: row.User, Name: row.Name, Grants: row.Grants, Expires: time.Now().Add(-time.Second)}
+	if _, err := b.Store.Change(r.Context(), row, hub.Change{Renew: &over, Now: time.Now()}); err != nil {
 		Refuse(w, http.StatusConflict, "this connection is closing")
 		return
 	}

@@ -2,7 +2,6 @@ package cost
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -82,33 +81,26 @@ func (s Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connectio
 	return c, err
 }
 
-// Enter is [hub.Connections].Enter.
-func (s Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
-	c, err := s.Store.Enter(ctx, id, room, shard, t)
-	s.about(ctx, room, c.User, "join")
+// Change is [hub.Connections].Change.
+func (s Store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (hub.Connection, error) {
+	c, err := s.Store.Change(ctx, was, ch)
+	room, action := "", ""
+	switch {
+	case ch.Closing:
+		action = "disconnect"
+	case ch.Renew != nil:
+		action = "auth"
+	case len(ch.Left) > 0:
+		room, action = ch.Left[0], "leave"
+	}
+	for entered := range ch.Enter {
+		room, action = entered, "join"
+	}
+	for left := range ch.Leave {
+		room, action = left, "leave"
+	}
+	s.about(ctx, room, c.User, action)
 	s.count(ctx, room, writes(rowSize(c)))
-	return c, err
-}
-
-// Exit is [hub.Connections].Exit.
-func (s Store) Exit(ctx context.Context, id, room string, now time.Time) error {
-	s.about(ctx, room, "", "leave")
-	s.count(ctx, room, writes(connectionRow))
-	return s.Store.Exit(ctx, id, room, now)
-}
-
-// Renew is [hub.Connections].Renew.
-func (s Store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
-	s.about(ctx, "", "", "auth")
-	s.count(ctx, "", writes(connectionRow))
-	return s.Store.Renew(ctx, id, name, g, expires)
-}
-
-// BeginClose is [hub.Connections].BeginClose.
-func (s Store) BeginClose(ctx context.Context, id string) (hub.Connection, error) {
-	c, err := s.Store.BeginClose(ctx, id)
-	s.about(ctx, "", c.User, "disconnect")
-	s.count(ctx, "", writes(rowSize(c)))
 	return c, err
 }
 
@@ -137,9 +129,9 @@ func (s Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 }
 
 // RemoveMember is [hub.Members].RemoveMember.
-func (s Store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+func (s Store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
 	s.count(ctx, room, writes(memberRow))
-	return s.Store.RemoveMember(ctx, room, shard, connection)
+	return s.Store.RemoveMember(ctx, room, shard, connection, gen, until)
 }
 
 // Members is [hub.Members].Members. The query reads one row more than it gives, and the room's own before the first.
@@ -279,44 +271,13 @@ func (s Store) Reset(ctx context.Context, room string) error {
 	return s.Store.Reset(ctx, room)
 }
 
-// Arrive is [hub.Presence].Arrive.
-func (s Store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
-	h, err := s.Store.Arrive(ctx, room, user, name, connection, now, ttl)
-	s.count(ctx, room, writes(hereRow+len(h.Data)))
-	return h, err
-}
-
-// Depart is [hub.Presence].Depart: an eventually consistent look first, which form of the write is right.
-func (s Store) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
-	h, err := s.Store.Depart(ctx, room, user, connection, now)
-	s.count(ctx, room, writes(hereRow+len(h.Data)).plus(Delta{ReadHalves: pieces(hereRow+len(h.Data), 4<<10)}))
-	return h, err
-}
-
-// SetStatus is [hub.Presence].SetStatus.
-func (s Store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
-	s.about(ctx, room, user, "presence")
-	s.count(ctx, room, writes(hereRow+len(data)))
-	return s.Store.SetStatus(ctx, room, user, status, data)
-}
-
-// Announced is [hub.Presence].Announced.
-func (s Store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
-	s.count(ctx, room, writes(hereRow))
-	return s.Store.Announced(ctx, room, user, since, version)
-}
-
-// BeginEnd is [hub.Presence].BeginEnd.
-func (s Store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
-	s.about(ctx, room, user, "")
-	s.count(ctx, room, writes(hereRow))
-	return s.Store.BeginEnd(ctx, room, user, since, left)
-}
-
-// End is [hub.Presence].End.
-func (s Store) End(ctx context.Context, room, user string, since time.Time) error {
-	s.count(ctx, room, writes(hereRow))
-	return s.Store.End(ctx, room, user, since)
+// SetHere is [hub.Presence].SetHere.
+func (s Store) SetHere(ctx context.Context, room string, was, now hub.Here) (hub.Here, error) {
+	if now.Status != was.Status && was.Status != "" {
+		s.about(ctx, room, now.User, "presence")
+	}
+	s.count(ctx, room, writes(hereRow+len(now.Data)))
+	return s.Store.SetHere(ctx, room, was, now)
 }
 
 // Here is [hub.Presence].Here.

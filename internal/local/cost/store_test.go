@@ -52,7 +52,7 @@ func TestStoreAgreesWithDynamoDB(t *testing.T) {
 	}
 	var ana hub.Caller
 	spent("connect", 2, 0, func() { ana = connect("ana") })
-	spent("join a channel", 2, 3+0.5+1, func() { send(ana, `{"action":"join","id":"1","room":"channel:1"}`) })
+	spent("join a channel", 2, 2+0.5+1, func() { send(ana, `{"action":"join","id":"1","room":"channel:1"}`) })
 	spent("publish with an id", 6, 3, func() { send(ana, `{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`) })
 	spent("publish with an id, again", 1, 3, func() { send(ana, `{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`) })
 	spent("publish without an id", 3, 1, func() { send(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`) })
@@ -60,10 +60,10 @@ func TestStoreAgreesWithDynamoDB(t *testing.T) {
 	send(ana, `{"action":"join","id":"1","room":"community:1"}`)
 	phone := connect("ana")
 	spent("join a community", 3, 5+0.5+1, func() { send(phone, `{"action":"join","id":"1","room":"community:1"}`) })
-	spent("leave a community", 3, 1.5, func() { send(phone, `{"action":"leave","id":"1","room":"community:1"}`) })
-	spent("leave a channel", 2, 1, func() { send(ana, `{"action":"leave","id":"1","room":"channel:1"}`) })
+	spent("leave a community", 4, 2, func() { send(phone, `{"action":"leave","id":"1","room":"community:1"}`) })
+	spent("leave a channel", 3, 1, func() { send(ana, `{"action":"leave","id":"1","room":"channel:1"}`) })
 	send(ana, `{"action":"join","id":"1","room":"channel:1"}`)
-	spent("disconnect from 3 rooms", 5, 0.5, func() {
+	spent("disconnect from 3 rooms", 6, 1, func() {
 		if err := w.Depart(ctx, ana.Connection); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // connections implements [hub.Connections]. Rows change in place under mu; their maps never do.
@@ -34,11 +36,13 @@ func (a *connections) live(id string, now time.Time) (*hub.Connection, bool) {
 	return c, true
 }
 
+// Open stores a new row.
 func (a *connections) Open(ctx context.Context, c hub.Connection) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c.Rooms, c.Grants = maps.Clone(c.Rooms), cloneGrants(c.Grants)
+	c.Rooms, c.Gens, c.Leaving, c.Grants = maps.Clone(c.Rooms), maps.Clone(c.Gens), maps.Clone(c.Leaving), cloneGrants(c.Grants)
+	c.Rev = rand.Text()[:13]
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rows[hub.Partition(c.ID)].Set(c.ID, &c)
@@ -54,6 +58,7 @@ func cloneGrants(g hub.Grants) hub.Grants {
 	return g
 }
 
+// Connection gives a row.
 func (a *connections) Connection(ctx context.Context, id string) (hub.Connection, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Connection{}, err
@@ -67,24 +72,31 @@ func (a *connections) Connection(ctx context.Context, id string) (hub.Connection
 	return *c, nil
 }
 
+// Touch charges one action.
 func (a *connections) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
-	return a.touch(ctx, id, t, func(*hub.Connection) {})
-}
-
-func (a *connections) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
-	return a.touch(ctx, id, t, func(c *hub.Connection) {
-		c.Entered = t.Now
-		if c.In(room) {
-			return
+	return a.change(ctx, id, func(c hub.Connection) (hub.Connection, error) {
+		if err := t.Check(c); err != nil {
+			return c, err
 		}
-		rooms := make(map[string]int, len(c.Rooms)+1)
-		maps.Copy(rooms, c.Rooms)
-		rooms[room] = shard
-		c.Rooms = rooms
+		c.Busy, c.LastSeen = t.Charge(c), t.Now
+		return c, nil
 	})
 }
 
-func (a *connections) touch(ctx context.Context, id string, t hub.Touch, change func(*hub.Connection)) (hub.Connection, error) {
+// Change changes a row, unless it is another by now.
+func (a *connections) Change(ctx context.Context, was hub.Connection, ch hub.Change) (hub.Connection, error) {
+	return a.change(ctx, was.ID, func(c hub.Connection) (hub.Connection, error) {
+		if err := ch.Check(was, c); err != nil {
+			return c, err
+		}
+		c = ch.Apply(c)
+		c.Rev, c.Grants = rand.Text()[:13], cloneGrants(c.Grants)
+		return c, nil
+	})
+}
+
+// change puts another row in the place of one.
+func (a *connections) change(ctx context.Context, id string, to func(hub.Connection) (hub.Connection, error)) (hub.Connection, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Connection{}, err
 	}
@@ -94,68 +106,16 @@ func (a *connections) touch(ctx context.Context, id string, t hub.Touch, change 
 	if !ok {
 		return hub.Connection{}, hub.ErrNotFound
 	}
-	if err := t.Check(*c); err != nil {
+	changed, err := to(*c)
+	if err != nil {
 		return hub.Connection{}, err
 	}
-	c.Busy, c.LastSeen = t.Charge(*c), t.Now
-	change(c)
+	*c = changed
 	a.changed.mark(id)
-	return *c, nil
+	return changed, nil
 }
 
-func (a *connections) Exit(ctx context.Context, id, room string, now time.Time) error {
-	err := a.change(ctx, id, now, func(c *hub.Connection) error {
-		if c.In(room) {
-			c.Rooms = maps.Clone(c.Rooms)
-			delete(c.Rooms, room)
-		}
-		c.LastSeen = now
-		return nil
-	})
-	if err == hub.ErrNotFound { //nolint:errorlint // our own, never wrapped
-		return nil
-	}
-	return err
-}
-
-func (a *connections) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
-	g = cloneGrants(g)
-	return a.change(ctx, id, a.now(), func(c *hub.Connection) error {
-		if c.Closing {
-			return hub.ErrNotFound
-		}
-		c.Name, c.Grants, c.Expires = name, g, expires
-		return nil
-	})
-}
-
-func (a *connections) BeginClose(ctx context.Context, id string) (row hub.Connection, err error) {
-	err = a.change(ctx, id, a.now(), func(c *hub.Connection) error {
-		c.Closing = true
-		row = *c
-		return nil
-	})
-	return row, err
-}
-
-// change changes a live row under mu.
-func (a *connections) change(ctx context.Context, id string, now time.Time, do func(*hub.Connection) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c, ok := a.live(id, now)
-	if !ok {
-		return hub.ErrNotFound
-	}
-	if err := do(c); err != nil {
-		return err
-	}
-	a.changed.mark(id)
-	return nil
-}
-
+// Forget deletes a row.
 func (a *connections) Forget(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -168,6 +128,7 @@ func (a *connections) Forget(ctx context.Context, id string) error {
 	return nil
 }
 
+// Walk gives rows of one partition.
 func (a *connections) Walk(ctx context.Context, partition int, last string, limit int) ([]hub.Connection, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -210,18 +171,23 @@ func (a *connections) purge(rows int) {
 
 // connectionRecord is the value under a connection id in the bucket "connections".
 type connectionRecord struct {
-	User        string         `json:"user"`
-	Name        string         `json:"name,omitempty"`
-	Codec       string         `json:"codec,omitempty"`
-	Grants      hub.Grants     `json:"grants,omitempty"`
-	Rooms       map[string]int `json:"rooms,omitempty"`
-	ConnectedAt millis         `json:"connectedAt"`
-	LastSeen    millis         `json:"lastSeen"`
-	Entered     millis         `json:"entered,omitempty"`
-	Expires     millis         `json:"expires"`
-	Busy        millis         `json:"busy,omitempty"`
-	Closing     bool           `json:"closing,omitempty"`
-	TTL         millis         `json:"ttl"`
+	User        string                 `json:"user"`
+	Name        string                 `json:"name,omitempty"`
+	Codec       string                 `json:"codec,omitempty"`
+	Grants      hub.Grants             `json:"grants,omitempty"`
+	Rooms       map[string]int         `json:"rooms,omitempty"`
+	Gens        map[string]int64       `json:"gens,omitempty"`
+	Leaving     map[string]hub.Leaving `json:"leaving,omitempty"`
+	Gen         int64                  `json:"gen,omitempty"`
+	Rev         string                 `json:"rev,omitempty"`
+	ConnectedAt millis                 `json:"connectedAt"`
+	LastSeen    millis                 `json:"lastSeen"`
+	Entered     millis                 `json:"entered,omitempty"`
+	Expires     millis                 `json:"expires"`
+	Busy        millis                 `json:"busy,omitempty"`
+	Closing     bool                   `json:"closing,omitempty"`
+	Ended       protocol.Reason        `json:"ended,omitempty"`
+	TTL         millis                 `json:"ttl"`
 }
 
 func (a *connections) track() { a.changed.track() }
@@ -231,7 +197,7 @@ func (a *connections) changes() ([]row, func()) {
 		r := row{bucket: "connections", key: id}
 		if c, ok := a.rows[hub.Partition(id)].Get(id); ok {
 			r.value = connectionRecord{
-				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, ConnectedAt: toMillis(c.ConnectedAt),
+				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, Gens: c.Gens, Gen: c.Gen, Leaving: c.Leaving, Rev: c.Rev, Ended: c.Ended, ConnectedAt: toMillis(c.ConnectedAt),
 				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
 				Closing: c.Closing, TTL: toMillis(c.TTL),
 			}
@@ -247,7 +213,7 @@ func (a *connections) buckets() []bucket {
 			return err
 		}
 		a.rows[hub.Partition(id)].Set(id, &hub.Connection{
-			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, ConnectedAt: r.ConnectedAt.time(),
+			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, Gens: r.Gens, Gen: r.Gen, Leaving: r.Leaving, Rev: r.Rev, Ended: r.Ended, ConnectedAt: r.ConnectedAt.time(),
 			LastSeen: r.LastSeen.time(), Entered: r.Entered.time(), Expires: r.Expires.time(), Busy: r.Busy.time(),
 			Closing: r.Closing, TTL: r.TTL.time(),
 		})

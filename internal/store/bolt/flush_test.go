@@ -64,7 +64,7 @@ func TestFailedFlush(t *testing.T) {
 			}
 		}
 		add(t, s, "c")
-		if err := s.RemoveMember(t.Context(), "channel:1", 0, "b"); err != nil {
+		if err := s.RemoveMember(t.Context(), "channel:1", 0, "b", 1, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := s.Append(t.Context(), "channel:1", protocol.Event{Event: "e", ID: "e"}, time.Hour); err != nil {
@@ -194,7 +194,7 @@ func TestPurge(t *testing.T) {
 		}
 		room := []string{"channel:1", "channel:2", "channel:" + id}[i%3]
 		_, _, err := s.Append(ctx, room, protocol.Event{Event: "e", ID: []string{"", id}[i%2]}, ttl.Sub(now))
-		_, arriveErr := s.Arrive(ctx, room, id, "", id, now, ttl)
+		_, arriveErr := s.SetHere(ctx, room, hub.Here{}, present(id, now, ttl))
 		err = errors.Join(err, arriveErr, s.Open(ctx, hub.Connection{ID: id, TTL: ttl}), s.AddMember(ctx, room, hub.Member{Connection: id, Shard: i % 4, TTL: ttl}))
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +278,7 @@ func TestPurgeByPieces(t *testing.T) {
 	for i := range n {
 		id := time.Duration(i).String()
 		_, _, err := s.Append(ctx, "channel:1", protocol.Event{Event: "e"}, time.Minute)
-		_, arriveErr := s.Arrive(ctx, "channel:1", id, "", id, now, now.Add(time.Minute))
+		_, arriveErr := s.SetHere(ctx, "channel:1", hub.Here{}, present(id, now, now.Add(time.Minute)))
 		err = errors.Join(err, arriveErr, s.Open(ctx, hub.Connection{ID: id, TTL: now.Add(time.Minute)}),
 			s.AddMember(ctx, "channel:1", hub.Member{Connection: id, TTL: now.Add(time.Minute)}))
 		if err != nil {
@@ -302,4 +302,9 @@ func TestPurgeByPieces(t *testing.T) {
 	if got := s.rows(); len(got) != 1 || got["logs"] != 1 {
 		t.Errorf("after all flushes there are %v, want the position of one log", got)
 	}
+}
+
+// present is somebody who has just come, by a connection of the same name.
+func present(user string, now, ttl time.Time) hub.Here {
+	return hub.Here{User: user, Status: "online", Since: now, Version: 1, TTL: ttl, Stays: map[string]hub.Stay{user: {Gen: 1, Ends: ttl}}}
 }

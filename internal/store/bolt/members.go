@@ -42,7 +42,9 @@ type memberRoom struct {
 type member struct {
 	user, codec string
 	ttl         int64 // Unix nanoseconds
+	gen         int64
 	mayPublish  bool
+	removed     bool // the mark of one that was
 }
 
 type memberKey struct {
@@ -72,6 +74,7 @@ func (a *members) room(name string) *memberRoom {
 	return r
 }
 
+// AddMember writes a membership, unless there is a later one.
 func (a *members) AddMember(ctx context.Context, room string, m hub.Member) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -81,27 +84,43 @@ func (a *members) AddMember(ctx context.Context, room string, m hub.Member) erro
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.set(room, m)
+	if r, ok := a.rooms.Get(room); ok && m.Shard < len(r.at) {
+		if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen > m.Gen {
+			return hub.ErrOvertaken
+		}
+	}
+	a.set(room, m.Shard, m.Connection, member{user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish})
 	a.changed.mark(memberKey{room, m.Shard, m.Connection})
 	return nil
 }
 
-func (a *members) set(room string, m hub.Member) {
+func (a *members) set(room string, shard int, connection string, m member) {
 	r := a.room(room)
-	for len(r.at) <= m.Shard {
+	for len(r.at) <= shard {
 		r.at = append(r.at, btree.Map[string, member]{})
 	}
-	r.at[m.Shard].Set(m.Connection, member{user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), mayPublish: m.MayPublish})
+	r.at[shard].Set(connection, m)
 }
 
-func (a *members) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
+// RemoveMember deletes a membership, unless there is a later one.
+func (a *members) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r, ok := a.rooms.Get(room)
-	if !ok || shard < 0 || shard >= len(r.at) {
+	if shard < 0 || shard >= maxShard || until.IsZero() && (!ok || shard >= len(r.at)) {
+		return nil
+	}
+	if ok && shard < len(r.at) {
+		if there, ok := r.at[shard].Get(connection); ok && there.gen > gen {
+			return nil
+		}
+	}
+	if !until.IsZero() {
+		a.set(room, shard, connection, member{gen: gen, ttl: until.UnixNano(), removed: true})
+		a.changed.mark(memberKey{room, shard, connection})
 		return nil
 	}
 	if _, was := r.at[shard].Delete(connection); was {
@@ -113,6 +132,7 @@ func (a *members) RemoveMember(ctx context.Context, room string, shard int, conn
 	return nil
 }
 
+// Members gives a page of members.
 func (a *members) Members(ctx context.Context, room string, shard int, last string, limit int) (hub.MemberPage, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.MemberPage{}, err
@@ -134,7 +154,7 @@ func (a *members) Members(ctx context.Context, room string, shard int, last stri
 	tree := &r.at[shard]
 	page.Members = make([]hub.Member, 0, min(limit, tree.Len()))
 	tree.Ascend(after(last), func(id string, m member) bool {
-		if m.ttl <= now {
+		if m.ttl <= now || m.removed {
 			return true
 		}
 		if len(page.Members) == limit {
@@ -142,13 +162,14 @@ func (a *members) Members(ctx context.Context, room string, shard int, last stri
 			return false
 		}
 		page.Members = append(page.Members, hub.Member{
-			Connection: id, User: m.user, Codec: m.codec, Shard: shard, MayPublish: m.mayPublish, TTL: time.Unix(0, m.ttl),
+			Connection: id, User: m.user, Codec: m.codec, Shard: shard, Gen: m.gen, MayPublish: m.mayPublish, TTL: time.Unix(0, m.ttl),
 		})
 		return true
 	})
 	return page, nil
 }
 
+// Shards gives the number of shards.
 func (a *members) Shards(ctx context.Context, room string) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -162,6 +183,7 @@ func (a *members) Shards(ctx context.Context, room string) (int, error) {
 	return max(1, r.shards), nil
 }
 
+// Grow doubles the number of shards.
 func (a *members) Grow(ctx context.Context, room string, from int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -180,10 +202,12 @@ func (a *members) Grow(ctx context.Context, room string, from int) error {
 	return nil
 }
 
+// Occupy marks a room.
 func (a *members) Occupy(ctx context.Context, room string) (bool, error) {
 	return a.mark(ctx, room, true)
 }
 
+// Vacate takes the mark off.
 func (a *members) Vacate(ctx context.Context, room string) (bool, error) {
 	return a.mark(ctx, room, false)
 }
@@ -252,6 +276,8 @@ type memberRecord struct {
 	User       string `json:"user"`
 	Codec      string `json:"codec,omitempty"`
 	MayPublish bool   `json:"mayPublish,omitempty"`
+	Gen        int64  `json:"gen,omitempty"`
+	Removed    bool   `json:"removed,omitempty"`
 	TTL        millis `json:"ttl"`
 }
 
@@ -269,7 +295,7 @@ func (a *members) changes() ([]row, func()) {
 			return out
 		}
 		if m, ok := r.at[k.shard].Get(k.connection); ok {
-			out.value = memberRecord{User: m.user, Codec: m.codec, MayPublish: m.mayPublish, TTL: toMillis(time.Unix(0, m.ttl))}
+			out.value = memberRecord{User: m.user, Codec: m.codec, MayPublish: m.mayPublish, Gen: m.gen, Removed: m.removed, TTL: toMillis(time.Unix(0, m.ttl))}
 		}
 		return out
 	})
@@ -313,8 +339,8 @@ func (a *members) buckets() []bucket {
 			if err := decode(value, &r); err != nil {
 				return err
 			}
-			a.set(room, hub.Member{
-				Connection: connection, User: r.User, Codec: intern(r.Codec), Shard: shard, MayPublish: r.MayPublish, TTL: r.TTL.time(),
+			a.set(room, shard, connection, member{
+				user: r.User, codec: intern(r.Codec), mayPublish: r.MayPublish, gen: r.Gen, removed: r.Removed, ttl: r.TTL.time().UnixNano(),
 			})
 			return nil
 		}},

@@ -3,9 +3,10 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
-// presences implements [hub.Presence]. Rows change in place under mu; their slices never do.
+// presences implements [hub.Presence]. Rows never change: another takes the place of one.
 type presences struct {
 	now     func() time.Time
 	mu      sync.RWMutex
@@ -52,127 +53,37 @@ func (a *presences) set(room string, h *hub.Here) {
 	rows.Set(h.User, h)
 }
 
-// same compares as the presence of a room does, to the millisecond.
-func same(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
-
-func (a *presences) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
+// SetHere puts a row in the place of another.
+func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here) (hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Here{}, err
 	}
+	if len(now.Data) > 0 && !json.Valid(now.Data) {
+		return hub.Here{}, fmt.Errorf("set presence of %s in %s: the data is not JSON", now.User, room)
+	}
+	now.Data, now.Stays, now.Rev = bytes.Clone(now.Data), maps.Clone(now.Stays), rand.Text()[:13]
+	now.Since, now.Left = toMillis(now.Since).time(), toMillis(now.Left).time()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h, ok := a.live(room, user, now)
-	switch {
-	case !ok:
-		h = &hub.Here{User: user, Status: "online", Since: time.UnixMilli(now.UnixMilli()), Version: 1}
-		a.set(room, h)
-	case h.Ending:
-		return hub.Here{}, hub.ErrEnding
+	h, ok := a.live(room, now.User, a.now())
+	if ok != (was.User != "") || ok && h.Rev != was.Rev {
+		return hub.Here{}, hub.ErrChanged
 	}
-	h.Name, h.Left = name, time.Time{}
-	if ttl.After(h.TTL) {
-		h.TTL = ttl
+	a.changed.mark(hereKey{room, now.User})
+	if !now.Since.IsZero() || len(now.Stays) > 0 {
+		a.set(room, &now)
+		return now, nil
 	}
-	if !slices.Contains(h.Connections, connection) {
-		h.Connections = append(slices.Clip(h.Connections), connection)
-	}
-	a.changed.mark(hereKey{room, user})
-	return *h, nil
-}
-
-func (a *presences) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
-	return a.change(ctx, room, user, now, func(h *hub.Here) error {
-		if i := slices.Index(h.Connections, connection); i >= 0 {
-			h.Connections = slices.Concat(h.Connections[:i], h.Connections[i+1:])
+	if rows, ok := a.rooms.Get(room); ok {
+		rows.Delete(now.User)
+		if rows.Len() == 0 {
+			a.rooms.Delete(room)
 		}
-		if len(h.Connections) == 0 && h.Left.IsZero() {
-			h.Left = time.UnixMilli(now.UnixMilli())
-		}
-		return nil
-	})
+	}
+	return hub.Here{User: now.User}, nil
 }
 
-func (a *presences) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
-	if len(data) > 0 && !json.Valid(data) {
-		return hub.Here{}, fmt.Errorf("set status of %s in %s: the data is not JSON", user, room)
-	}
-	data = bytes.Clone(data)
-	return a.change(ctx, room, user, a.now(), func(h *hub.Here) error {
-		switch {
-		case h.Ending:
-			return hub.ErrEnding
-		case len(h.Connections) == 0:
-			return hub.ErrNotFound
-		}
-		if h.Status != status || !bytes.Equal(h.Data, data) {
-			h.Status, h.Data = status, data
-			h.Version++
-		}
-		return nil
-	})
-}
-
-func (a *presences) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
-	_, err := a.change(ctx, room, user, a.now(), func(h *hub.Here) error {
-		if same(h.Since, since) {
-			h.Announced = max(h.Announced, version)
-		}
-		return nil
-	})
-	if err == hub.ErrNotFound { //nolint:errorlint // our own, never wrapped
-		return nil
-	}
-	return err
-}
-
-func (a *presences) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
-	return a.change(ctx, room, user, a.now(), func(h *hub.Here) error {
-		if len(h.Connections) > 0 || !same(h.Since, since) || h.Left.UnixMilli() > left.UnixMilli() {
-			return hub.ErrNotFound
-		}
-		h.Ending = true
-		return nil
-	})
-}
-
-// change changes a live row under mu and gives it.
-func (a *presences) change(ctx context.Context, room, user string, now time.Time, do func(*hub.Here) error) (hub.Here, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Here{}, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	h, ok := a.live(room, user, now)
-	if !ok {
-		return hub.Here{}, hub.ErrNotFound
-	}
-	if err := do(h); err != nil {
-		return hub.Here{}, err
-	}
-	a.changed.mark(hereKey{room, user})
-	return *h, nil
-}
-
-func (a *presences) End(ctx context.Context, room, user string, since time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	h, ok := a.live(room, user, now)
-	if !ok || !h.Ending || !same(h.Since, since) {
-		return nil
-	}
-	rows, _ := a.rooms.Get(room)
-	rows.Delete(user)
-	if rows.Len() == 0 {
-		a.rooms.Delete(room)
-	}
-	a.changed.mark(hereKey{room, user})
-	return nil
-}
-
+// Here gives the row of one user.
 func (a *presences) Here(ctx context.Context, room, user string) (hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Here{}, err
@@ -186,6 +97,7 @@ func (a *presences) Here(ctx context.Context, room, user string) (hub.Here, erro
 	return *h, nil
 }
 
+// Present gives the rows of a room.
 func (a *presences) Present(ctx context.Context, room, last string, limit int) ([]hub.Here, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -240,16 +152,18 @@ func (a *presences) purge(rows int) {
 
 // hereRecord is the value under "room#user" in the bucket "presence".
 type hereRecord struct {
-	Name        string          `json:"name,omitempty"`
-	Status      string          `json:"status"`
-	Data        json.RawMessage `json:"data,omitempty"`
-	Connections []string        `json:"connections,omitempty"`
-	Since       millis          `json:"since"`
-	Left        millis          `json:"left,omitempty"`
-	Version     int             `json:"version"`
-	Announced   int             `json:"announced,omitempty"`
-	Ending      bool            `json:"ending,omitempty"`
-	TTL         millis          `json:"ttl"`
+	Name        string              `json:"name,omitempty"`
+	Status      string              `json:"status"`
+	Data        json.RawMessage     `json:"data,omitempty"`
+	Connections []string            `json:"connections,omitempty"` // of a file that knows no stays
+	Stays       map[string]hub.Stay `json:"stays,omitempty"`
+	Rev         string              `json:"rev,omitempty"`
+	Since       millis              `json:"since"`
+	Left        millis              `json:"left,omitempty"`
+	Version     int                 `json:"version"`
+	Announced   int                 `json:"announced,omitempty"`
+	Ending      bool                `json:"ending,omitempty"`
+	TTL         millis              `json:"ttl"`
 }
 
 func (a *presences) track() { a.changed.track() }
@@ -263,7 +177,7 @@ func (a *presences) changes() ([]row, func()) {
 		}
 		if h, ok := rows.Get(k.user); ok {
 			out.value = hereRecord{
-				Name: h.Name, Status: h.Status, Data: h.Data, Connections: h.Connections, Since: toMillis(h.Since), Left: toMillis(h.Left),
+				Name: h.Name, Status: h.Status, Data: h.Data, Stays: h.Stays, Rev: h.Rev, Since: toMillis(h.Since), Left: toMillis(h.Left),
 				Version: h.Version, Announced: h.Announced, Ending: h.Ending, TTL: toMillis(h.TTL),
 			}
 		}
@@ -281,8 +195,14 @@ func (a *presences) buckets() []bucket {
 		if err := decode(value, &r); err != nil {
 			return err
 		}
+		for _, id := range r.Connections {
+			if r.Stays == nil {
+				r.Stays = map[string]hub.Stay{}
+			}
+			r.Stays[id] = hub.Stay{Ends: r.TTL.time()}
+		}
 		a.set(room, &hub.Here{
-			User: user, Name: r.Name, Status: r.Status, Data: r.Data, Connections: r.Connections, Since: r.Since.time(), Left: r.Left.time(),
+			User: user, Name: r.Name, Status: r.Status, Data: r.Data, Stays: r.Stays, Rev: r.Rev, Since: r.Since.time(), Left: r.Left.time(),
 			Version: r.Version, Announced: r.Announced, Ending: r.Ending, TTL: r.TTL.time(),
 		})
 		return nil

@@ -2,15 +2,19 @@ package dynamo
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 func partition(n int) string { return "conn#" + strconv.Itoa(n) }
@@ -34,7 +38,11 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	row["user"], row["name"], row["codec"] = text(c.User), text(c.Name), text(c.Codec)
 	row["grants"], row["rooms"] = text(string(grants)), &types.AttributeValueMemberM{Value: rooms}
 	row["opened"], row["seen"], row["expires"] = millis(c.ConnectedAt), millis(c.LastSeen), millis(c.Expires)
-	row["busy"], row["ttl"] = number(c.Busy.UnixMicro()), seconds(c.TTL)
+	row["busy"], row["ttl"], row["rev"] = number(c.Busy.UnixMicro()), seconds(c.TTL), text(newRev())
+	row["gens"], row["leaving"], row["gen"] = gensItem(c.Gens), leavingItem(c.Leaving), number(c.Gen)
+	if c.Ended != "" {
+		row["ended"] = text(string(c.Ended))
+	}
 	if !c.Entered.IsZero() {
 		row["entered"] = millis(c.Entered)
 	}
@@ -47,12 +55,42 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	return nil
 }
 
+// newRev names a state of a row. It only has to differ from those that others read or write at the same time.
+func newRev() string { return rand.Text()[:13] }
+
+func gensItem(gens map[string]int64) types.AttributeValue {
+	list := make(item, len(gens))
+	for room, gen := range gens {
+		list[room] = number(gen)
+	}
+	return &types.AttributeValueMemberM{Value: list}
+}
+
+// leavingItem has "<shard> <generation> <why>" for each room.
+func leavingItem(leaving map[string]hub.Leaving) types.AttributeValue {
+	list := make(item, len(leaving))
+	for room, l := range leaving {
+		list[room] = text(fmt.Sprintf("%d %d %s", l.Shard, l.Gen, l.Why))
+	}
+	return &types.AttributeValueMemberM{Value: list}
+}
+
+func leavingOf(s string) hub.Leaving {
+	shard, rest, _ := strings.Cut(s, " ")
+	gen, why, _ := strings.Cut(rest, " ")
+	l := hub.Leaving{Why: protocol.Reason(why)}
+	l.Shard, _ = strconv.Atoi(shard)
+	l.Gen, _ = strconv.ParseInt(gen, 10, 64)
+	return l
+}
+
 func connectionOf(row item) (hub.Connection, error) {
 	c := hub.Connection{
 		ID: textOf(row, "sk"), User: textOf(row, "user"), Name: textOf(row, "name"), Codec: textOf(row, "codec"),
 		ConnectedAt: timeOf(row, "opened"), LastSeen: timeOf(row, "seen"), Expires: timeOf(row, "expires"),
 		Busy: time.UnixMicro(numberOf(row, "busy")), Closing: yesOf(row, "closing"), TTL: ttlOf(row),
-		Rooms: map[string]int{},
+		Rooms: map[string]int{}, Gens: map[string]int64{}, Leaving: map[string]hub.Leaving{}, Ended: protocol.Reason(textOf(row, "ended")), Rev: textOf(row, "rev"),
+		Gen: numberOf(row, "gen"),
 	}
 	if row["entered"] != nil {
 		c.Entered = timeOf(row, "entered")
@@ -63,6 +101,20 @@ func connectionOf(row item) (hub.Connection, error) {
 	if rooms, ok := row["rooms"].(*types.AttributeValueMemberM); ok {
 		for room := range rooms.Value {
 			c.Rooms[room] = int(numberOf(rooms.Value, room))
+		}
+	}
+	if gens, ok := row["gens"].(*types.AttributeValueMemberM); ok {
+		for room := range gens.Value {
+			if c.In(room) { // the functions of an older version take rooms out without their generations
+				c.Gens[room] = numberOf(gens.Value, room)
+			}
+		}
+	}
+	if leaving, ok := row["leaving"].(*types.AttributeValueMemberM); ok {
+		for room := range leaving.Value {
+			if !c.In(room) {
+				c.Leaving[room] = leavingOf(textOf(leaving.Value, room))
+			}
 		}
 	}
 	return c, nil
@@ -78,46 +130,151 @@ func (s *Store) Connection(ctx context.Context, id string) (hub.Connection, erro
 
 // Touch costs 1 WCU.
 func (s *Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
-	return s.touch(ctx, change{key: connectionKey(id), update: "SET #seen = :now", values: item{}, names: map[string]string{}}, t)
+	c := change{key: connectionKey(id), update: "SET #seen = :now", when: alive, values: item{}, names: map[string]string{}}
+	return s.touch(ctx, c, t, t.Check)
 }
 
-// Enter costs 1 WCU.
-func (s *Store) Enter(ctx context.Context, id, room string, shard int, t hub.Touch) (hub.Connection, error) {
-	return s.touch(ctx, change{
-		key:    connectionKey(id),
-		update: "SET #seen = :now, #entered = :now, #rooms.#enter = if_not_exists(#rooms.#enter, :shard)",
-		values: item{":shard": number(shard)},
-		names:  map[string]string{"#enter": room},
-	}, t)
+// Change costs 1 WCU. Rooms are put in and taken out one by one, so that whatever the functions of an older
+// version have changed there meanwhile stays; generations and rooms that are being left are written as a whole.
+func (s *Store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (hub.Connection, error) {
+	rev := newRev()
+	c := change{
+		key: connectionKey(was.ID), update: "SET #rev = :rev", when: "attribute_exists(#pk) AND #ttl > :seconds",
+		values: item{":rev": text(rev), ":seconds": number(ch.Now.Unix())}, names: map[string]string{},
+	}
+	if !ch.Closing {
+		c.when = alive
+		c.set("seen", millis(ch.Now))
+	}
+	switch {
+	case ch.Anyhow:
+	case was.Rev == "":
+		c.when += " AND attribute_not_exists(#rev)"
+	default:
+		c.when += " AND #rev = :was"
+		c.values[":was"] = text(was.Rev)
+	}
+	if err := c.renew(ch); err != nil {
+		return hub.Connection{}, fmt.Errorf("change connection %s: %w", was.ID, err)
+	}
+	c.move(was, ch)
+	check := func(row hub.Connection) error { return ch.Check(was, row) }
+	if ch.Touch != nil {
+		return s.touch(ctx, c, *ch.Touch, check)
+	}
+	row, err := s.written(ctx, c, check)
+	if err != nil {
+		return row, fmt.Errorf("change connection %s: %w", was.ID, err)
+	}
+	return row, nil
+}
+
+// set adds an attribute to an update.
+func (c *change) set(name string, value types.AttributeValue) {
+	c.update += ", #" + name + " = :" + name
+	c.values[":"+name] = value
+}
+
+// renew adds what a change says of the token and of the end.
+func (c *change) renew(ch hub.Change) error {
+	if ch.Closing {
+		c.set("closing", yes())
+	}
+	if ch.End != "" {
+		c.set("ended", text(string(ch.End)))
+	}
+	if ch.Renew == nil {
+		return nil
+	}
+	grants, err := json.Marshal(ch.Renew.Grants)
+	if err != nil {
+		return fmt.Errorf("encode grants: %w", err)
+	}
+	c.set("name", text(ch.Renew.Name))
+	c.set("grants", text(string(grants)))
+	c.set("expires", millis(ch.Renew.Expires))
+	return nil
+}
+
+// move adds what a change says of rooms.
+func (c *change) move(was hub.Connection, ch hub.Change) {
+	if len(ch.Enter)+len(ch.Leave)+len(ch.Left) == 0 {
+		return
+	}
+	after := ch.Apply(was)
+	c.set("gen", number(after.Gen))
+	c.set("gens", gensItem(after.Gens))
+	c.set("leaving", leavingItem(after.Leaving))
+	if len(ch.Enter) > 0 {
+		c.set("entered", millis(ch.Now))
+	}
+	var out []string
+	n := 0
+	at := func(room string) string {
+		n++
+		name := "#room" + strconv.Itoa(n)
+		c.names[name] = room
+		return "#rooms." + name
+	}
+	for room, seat := range ch.Enter {
+		value := ":shard" + strconv.Itoa(n)
+		c.update += ", " + at(room) + " = " + value
+		c.values[value] = number(seat.Shard)
+	}
+	for room := range ch.Leave {
+		out = append(out, at(room))
+	}
+	if len(out) > 0 {
+		c.remove = " REMOVE " + strings.Join(out, ", ")
+	}
+}
+
+// written applies a change of a connection's row, whose rev says which it is.
+func (s *Store) written(ctx context.Context, c change, check func(hub.Connection) error) (hub.Connection, error) {
+	row, met, err := s.apply(ctx, c)
+	switch {
+	case err != nil:
+		return hub.Connection{}, err
+	case row == nil:
+		return hub.Connection{}, hub.ErrNotFound
+	}
+	got, err := connectionOf(row)
+	if met || err != nil || c.is(row) {
+		return got, err
+	}
+	if err := check(got); err != nil {
+		return hub.Connection{}, err
+	}
+	return got, errBusy // nothing forbids it: it lost a race, or has the other form of the charge
+}
+
+// is reports whether a row that refused a change was made by that very change: its answer was lost, and it was tried again.
+func (c change) is(row item) bool {
+	rev := textOf(c.values, ":rev")
+	return rev != "" && textOf(row, "rev") == rev
 }
 
 // touch adds a touch to a change of a connection's row. DynamoDB has no maximum, and Busy is to be max(Busy, Now) + Cost:
 // so there are two forms of the write, each with the condition that it is the right one, and a hint which to try first.
-func (s *Store) touch(ctx context.Context, c change, t hub.Touch) (hub.Connection, error) {
+func (s *Store) touch(ctx context.Context, c change, t hub.Touch, check func(hub.Connection) error) (hub.Connection, error) {
 	id := textOf(c.key, "sk")
 	c.values[":now"], c.values[":seconds"] = millis(t.Now), number(t.Now.Unix())
 	c.values[":micros"] = number(t.Now.UnixMicro())
-	c.when = alive + " AND #expires > :now"
+	c.when += " AND #expires > :now"
 	if t.Room != "" {
 		c.when += " AND attribute_exists(#rooms.#room)"
 		c.names["#room"] = t.Room
 	}
 	for recent, try := t.Recent, 0; try < tries; try++ {
-		row, met, err := s.apply(ctx, charged(c, t, recent))
-		switch {
-		case err != nil:
+		row, err := s.written(ctx, charged(c, t, recent), check)
+		if errors.Is(err, errBusy) {
+			recent = row.Busy.After(t.Now)
+			continue
+		}
+		if err != nil {
 			return hub.Connection{}, fmt.Errorf("touch connection %s: %w", id, err)
-		case row == nil:
-			return hub.Connection{}, hub.ErrNotFound
 		}
-		got, err := connectionOf(row)
-		if met || err != nil {
-			return got, err
-		}
-		if err := t.Check(got); err != nil {
-			return hub.Connection{}, err
-		}
-		recent = numberOf(row, "busy") > t.Now.UnixMicro()
+		return row, nil
 	}
 	return hub.Connection{}, fmt.Errorf("touch connection %s: %w", id, errBusy)
 }
@@ -136,54 +293,6 @@ func charged(c change, t hub.Touch, recent bool) change {
 	c.when += " AND #busy <= :micros"
 	c.values[":next"] = number(t.Now.Add(t.Cost).UnixMicro())
 	return c
-}
-
-// Exit costs 1 WCU.
-func (s *Store) Exit(ctx context.Context, id, room string, now time.Time) error {
-	_, _, err := s.apply(ctx, change{
-		key: connectionKey(id), update: "SET #seen = :now REMOVE #rooms.#room", when: "attribute_exists(#pk)",
-		values: item{":now": millis(now)}, names: map[string]string{"#room": room},
-	})
-	if err != nil {
-		return fmt.Errorf("take %s out of connection %s: %w", room, id, err)
-	}
-	return nil
-}
-
-// Renew costs 1 WCU.
-func (s *Store) Renew(ctx context.Context, id, name string, g hub.Grants, expires time.Time) error {
-	grants, err := json.Marshal(g)
-	if err != nil {
-		return fmt.Errorf("encode grants: %w", err)
-	}
-	_, met, err := s.apply(ctx, change{
-		key: connectionKey(id), update: "SET #name = :name, #grants = :grants, #expires = :expires", when: alive,
-		values: item{
-			":name": text(name), ":grants": text(string(grants)), ":expires": millis(expires), ":seconds": number(s.now().Unix()),
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("renew connection %s: %w", id, err)
-	}
-	if !met {
-		return hub.ErrNotFound
-	}
-	return nil
-}
-
-// BeginClose costs 1 WCU.
-func (s *Store) BeginClose(ctx context.Context, id string) (hub.Connection, error) {
-	row, met, err := s.apply(ctx, change{
-		key: connectionKey(id), update: "SET #closing = :yes", when: "attribute_exists(#pk) AND #ttl > :seconds",
-		values: item{":yes": yes(), ":seconds": number(s.now().Unix())},
-	})
-	if err != nil {
-		return hub.Connection{}, fmt.Errorf("close connection %s: %w", id, err)
-	}
-	if !met {
-		return hub.Connection{}, hub.ErrNotFound
-	}
-	return connectionOf(row)
 }
 
 // Forget costs 1 WCU.

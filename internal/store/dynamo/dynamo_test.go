@@ -190,7 +190,7 @@ func TestBudgets(t *testing.T) {
 	send(ana, `{"action":"join","id":"1","room":"community:1"}`)
 	phone := connect("ana")
 	spent("join a community", 3, func() { send(phone, `{"action":"join","id":"1","room":"community:1"}`) })
-	spent("leave a community, another device stays", 3, func() { send(phone, `{"action":"leave","id":"1","room":"community:1"}`) })
+	spent("leave a community, another device stays", 4, func() { send(phone, `{"action":"leave","id":"1","room":"community:1"}`) })
 	spent("leave a channel", 3, func() { send(ana, `{"action":"leave","id":"1","room":"channel:1"}`) })
 	send(ana, `{"action":"join","id":"1","room":"channel:1"}`)
 	rooms := 3 // user, channel, community

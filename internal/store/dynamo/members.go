@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -32,8 +33,15 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 	if m.MayPublish {
 		row["p"] = yes()
 	}
-	if err := s.put(ctx, row); err != nil {
+	if m.Gen != 0 {
+		row["g"] = number(m.Gen)
+	}
+	met, err := s.putIf(ctx, row, "attribute_not_exists(#g) OR #g <= :g", item{":g": number(m.Gen)})
+	if err != nil {
 		return fmt.Errorf("put member of %s: %w", room, err)
+	}
+	if !met {
+		return fmt.Errorf("put member of %s: %w", room, hub.ErrOvertaken)
 	}
 	return nil
 }
@@ -41,7 +49,7 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 func memberOf(row item, shard int) hub.Member {
 	m := hub.Member{
 		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: protocol.Name,
-		Shard: shard, MayPublish: yesOf(row, "p"), TTL: ttlOf(row),
+		Shard: shard, Gen: numberOf(row, "g"), MayPublish: yesOf(row, "p"), TTL: ttlOf(row),
 	}
 	if _, other := row["c"]; other {
 		m.Codec = textOf(row, "c")
@@ -50,8 +58,18 @@ func memberOf(row item, shard int) hub.Member {
 }
 
 // RemoveMember costs 1 WCU.
-func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connection string) error {
-	if err := s.remove(ctx, key(shardKey(room, shard), memberPrefix+connection)); err != nil {
+func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
+	at := key(shardKey(room, shard), memberPrefix+connection)
+	const older = "attribute_not_exists(#g) OR #g <= :g"
+	values := item{":g": number(gen)}
+	var err error
+	if until.IsZero() {
+		err = s.removeIf(ctx, at, older, values)
+	} else {
+		at["g"], at["x"], at["ttl"] = number(gen), yes(), seconds(until)
+		_, err = s.putIf(ctx, at, older, values)
+	}
+	if err != nil {
 		return fmt.Errorf("delete member of %s: %w", room, err)
 	}
 	return nil
@@ -68,6 +86,9 @@ func (s *Store) Members(ctx context.Context, room string, shard int, after strin
 	err := s.page(ctx, query(shardKey(room, shard), sk, limit+extra), func(row item) bool {
 		if textOf(row, "sk") == metaKey {
 			page.Shards = max(1, int(numberOf(row, "shards")))
+			return false
+		}
+		if yesOf(row, "x") { // the mark of one that was removed
 			return false
 		}
 		if len(page.Members) == limit {

@@ -1,11 +1,13 @@
 package dynamo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,168 +20,146 @@ func hereKey(room, user string) item { return key("here#"+room, user) }
 
 func hereOf(row item) hub.Here {
 	h := hub.Here{
-		User: textOf(row, "sk"), Name: textOf(row, "name"), Status: textOf(row, "status"), Connections: setOf(row, "conns"),
-		Since: timeOf(row, "since"), Left: timeOf(row, "left"), Version: int(numberOf(row, "version")),
-		Announced: int(numberOf(row, "announced")), Ending: yesOf(row, "ending"), TTL: ttlOf(row),
+		User: textOf(row, "sk"), Name: textOf(row, "name"), Status: textOf(row, "status"), Stays: map[string]hub.Stay{},
+		Version: int(numberOf(row, "version")), Announced: int(numberOf(row, "announced")), Ending: yesOf(row, "ending"),
+		Since: timeOf(row, "since"), Left: timeOf(row, "left"), Rev: textOf(row, "rev"), TTL: ttlOf(row),
 	}
 	if data, ok := row["data"].(*types.AttributeValueMemberS); ok {
 		h.Data = json.RawMessage(data.Value)
 	}
+	stays := item{}
+	if m, ok := row["stays"].(*types.AttributeValueMemberM); ok {
+		stays = m.Value
+	}
+	// Which connections are there is in a set as well, which the functions of an older version read and write.
+	for _, id := range setOf(row, "conns") {
+		h.Stays[id] = hub.Stay{Ends: h.TTL}
+	}
+	for id := range stays {
+		stay := stayOf(textOf(stays, id))
+		if _, here := h.Stays[id]; here != stay.Gone {
+			h.Stays[id] = stay
+		}
+	}
 	return h
 }
 
-// Arrive costs 1 WCU.
-func (s *Store) Arrive(ctx context.Context, room, user, name, connection string, now, ttl time.Time) (hub.Here, error) {
-	c := change{
-		key: hereKey(room, user),
-		update: "SET #name = :name, #status = if_not_exists(#status, :online), #since = if_not_exists(#since, :now)," +
-			" #version = if_not_exists(#version, :one), #ttl = :ttl REMOVE #left ADD #conns :conn",
-		when: "attribute_not_exists(#ending) AND (attribute_not_exists(#pk) OR #ttl > :seconds)",
-		values: item{
-			":name": text(name), ":online": text("online"), ":now": millis(now), ":one": number(1), ":ttl": seconds(ttl),
-			":conn": set(connection), ":seconds": number(now.Unix()),
-		},
+// stayText is "<generation> <end in seconds>", and " gone" behind that for a mark.
+func stayText(s hub.Stay) string {
+	text := fmt.Sprintf("%d %d", s.Gen, s.Ends.Add(time.Second-1).Unix())
+	if s.Gone {
+		text += " gone"
 	}
-	for range tries {
-		row, met, err := s.apply(ctx, c)
-		switch {
-		case err != nil:
-			return hub.Here{}, fmt.Errorf("arrive in %s: %w", room, err)
-		case met:
-			return hereOf(row), nil
-		case !lapsed(row, now):
-			return hub.Here{}, hub.ErrEnding
-		}
-		if err := s.removeLapsed(ctx, row, now); err != nil {
-			return hub.Here{}, fmt.Errorf("arrive in %s: %w", room, err)
-		}
-	}
-	return hub.Here{}, fmt.Errorf("arrive in %s: %w", room, errBusy)
+	return text
 }
 
-// removeLapsed deletes a row that DynamoDB has not deleted yet, so that nothing of it is taken over.
-func (s *Store) removeLapsed(ctx context.Context, row item, now time.Time) error {
-	return s.removeIf(ctx, item{"pk": row["pk"], "sk": row["sk"]}, "#ttl <= :seconds", item{":seconds": number(now.Unix())})
+func stayOf(text string) hub.Stay {
+	var s hub.Stay
+	var ends int64
+	_, _ = fmt.Sscanf(text, "%d %d", &s.Gen, &ends)
+	s.Ends, s.Gone = time.Unix(ends, 0), strings.HasSuffix(text, " gone")
+	return s
 }
 
-// removeIf deletes a row under a condition. It is no error if that is not met.
-func (s *Store) removeIf(ctx context.Context, k item, when string, values item) error {
-	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: &s.table, Key: k, ConditionExpression: &when,
-		ExpressionAttributeNames: names(when), ExpressionAttributeValues: values,
-	})
-	if _, unmet := errors.AsType[*types.ConditionalCheckFailedException](err); unmet {
-		return nil
+func hereItem(room string, h hub.Here) item {
+	row := hereKey(room, h.User)
+	row["rev"], row["ttl"] = text(h.Rev), seconds(h.TTL)
+	stays := make(item, len(h.Stays))
+	for id, stay := range h.Stays {
+		stays[id] = text(stayText(stay))
+	}
+	row["stays"] = &types.AttributeValueMemberM{Value: stays}
+	if h.Since.IsZero() {
+		return row
+	}
+	row["name"], row["status"], row["since"], row["version"] = text(h.Name), text(h.Status), millis(h.Since), number(h.Version)
+	if here := h.Connections(); len(here) > 0 {
+		row["conns"] = set(here...)
+	}
+	if len(h.Data) > 0 {
+		row["data"] = text(string(h.Data))
+	}
+	if !h.Left.IsZero() {
+		row["left"] = millis(h.Left)
+	}
+	if h.Announced != 0 {
+		row["announced"] = number(h.Announced)
+	}
+	if h.Ending {
+		row["ending"] = yes()
+	}
+	return row
+}
+
+// unchanged is the condition that a row is the one that was read. The functions of an older version know no rev: what they may
+// have changed is compared too.
+func unchanged(was hub.Here) (when string, values item) {
+	if was.User == "" {
+		return "attribute_not_exists(#pk)", nil
+	}
+	row, values := hereItem("", was), item{}
+	for _, name := range []string{"rev", "conns", "left", "version", "announced", "ending"} {
+		value, has := row[name]
+		if has && !(name == "rev" && was.Rev == "") {
+			when += " AND #" + name + " = :" + name
+			values[":"+name] = value
+		} else {
+			when += " AND attribute_not_exists(#" + name + ")"
+		}
+	}
+	return strings.TrimPrefix(when, " AND "), values
+}
+
+// SetHere costs 1 WCU.
+func (s *Store) SetHere(ctx context.Context, room string, was, now hub.Here) (hub.Here, error) {
+	when, values := unchanged(was)
+	if was.User == "" { // or one that DynamoDB has not deleted yet
+		when, values = when+" OR #ttl <= :seconds", item{":seconds": number(s.now().Unix())}
+	}
+	if now.Since.IsZero() && len(now.Stays) == 0 {
+		if err := s.deleteHere(ctx, room, now.User, when, values); err != nil {
+			return hub.Here{}, fmt.Errorf("delete presence in %s: %w", room, err)
+		}
+		return hub.Here{User: now.User}, nil
+	}
+	now.Rev, now.Stays, now.Data = newRev(), maps.Clone(now.Stays), bytes.Clone(now.Data)
+	in := &dynamodb.PutItemInput{
+		TableName: &s.table, Item: hereItem(room, now), ConditionExpression: &when, ExpressionAttributeNames: names(when),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if len(values) > 0 {
+		in.ExpressionAttributeValues = maps.Clone(values)
+	}
+	_, err := s.db.PutItem(ctx, in)
+	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		if textOf(failed.Item, "rev") == now.Rev {
+			return now, nil // written before: the answer was lost
+		}
+		return hub.Here{}, hub.ErrChanged
+	}
+	if err != nil {
+		return hub.Here{}, fmt.Errorf("put presence in %s: %w", room, err)
+	}
+	return now, nil
+}
+
+// deleteHere deletes a row; that it is gone already is as good.
+func (s *Store) deleteHere(ctx context.Context, room, user, when string, values item) error {
+	in := &dynamodb.DeleteItemInput{
+		TableName: &s.table, Key: hereKey(room, user), ConditionExpression: &when, ExpressionAttributeNames: names(when),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if len(values) > 0 {
+		in.ExpressionAttributeValues = values
+	}
+	_, err := s.db.DeleteItem(ctx, in)
+	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		if failed.Item == nil {
+			return nil
+		}
+		return hub.ErrChanged
 	}
 	return err
-}
-
-// Depart costs 1 WCU. Two forms of the write, each with the condition that it is the right one, so
-// that the set is never left empty without Left; and a read of 0.5 RCU to know which to try, for a failed write costs ten
-// times that.
-func (s *Store) Depart(ctx context.Context, room, user, connection string, now time.Time) (hub.Here, error) {
-	last := change{
-		key: hereKey(room, user), update: "SET #left = :now REMOVE #conns", when: "#conns = :conn AND #ttl > :seconds",
-		values: item{":now": millis(now), ":conn": set(connection), ":seconds": number(now.Unix())},
-	}
-	one := change{
-		key: hereKey(room, user), update: "DELETE #conns :conn", when: "contains(#conns, :id) AND size(#conns) > :one AND #ttl > :seconds",
-		values: item{":conn": set(connection), ":id": text(connection), ":one": number(1), ":seconds": number(now.Unix())},
-	}
-	hint, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: last.key})
-	if err != nil {
-		return hub.Here{}, fmt.Errorf("depart from %s: %w", room, err)
-	}
-	form := last
-	if len(setOf(hint.Item, "conns")) > 1 {
-		form = one
-	}
-	for range tries {
-		row, met, err := s.apply(ctx, form)
-		if err != nil {
-			return hub.Here{}, fmt.Errorf("depart from %s: %w", room, err)
-		}
-		if row == nil || lapsed(row, now) {
-			return hub.Here{}, hub.ErrNotFound
-		}
-		here := hereOf(row)
-		if met || !slices.Contains(here.Connections, connection) {
-			return here, nil
-		}
-		if form = one; len(here.Connections) == 1 {
-			form = last
-		}
-	}
-	return hub.Here{}, fmt.Errorf("depart from %s: %w", room, errBusy)
-}
-
-// SetStatus costs 1 WCU.
-func (s *Store) SetStatus(ctx context.Context, room, user, status string, data json.RawMessage) (hub.Here, error) {
-	now := s.now()
-	c := change{
-		key:    hereKey(room, user),
-		update: "SET #status = :status, #version = #version + :one REMOVE #data",
-		when:   "attribute_exists(#conns) AND #ttl > :seconds AND (#status <> :status OR attribute_exists(#data))",
-		values: item{":status": text(status), ":one": number(1), ":seconds": number(now.Unix())},
-	}
-	if len(data) > 0 {
-		c.update = "SET #status = :status, #version = #version + :one, #data = :data"
-		c.when = "attribute_exists(#conns) AND #ttl > :seconds AND (#status <> :status OR attribute_not_exists(#data) OR #data <> :data)"
-		c.values[":data"] = text(string(data))
-	}
-	row, met, err := s.apply(ctx, c)
-	switch {
-	case err != nil:
-		return hub.Here{}, fmt.Errorf("set status in %s: %w", room, err)
-	case row == nil || lapsed(row, now):
-		return hub.Here{}, hub.ErrNotFound
-	}
-	here := hereOf(row)
-	switch {
-	case !met && here.Ending:
-		return hub.Here{}, hub.ErrEnding
-	case !met && len(here.Connections) == 0:
-		return hub.Here{}, hub.ErrNotFound
-	}
-	return here, nil
-}
-
-// Announced costs 1 WCU.
-func (s *Store) Announced(ctx context.Context, room, user string, since time.Time, version int) error {
-	_, _, err := s.apply(ctx, change{
-		key: hereKey(room, user), update: "SET #announced = :version",
-		when:   "#since = :since AND #ttl > :seconds AND (attribute_not_exists(#announced) OR #announced < :version)",
-		values: item{":version": number(version), ":since": millis(since), ":seconds": number(s.now().Unix())},
-	})
-	if err != nil {
-		return fmt.Errorf("mark presence in %s as announced: %w", room, err)
-	}
-	return nil
-}
-
-// BeginEnd costs 1 WCU.
-func (s *Store) BeginEnd(ctx context.Context, room, user string, since, left time.Time) (hub.Here, error) {
-	row, met, err := s.apply(ctx, change{
-		key: hereKey(room, user), update: "SET #ending = :yes",
-		when:   "#since = :since AND attribute_not_exists(#conns) AND #left <= :left AND #ttl > :seconds",
-		values: item{":yes": yes(), ":since": millis(since), ":left": millis(left), ":seconds": number(s.now().Unix())},
-	})
-	if err != nil {
-		return hub.Here{}, fmt.Errorf("begin end of presence in %s: %w", room, err)
-	}
-	if !met {
-		return hub.Here{}, hub.ErrNotFound
-	}
-	return hereOf(row), nil
-}
-
-// End costs 1 WCU.
-func (s *Store) End(ctx context.Context, room, user string, since time.Time) error {
-	err := s.removeIf(ctx, hereKey(room, user), "#since = :since AND attribute_exists(#ending)", item{":since": millis(since)})
-	if err != nil {
-		return fmt.Errorf("end presence in %s: %w", room, err)
-	}
-	return nil
 }
 
 func (s *Store) Here(ctx context.Context, room, user string) (hub.Here, error) {

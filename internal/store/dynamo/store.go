@@ -189,6 +189,29 @@ func (s *Store) put(ctx context.Context, row item) error {
 	return err
 }
 
+// putIf writes a row where there is none, or where the one that is there meets a condition.
+func (s *Store) putIf(ctx context.Context, row item, when string, values item) (met bool, err error) {
+	_, err = s.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &s.table, Item: row, ConditionExpression: &when, ExpressionAttributeNames: names(when), ExpressionAttributeValues: values,
+	})
+	if _, unmet := errors.AsType[*types.ConditionalCheckFailedException](err); unmet {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// removeIf deletes a row that meets a condition; that there is another is no error.
+func (s *Store) removeIf(ctx context.Context, k item, when string, values item) error {
+	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &s.table, Key: k, ConditionExpression: &when,
+		ExpressionAttributeNames: names(when), ExpressionAttributeValues: values,
+	})
+	if _, unmet := errors.AsType[*types.ConditionalCheckFailedException](err); unmet {
+		return nil
+	}
+	return err
+}
+
 func (s *Store) remove(ctx context.Context, k item) error {
 	_, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: k})
 	return err
@@ -198,6 +221,7 @@ func (s *Store) remove(ctx context.Context, k item) error {
 type change struct {
 	key    item
 	update string // an update expression
+	remove string // its end, " REMOVE …"
 	when   string // a condition; empty: always
 	values item
 	names  map[string]string // beside those that are written out in the expressions
@@ -206,9 +230,10 @@ type change struct {
 // apply writes and gives the row as written. If the condition fails, it gives the row as it is, nil if there is none,
 // and met false.
 func (s *Store) apply(ctx context.Context, c change) (row item, met bool, err error) {
+	update := c.update + c.remove
 	in := &dynamodb.UpdateItemInput{
-		TableName: &s.table, Key: c.key, UpdateExpression: &c.update,
-		ExpressionAttributeNames: names(c.update, c.when), ExpressionAttributeValues: c.values,
+		TableName: &s.table, Key: c.key, UpdateExpression: &update,
+		ExpressionAttributeNames: names(update, c.when), ExpressionAttributeValues: c.values,
 		ReturnValues: types.ReturnValueAllNew,
 	}
 	maps.Copy(in.ExpressionAttributeNames, c.names)

@@ -1,8 +1,8 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,15 +27,16 @@ func connections() []promise {
 		{"a forgotten row is gone", forgottenRow},
 		{"a closing row is given, but may do nothing", closingRow},
 		{"Touch refuses for the first reason of Check", touchRefuses},
-		{"a refused Touch or Enter changes nothing", refusedTouchChangesNothing},
+		{"a refused Touch or Change changes nothing", refusedTouchChangesNothing},
 		{"Touch charges as Charge says and sets LastSeen", touchCharges},
 		{"a burst of 20 passes, then one action each 100 ms", burstPasses},
 		{"Recent is only a hint", recentIsOnlyAHint},
 		{"touches at the same time pass as often as the burst allows", touchesTogether},
-		{"Enter adds a room; one that is there keeps its shard", enterAddsARoom},
-		{"rooms entered at the same time are all there", enterTogether},
-		{"Exit takes out one room and sets LastSeen", exitTakesOutOneRoom},
-		{"Renew replaces name, grants and expiry, and nothing else", renewReplaces},
+		{"Change does what Apply says", changeApplies},
+		{"a Change of a row that was changed since does nothing, a Touch is no change", changeOfAnotherRow},
+		{"of changes at the same time one is made", changeTogether},
+		{"a row may be closed whatever has become of it", closeAnyhow},
+		{"a Change that is charged is refused as a Touch is", changeIsCharged},
 		{"a connection may be in 100 rooms", hundredRooms},
 		{"Walk gives every row of a partition once, in order", walkGivesEveryRow},
 		{"Walk passes over lapsed rows and gives full pages", walkPassesOverLapsedRows},
@@ -69,6 +70,20 @@ func (f *fixture) touch(room string) hub.Touch {
 	return hub.Touch{Now: f.now(), Room: room, Cost: cost, Burst: burst}
 }
 
+// entering is a Change that enters a room, charged.
+func (f *fixture) entering(room string, shard int) hub.Change {
+	t := f.touch("")
+	return hub.Change{Enter: map[string]hub.Seat{room: {Shard: shard, Gen: f.now().UnixMilli()}}, Touch: &t, Now: f.now()}
+}
+
+// closed closes a row.
+func (f *fixture) closed(id string) hub.Connection {
+	f.Helper()
+	c, err := f.Change(f.Context(), hub.Connection{ID: id}, hub.Change{Anyhow: true, Closing: true, Now: f.now()})
+	f.ok("close", err)
+	return c
+}
+
 func (f *fixture) row(id string) hub.Connection {
 	f.Helper()
 	c, err := f.Connection(f.Context(), id)
@@ -90,6 +105,13 @@ func utcRow(c hub.Connection) hub.Connection {
 	if len(c.Rooms) == 0 {
 		c.Rooms = nil
 	}
+	if len(c.Gens) == 0 {
+		c.Gens = nil
+	}
+	if len(c.Leaving) == 0 {
+		c.Leaving = nil
+	}
+	c.Rev = ""
 	if len(c.Grants) == 0 {
 		c.Grants = nil
 	}
@@ -107,6 +129,8 @@ func rowComesBack(f *fixture) {
 	c := f.connection(f.id("c"))
 	c.Grants = hub.Grants{"channel:*": {"join", "publish"}, "channel:42": {"moderate"}, "community:ü": {"join"}}
 	c.Rooms = map[string]int{"user:ana": 0, "channel:42": 63}
+	c.Gens, c.Gen = map[string]int64{"user:ana": 1, "channel:42": 1732341000123}, 1732341000124
+	c.Leaving = map[string]hub.Leaving{"channel:7": {Shard: 3, Gen: 1732341000124, Why: "a reason of some words"}, "channel:8": {}}
 	c.Codec, c.Name = "socket.io", `Ana "ü" O'Hara`
 	c.ConnectedAt, c.LastSeen = c.ConnectedAt.Add(-123*time.Millisecond), c.LastSeen.Add(456*time.Millisecond)
 	c.Busy, c.Entered = c.LastSeen.Add(time.Second), c.LastSeen.Add(-time.Millisecond)
@@ -120,9 +144,7 @@ func rowComesBack(f *fixture) {
 
 func openReplaces(f *fixture) {
 	old := f.opened("c", func(c *hub.Connection) { c.Rooms = map[string]int{"channel:1": 1} })
-	if _, err := f.BeginClose(f.Context(), old.ID); err != nil {
-		f.Fatalf("begin close: %v", err)
-	}
+	f.closed(old.ID)
 	c := f.opened("c", func(c *hub.Connection) { c.User, c.Rooms = "ben", map[string]int{"channel:2": 2} })
 	f.sameRow("the row", f.row(c.ID), c)
 	f.ok("open again", f.Open(f.Context(), c))
@@ -137,12 +159,11 @@ func (f *fixture) checkNoRow(id string) {
 	f.refused("Touch", err, hub.ErrNotFound)
 	_, err = f.Touch(ctx, id, f.touch("channel:1"))
 	f.refused("Touch in a room", err, hub.ErrNotFound)
-	_, err = f.Enter(ctx, id, "channel:1", 0, f.touch(""))
-	f.refused("Enter", err, hub.ErrNotFound)
-	f.refused("Renew", f.Renew(ctx, id, "n", nil, f.now().Add(time.Hour)), hub.ErrNotFound)
-	_, err = f.BeginClose(ctx, id)
-	f.refused("BeginClose", err, hub.ErrNotFound)
-	f.ok("Exit", f.Exit(ctx, id, "channel:1", f.now()))
+	for _, ch := range []hub.Change{f.entering("channel:1", 0), {Renew: &hub.Identity{}}, {Anyhow: true, Closing: true}} {
+		ch.Now = f.now()
+		_, err = f.Change(ctx, hub.Connection{ID: id}, ch)
+		f.refused("Change", err, hub.ErrNotFound)
+	}
 	_, err = f.Connection(ctx, id)
 	f.refused("Connection", err, hub.ErrNotFound)
 	for _, c := range f.walked(hub.Partition(id), 100) {
@@ -181,24 +202,28 @@ func closingRow(f *fixture) {
 	want := f.opened("c", func(c *hub.Connection) { c.Rooms = map[string]int{"channel:1": 5, "channel:2": 0} })
 	want.Closing = true
 	for range 2 {
-		got, err := f.BeginClose(ctx, want.ID)
-		f.ok("begin close", err)
-		f.sameRow("the row that BeginClose gives", got, want)
+		f.sameRow("the row that closing gives", f.closed(want.ID), want)
 	}
 	_, err := f.Touch(ctx, want.ID, f.touch(""))
 	f.refused("Touch", err, hub.ErrNotFound)
-	_, err = f.Enter(ctx, want.ID, "channel:3", 0, f.touch(""))
-	f.refused("Enter", err, hub.ErrNotFound)
-	f.refused("Renew", f.Renew(ctx, want.ID, "n", nil, f.now().Add(time.Hour)), hub.ErrNotFound)
+	for _, ch := range []hub.Change{f.entering("channel:3", 0), {Renew: &hub.Identity{}, Now: f.now()}} {
+		_, err = f.Change(ctx, f.row(want.ID), ch)
+		f.refused("Change", err, hub.ErrNotFound)
+	}
 	f.sameRow("the row", f.row(want.ID), want)
 	i := slices.IndexFunc(f.walked(hub.Partition(want.ID), 100), func(c hub.Connection) bool { return c.ID == want.ID && c.Closing })
 	if i < 0 {
 		f.Error("Walk leaves out a closing row")
 	}
+}
 
-	f.ok("exit", f.Exit(ctx, want.ID, "channel:1", f.now()))
-	delete(want.Rooms, "channel:1")
-	f.sameRow("the row after Exit", f.row(want.ID), want)
+// row2 is row, for a row that may have lapsed: then only its id is known.
+func (f *fixture) row2(id string) hub.Connection {
+	c, err := f.Connection(f.Context(), id)
+	if err != nil {
+		return hub.Connection{ID: id}
+	}
+	return c
 }
 
 func touchRefuses(f *fixture) {
@@ -230,8 +255,11 @@ func touchRefuses(f *fixture) {
 			if step.want == nil {
 				continue
 			}
-			_, err = f.Enter(f.Context(), c.ID, "channel:3", 0, touch)
-			f.refused(fmt.Sprintf("Enter, %s, Recent %t", step.name, recent), err, step.want)
+			ch := f.entering("channel:3", 0)
+			ch.Touch = &touch
+			was := f.row2(c.ID)
+			_, err = f.Change(f.Context(), was, ch)
+			f.refused(fmt.Sprintf("Change, %s, Recent %t", step.name, recent), err, step.want)
 		}
 	}
 }
@@ -252,8 +280,10 @@ func refusedTouchChangesNothing(f *fixture) {
 			if _, err := f.Touch(f.Context(), c.ID, touch); err == nil {
 				f.Errorf("%s: Touch is allowed", name)
 			}
-			if _, err := f.Enter(f.Context(), c.ID, "channel:3", 0, touch); err == nil {
-				f.Errorf("%s: Enter is allowed", name)
+			ch := f.entering("channel:3", 0)
+			ch.Touch, ch.Now = &touch, touch.Now
+			if _, err := f.Change(f.Context(), f.row(c.ID), ch); err == nil {
+				f.Errorf("%s: Change is allowed", name)
 			}
 		}
 		f.sameRow(name, f.row(c.ID), c)
@@ -287,10 +317,6 @@ func touchCharges(f *fixture) {
 	c = f.charged("one at Busy", c, f.touch(""))
 	f.sameTime("Busy after it", c.Busy, f.now().Add(cost))
 
-	entered, err := f.Enter(f.Context(), c.ID, "channel:2", 7, f.touch("channel:1"))
-	f.ok("enter", err)
-	c.Busy, c.Rooms["channel:2"], c.Entered = c.Busy.Add(cost), 7, f.now()
-	f.sameRow("the row that Enter gives", entered, c)
 }
 
 func burstPasses(f *fixture) {
@@ -360,95 +386,119 @@ func touchesTogether(f *fixture) {
 	f.sameTime("Busy", f.row(c.ID).Busy, f.now().Add(20*cost))
 }
 
-func enterAddsARoom(f *fixture) {
-	ctx := f.Context()
-	c := f.opened("c")
-	for i, want := range []map[string]int{
-		{"channel:1": 0},
-		{"channel:1": 0, "channel:2": 1},
-		{"channel:1": 0, "channel:2": 1, "channel:3": 2},
-	} {
-		got, err := f.Enter(ctx, c.ID, fmt.Sprint("channel:", i+1), i, f.touch(""))
-		f.ok("enter", err)
-		f.equal("rooms given", got.Rooms, want)
-		f.equal("rooms kept", f.row(c.ID).Rooms, want)
+// changed makes a change and checks the row that comes of it.
+func (f *fixture) changed(what string, want hub.Connection, ch hub.Change) hub.Connection {
+	f.Helper()
+	ch.Now = f.now()
+	was := f.row(want.ID)
+	got, err := f.Change(f.Context(), was, ch)
+	f.ok(what, err)
+	want = ch.Apply(want)
+	f.sameRow(what, got, want)
+	now := f.row(want.ID)
+	f.sameRow(what+", read back", now, want)
+	if now.Rev == was.Rev || now.Rev != got.Rev {
+		f.Errorf("%s: the rev was %q, the answer says %q, and it is %q", what, was.Rev, got.Rev, now.Rev)
 	}
-	f.advance(time.Second)
-	got, err := f.Enter(ctx, c.ID, "channel:2", 40, f.touch(""))
-	f.ok("enter again", err)
-	f.sameTime("Entered", got.Entered, f.now())
-	f.sameTime("Entered, as kept", f.row(c.ID).Entered, f.now())
-	f.equal("rooms after entering again", got.Rooms, map[string]int{"channel:1": 0, "channel:2": 1, "channel:3": 2})
-	f.sameTime("Busy: three were charged, a second is over, and one more", got.Busy, f.now().Add(cost))
-	if _, err := f.Touch(ctx, c.ID, f.touch("channel:3")); err != nil {
-		f.Errorf("touch in the room: %v", err)
-	}
-	_, err = f.Enter(ctx, c.ID, "channel:9", 0, f.touch("channel:8"))
-	f.refused("Enter with a room to be in", err, protocol.Refuse(protocol.CodeNotInRoom))
+	return want
 }
 
-func enterTogether(f *fixture) {
+func changeApplies(f *fixture) {
 	c := f.opened("c")
-	want := map[string]int{}
-	for i := range 12 {
-		want[numbered("channel:", i)] = i
-	}
-	together(len(want), func(i int) {
-		_, err := f.Enter(f.Context(), c.ID, numbered("channel:", i), i, f.touch(""))
-		if err != nil {
-			f.Errorf("enter: %v", err)
-		}
-	})
-	f.equal("rooms", f.row(c.ID).Rooms, want)
-
-	// Of one room, the first shard stays for all.
-	var shard atomic.Int64
-	shard.Store(-1)
-	together(4, func(i int) {
-		row, err := f.Enter(f.Context(), c.ID, "channel:one", i, f.touch(""))
-		if err != nil {
-			f.Errorf("enter: %v", err)
-		} else if got := int64(row.Rooms["channel:one"]); !shard.CompareAndSwap(-1, got) && shard.Load() != got {
-			f.Errorf("shards %d and %d were given for one room", shard.Load(), got)
-		}
-	})
-}
-
-func exitTakesOutOneRoom(f *fixture) {
-	ctx := f.Context()
-	c := f.opened("c", func(c *hub.Connection) { c.Rooms = map[string]int{"channel:1": 1, "channel:2": 2, "channel:12": 3} })
 	given := f.row(c.ID)
-	for range 2 {
-		c.LastSeen = f.advance(time.Second)
-		f.ok("exit", f.Exit(ctx, c.ID, "channel:1", f.now()))
-		c.Rooms = map[string]int{"channel:2": 2, "channel:12": 3}
-		f.sameRow("the row", f.row(c.ID), c)
+	c = f.changed("entering", c, f.entering("channel:1", 3))
+	f.advance(time.Second)
+	two := f.entering("channel:2", 4)
+	two.Enter["channel:3"] = hub.Seat{Shard: 5, Gen: 77}
+	c = f.changed("entering two", c, two)
+	c = f.changed("leaving one", c, hub.Change{Leave: map[string]hub.Leaving{"channel:1": {Shard: 3, Gen: f.now().UnixMilli() + 1, Why: "a b"}}})
+	if _, err := f.Touch(f.Context(), c.ID, f.touch("channel:1")); !errors.Is(err, protocol.Refuse(protocol.CodeNotInRoom)) {
+		f.Errorf("a Touch in a room that is being left: %v", err)
 	}
-	f.equal("rooms of a row given before", given.Rooms, map[string]int{"channel:1": 1, "channel:2": 2, "channel:12": 3})
-	f.ok("exit", f.Exit(ctx, c.ID, "channel:2", f.now()))
-	f.ok("exit", f.Exit(ctx, c.ID, "channel:12", f.now()))
-	f.equal("rooms in the end", len(f.row(c.ID).Rooms), 0)
-	entered, err := f.Enter(ctx, c.ID, "channel:1", 9, f.touch(""))
-	f.ok("enter again", err)
-	f.equal("rooms, entered anew", entered.Rooms, map[string]int{"channel:1": 9})
+	c.Busy, c.LastSeen = f.row(c.ID).Busy, f.row(c.ID).LastSeen
+	c = f.changed("coming back to it", c, f.entering("channel:1", 9))
+	c = f.changed("leaving two, one altogether", c, hub.Change{
+		Leave: map[string]hub.Leaving{"channel:2": {Shard: 4, Gen: 99}, "channel:3": {Shard: 5, Gen: 99}}, Left: []string{"channel:1"},
+	})
+	c = f.changed("left altogether", c, hub.Change{Left: []string{"channel:2", "channel:3"}})
+	f.advance(time.Second)
+	who := hub.Identity{User: "ana", Name: "Anna", Grants: hub.Grants{"channel:7": {"join"}}, Expires: f.now().Add(90 * time.Minute)}
+	c = f.changed("a new token, and a room that it does not grant", c, hub.Change{
+		Renew: &who, Leave: map[string]hub.Leaving{"channel:1": {Shard: 9, Gen: 100, Why: "forbidden"}},
+	})
+	f.advance(91 * time.Minute)
+	who.Expires = f.now().Add(time.Minute)
+	c = f.changed("a token for one that has expired", c, hub.Change{Renew: &who})
+	f.changed("closing, with a socket to be closed", c, hub.Change{Closing: true, End: "kicked"})
+	f.equal("rooms of a row given before", len(given.Rooms), 0)
 }
 
-func renewReplaces(f *fixture) {
-	c := f.opened("c", func(c *hub.Connection) { c.Rooms, c.Busy = map[string]int{"channel:1": 1}, f.now().Add(cost) })
+func changeOfAnotherRow(f *fixture) {
+	ctx := f.Context()
+	c := f.opened("c")
+	was := f.row(c.ID)
 	f.advance(time.Second)
-	c.Name, c.Grants, c.Expires = "Anna", hub.Grants{"channel:7": {"join"}}, f.now().Add(90*time.Minute)
-	for range 2 {
-		f.ok("renew", f.Renew(f.Context(), c.ID, c.Name, c.Grants, c.Expires))
-		f.sameRow("the row", f.row(c.ID), c)
+	if _, err := f.Touch(ctx, c.ID, f.touch("")); err != nil {
+		f.Fatal(err)
 	}
-	// An expired token does not end the row: it may be renewed.
-	f.advance(91 * time.Minute)
-	c.Expires = f.now().Add(time.Minute)
-	f.ok("renew", f.Renew(f.Context(), c.ID, c.Name, nil, c.Expires))
-	f.equal("grants", len(f.row(c.ID).Grants), 0)
-	if _, err := f.Touch(f.Context(), c.ID, f.touch("channel:1")); err != nil {
-		f.Errorf("touch after renewing: %v", err)
+	if _, err := f.Change(ctx, was, f.entering("channel:1", 1)); err != nil {
+		f.Errorf("a Change after a Touch: %v", err)
 	}
+	f.advance(time.Second)
+	now := f.row(c.ID)
+	for what, ch := range map[string]hub.Change{
+		"entering": f.entering("channel:2", 1), "leaving": {Leave: map[string]hub.Leaving{"channel:1": {Shard: 1, Gen: 5}}, Now: f.now()},
+		"a new token": {Renew: &hub.Identity{Expires: f.now().Add(time.Hour)}, Now: f.now()}, "closing": {Closing: true, Now: f.now()},
+	} {
+		_, err := f.Change(ctx, was, ch)
+		f.refused(what, err, hub.ErrChanged)
+	}
+	f.sameRow("the row", f.row(c.ID), now)
+	f.ok("open again", f.Open(ctx, c))
+	_, err := f.Change(ctx, now, f.entering("channel:2", 1))
+	f.refused("a Change of the row that was there before it was opened again", err, hub.ErrChanged)
+}
+
+func changeTogether(f *fixture) {
+	was := f.row(f.opened("c").ID)
+	var made atomic.Int64
+	together(8, func(i int) {
+		_, err := f.Change(f.Context(), was, f.entering(numbered("channel:", i), i))
+		if err == nil {
+			made.Add(1)
+		} else if !errors.Is(err, hub.ErrChanged) {
+			f.Errorf("change: %v", err)
+		}
+	})
+	f.equal("changes that were made", made.Load(), int64(1))
+	f.equal("rooms", len(f.row(was.ID).Rooms), 1)
+}
+
+func closeAnyhow(f *fixture) {
+	was := f.row(f.opened("c").ID)
+	if _, err := f.Change(f.Context(), was, f.entering("channel:1", 4)); err != nil {
+		f.Fatal(err)
+	}
+	got, err := f.Change(f.Context(), was, hub.Change{Anyhow: true, Closing: true, End: "kicked", Now: f.now()})
+	f.ok("close", err)
+	f.equal("the rooms that it gives", got.Rooms, map[string]int{"channel:1": 4})
+	f.equal("closing", got.Closing && got.Ended == "kicked", true)
+	f.equal("closing, as kept", string(f.row(was.ID).Ended), "kicked")
+}
+
+func changeIsCharged(f *fixture) {
+	c := f.opened("c", func(c *hub.Connection) { c.Busy = f.now().Add(burst + cost) })
+	_, err := f.Change(f.Context(), f.row(c.ID), f.entering("channel:1", 1))
+	f.refused("a Change of who sent too much", err, protocol.Refuse(protocol.CodeRateLimited))
+	free := f.entering("channel:1", 1)
+	free.Touch = nil
+	c = f.changed("one that is not charged", c, free)
+	f.advance(2 * cost)
+	c = f.changed("one when it is paid for", c, f.entering("channel:2", 1))
+	f.sameTime("Busy", c.Busy, f.now().Add(burst))
+	f.advance(time.Hour)
+	_, err = f.Change(f.Context(), f.row(c.ID), f.entering("channel:3", 1))
+	f.refused("a charged Change of who has expired", err, protocol.Refuse(protocol.CodeExpired))
 }
 
 func hundredRooms(f *fixture) {
@@ -458,12 +508,7 @@ func hundredRooms(f *fixture) {
 			c.Rooms["channel:"+f.unique+strings.Repeat("x", 80)+numbered("", i)] = i % 64
 		}
 	})
-	want := maps.Clone(c.Rooms)
-	want["channel:last"] = 63
-	got, err := f.Enter(f.Context(), c.ID, "channel:last", 63, f.touch(""))
-	f.ok("enter", err)
-	f.equal("rooms", got.Rooms, want)
-	f.equal("rooms read back", f.row(c.ID).Rooms, want)
+	f.changed("the hundredth", c, f.entering("channel:last", 63))
 	for _, room := range []string{"channel:last", "channel:" + f.unique + strings.Repeat("x", 80) + "050"} {
 		if _, err := f.Touch(f.Context(), c.ID, f.touch(room)); err != nil {
 			f.Errorf("touch in %s: %v", room, err)
@@ -563,7 +608,8 @@ func openedRowIsACopy(f *fixture) {
 	f.equal("grants", got.Grants, hub.Grants{"channel:*": {hub.GrantJoin, hub.GrantPublish}})
 
 	before := f.row(c.ID)
-	_, err := f.Enter(f.Context(), c.ID, "channel:3", 3, f.touch(""))
-	f.ok("enter", err)
+	if _, err := f.Change(f.Context(), before, f.entering("channel:3", 3)); err != nil {
+		f.Fatal(err)
+	}
 	f.equal("rooms of a row given before", before.Rooms, map[string]int{"channel:1": 1})
 }

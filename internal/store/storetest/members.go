@@ -15,6 +15,8 @@ func members() []promise {
 		{"a member comes back as it was added", memberComesBack},
 		{"AddMember replaces an older membership", addReplaces},
 		{"RemoveMember takes out one, and again is no error", removeTakesOutOne},
+		{"a membership gives way to a later one, and to its end", laterWins},
+		{"the mark of one that was removed keeps out earlier ones, for its time", markKeepsOut},
 		{"lapsed members are left out, those behind them are not", lapsedMembers},
 		{"pages give every member of a shard once, in order", memberPages},
 		{"a page may begin after an id that is not there", pageAfterAnyID},
@@ -29,7 +31,7 @@ func members() []promise {
 }
 
 func (f *fixture) member(connection string, shard int) hub.Member {
-	return hub.Member{Connection: connection, User: "ana", Codec: protocol.Name, Shard: shard, MayPublish: true, TTL: f.now().Add(time.Hour)}
+	return hub.Member{Connection: connection, User: "ana", Codec: protocol.Name, Shard: shard, MayPublish: true, Gen: 5, TTL: f.now().Add(time.Hour)}
 }
 
 func (f *fixture) added(room string, all ...hub.Member) {
@@ -127,15 +129,61 @@ func removeTakesOutOne(f *fixture) {
 	far := f.member(f.id("a"), 1)
 	f.added(room, a, b, far)
 	for range 2 {
-		f.ok("remove", f.RemoveMember(f.Context(), room, 0, a.Connection))
+		f.ok("remove", f.RemoveMember(f.Context(), room, 0, a.Connection, 5, time.Time{}))
 		f.sameMembers("members", f.allMembers(room, 0, 10), b)
 		f.sameMembers("members of the other shard", f.allMembers(room, 1, 10), far)
 	}
-	f.ok("remove from another room", f.RemoveMember(f.Context(), f.room("r2"), 0, b.Connection))
-	f.ok("remove from a far shard", f.RemoveMember(f.Context(), room, 63, b.Connection))
+	f.ok("remove from another room", f.RemoveMember(f.Context(), f.room("r2"), 0, b.Connection, 5, time.Time{}))
+	f.ok("remove from a far shard", f.RemoveMember(f.Context(), room, 63, b.Connection, 5, time.Time{}))
 	f.sameMembers("members", f.allMembers(room, 0, 10), b)
 	f.added(room, a)
 	f.sameMembers("members, after coming again", f.allMembers(room, 0, 10), a, b)
+}
+
+func laterWins(f *fixture) {
+	room, ctx := f.room("r"), f.Context()
+	m := f.member(f.id("a"), 0)
+	f.added(room, m)
+	early := m
+	early.Gen, early.MayPublish = m.Gen-1, false
+	f.refused("an earlier one", f.AddMember(ctx, room, early), hub.ErrOvertaken)
+	f.ok("the end of an earlier one", f.RemoveMember(ctx, room, 0, m.Connection, m.Gen-1, time.Time{}))
+	f.ok("the end of an earlier one, with a mark", f.RemoveMember(ctx, room, 0, m.Connection, m.Gen-1, f.now().Add(time.Minute)))
+	f.sameMembers("members", f.allMembers(room, 0, 10), m)
+	m.Gen++
+	f.added(room, m)
+	f.sameMembers("members", f.allMembers(room, 0, 10), m)
+	old := f.member(f.id("b"), 0) // as the functions write it that know no generations
+	old.Gen = 0
+	f.added(room, old)
+	f.ok("the end of one without a generation", f.RemoveMember(ctx, room, 0, old.Connection, 1, time.Time{}))
+	f.sameMembers("members in the end", f.allMembers(room, 0, 10), m)
+}
+
+func markKeepsOut(f *fixture) {
+	room, ctx := f.room("r"), f.Context()
+	m := f.member(f.id("a"), 0)
+	for _, there := range []bool{false, true} {
+		if there {
+			f.added(room, m)
+		}
+		f.ok("remove", f.RemoveMember(ctx, room, 0, m.Connection, m.Gen+1, f.now().Add(time.Minute)))
+		f.equal("members", len(f.allMembers(room, 0, 10)), 0)
+		f.refused("one that was on its way", f.AddMember(ctx, room, m), hub.ErrOvertaken)
+		f.equal("members", len(f.allMembers(room, 0, 10)), 0)
+		m.Gen += 2
+	}
+	f.added(room, m)
+	f.sameMembers("a later one", f.allMembers(room, 0, 10), m)
+	b, c := f.member(f.id("b"), 0), f.member(f.id("c"), 0)
+	f.ok("remove", f.RemoveMember(ctx, room, 0, b.Connection, 9, f.now().Add(time.Minute)))
+	f.added(room, c)
+	for _, limit := range []int{1, 2, 3} {
+		f.sameMembers("members beside a mark", f.allMembers(room, 0, limit), m, c)
+	}
+	page, err := f.Members(ctx, room, 0, m.Connection, 1)
+	f.ok("members", err)
+	f.sameMembers("the page behind the first", page.Members, c)
 }
 
 func lapsedMembers(f *fixture) {
@@ -218,7 +266,7 @@ func emptyRoom(f *fixture) {
 		f.equal("Next", page.Next, "")
 		// The same once somebody has come and gone.
 		f.added(room, f.member(f.id("a"), 0))
-		f.ok("remove", f.RemoveMember(f.Context(), room, 0, f.id("a")))
+		f.ok("remove", f.RemoveMember(f.Context(), room, 0, f.id("a"), 5, time.Time{}))
 	}
 }
 
@@ -242,7 +290,7 @@ func growDoubles(f *fixture) {
 		f.equal(fmt.Sprintf("shards after Grow from %d", step.from), f.shardsOf(room), step.want)
 	}
 	f.equal("who was there stays", memberIDs(f.allMembers(room, 0, 10)), []string{f.id("a")})
-	f.ok("remove", f.RemoveMember(ctx, room, 0, f.id("a")))
+	f.ok("remove", f.RemoveMember(ctx, room, 0, f.id("a"), 5, time.Time{}))
 	f.equal("shards when all are gone: someone may be about to enter one", f.shardsOf(room), 16)
 	f.equal("shards of another room", f.shardsOf(f.room("r2")), 1)
 }
@@ -278,7 +326,7 @@ func occupiedOnce(f *fixture) {
 	turn("occupy again", f.Occupy, 0)
 	f.added(room, f.member(f.id("a"), 0))
 	f.equal("shards of an occupied room", f.shardsOf(room), 1)
-	f.ok("remove", f.RemoveMember(ctx, room, 0, f.id("a")))
+	f.ok("remove", f.RemoveMember(ctx, room, 0, f.id("a"), 5, time.Time{}))
 	turn("occupy while the mark is there", f.Occupy, 0)
 	turn("vacate", f.Vacate, 1)
 	turn("occupy once more", f.Occupy, 1)
@@ -299,7 +347,7 @@ func addTogether(f *fixture) {
 	f.equal("members of shard 0", len(f.allMembers(room, 0, 100)), 8)
 	f.equal("members of shard 1", len(f.allMembers(room, 1, 3)), 8)
 	together(16, func(i int) {
-		if err := f.RemoveMember(f.Context(), room, i%2, f.id(numbered("m", i))); err != nil {
+		if err := f.RemoveMember(f.Context(), room, i%2, f.id(numbered("m", i)), 5, time.Time{}); err != nil {
 			f.Errorf("remove: %v", err)
 		}
 	})

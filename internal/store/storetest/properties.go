@@ -24,7 +24,6 @@ func RunProperties(t *testing.T, open Opener) {
 	var run atomic.Int64
 	properties := map[string]func(*rapid.T, *fixture){
 		"a log numbers, remembers and forgets": logProperty,
-		"a presence begins once and ends once": presenceProperty,
 		"members are who was added, wherever":  membersProperty,
 		"a burst, and then so many a second":   touchProperty,
 	}
@@ -136,131 +135,20 @@ func (m *logModel) check(rt *rapid.T) {
 	}
 }
 
-// hereModel is the presence of one user as a set.
-type hereModel struct {
-	*fixture
-	room        string
-	conns       map[string]bool // nil: there is no presence
-	since, left time.Time
-	status      string
-	version     int
-	ending      bool
-}
-
-func presenceProperty(rt *rapid.T, f *fixture) {
-	m := &hereModel{fixture: f, room: f.room("presence")}
-	rt.Repeat(map[string]func(*rapid.T){
-		"arrive": m.arrive, "depart": m.depart, "status": m.setStatus, "begin the end": m.beginEnd, "end": m.end,
-		"time passes": m.timePasses, "": m.check,
-	})
-}
-
-func device(rt *rapid.T) string {
-	return rapid.SampledFrom([]string{"tab", "phone", "desk"}).Draw(rt, "device")
-}
-
-// expect holds an answer against the model: the error, if there must be one, or else the row.
-func (m *hereModel) expect(rt *rapid.T, what string, got hub.Here, err, want error) {
-	if want != nil {
-		if !errors.Is(err, want) {
-			rt.Fatalf("%s: got %+v, %v, want %v", what, got, err, want)
-		}
-		return
-	}
-	same := got.Version == m.version && got.Status == m.status && got.Ending == m.ending && len(got.Connections) == len(m.conns) &&
-		got.Left.IsZero() == m.left.IsZero()
-	if err != nil || !same {
-		rt.Fatalf("%s: got %+v, %v, want %+v", what, got, err, m)
-	}
-}
-
-func (m *hereModel) arrive(rt *rapid.T) {
-	d := device(rt)
-	got, err := m.Arrive(m.Context(), m.room, "ana", "Ana", d, m.now(), m.now().Add(100*time.Hour))
-	if m.ending {
-		m.expect(rt, "arrive", got, err, hub.ErrEnding)
-		return
-	}
-	if m.conns == nil {
-		m.conns, m.since, m.status, m.version = map[string]bool{}, m.now(), "online", 1
-	}
-	m.conns[d], m.left = true, time.Time{}
-	m.expect(rt, "arrive", got, err, nil)
-}
-
-func (m *hereModel) depart(rt *rapid.T) {
-	d := device(rt)
-	got, err := m.Depart(m.Context(), m.room, "ana", d, m.now())
-	if m.conns == nil {
-		m.expect(rt, "depart", got, err, hub.ErrNotFound)
-		return
-	}
-	if m.conns[d] {
-		if delete(m.conns, d); len(m.conns) == 0 {
-			m.left = m.now()
-		}
-	}
-	m.expect(rt, "depart", got, err, nil)
-}
-
-func (m *hereModel) setStatus(rt *rapid.T) {
-	status := rapid.SampledFrom([]string{"online", "away"}).Draw(rt, "status")
-	got, err := m.SetStatus(m.Context(), m.room, "ana", status, nil)
-	switch {
-	case m.ending:
-		m.expect(rt, "status", got, err, hub.ErrEnding)
-		return
-	case len(m.conns) == 0:
-		m.expect(rt, "status", got, err, hub.ErrNotFound)
-		return
-	case m.status != status:
-		m.status, m.version = status, m.version+1
-	}
-	m.expect(rt, "status", got, err, nil)
-}
-
-func (m *hereModel) beginEnd(rt *rapid.T) {
-	got, err := m.BeginEnd(m.Context(), m.room, "ana", m.since, m.left)
-	if m.conns == nil || len(m.conns) > 0 {
-		m.expect(rt, "begin the end", got, err, hub.ErrNotFound)
-		return
-	}
-	m.ending = true
-	m.expect(rt, "begin the end", got, err, nil)
-}
-
-func (m *hereModel) end(rt *rapid.T) {
-	if err := m.End(m.Context(), m.room, "ana", m.since); err != nil {
-		rt.Fatal(err)
-	}
-	if m.ending {
-		m.conns, m.left, m.ending = nil, time.Time{}, false
-	}
-}
-
-func (m *hereModel) timePasses(rt *rapid.T) {
-	m.advance(time.Duration(rapid.IntRange(1, 20_000).Draw(rt, "ms")) * time.Millisecond)
-}
-
-func (m *hereModel) check(rt *rapid.T) {
-	got, err := m.Here(m.Context(), m.room, "ana")
-	if m.conns == nil {
-		m.expect(rt, "here", got, err, hub.ErrNotFound)
-		return
-	}
-	m.expect(rt, "here", got, err, nil)
-}
-
-// memberModel is a room as the shard of each member.
+// memberModel is a room as the shard and the generation of each member, and of the marks of those that were removed.
 type memberModel struct {
 	*fixture
 	room   string
 	where  map[string]int
+	gens   map[string]int64
 	shards int
 }
 
+// place gives a connection's shard, which depends on nothing else while the room does not grow.
+func (m *memberModel) place(c string) int { return int(c[0]) % m.shards }
+
 func membersProperty(rt *rapid.T, f *fixture) {
-	m := &memberModel{fixture: f, room: f.room("members"), where: map[string]int{}, shards: 1}
+	m := &memberModel{fixture: f, room: f.room("members"), where: map[string]int{}, gens: map[string]int64{}, shards: 1}
 	rt.Repeat(map[string]func(*rapid.T){"add": m.add, "remove": m.remove, "grow": m.grow, "": m.check})
 }
 
@@ -269,23 +157,41 @@ func someone(rt *rapid.T) string {
 }
 
 func (m *memberModel) add(rt *rapid.T) {
-	c := someone(rt)
+	c, gen := someone(rt), rapid.Int64Range(1, 6).Draw(rt, "generation")
 	shard, in := m.where[c]
 	if !in {
-		shard = rapid.IntRange(0, m.shards-1).Draw(rt, "shard")
+		shard = m.place(c)
 	}
-	if err := m.AddMember(m.Context(), m.room, hub.Member{Connection: c, User: "ana", Shard: shard, TTL: m.now().Add(time.Hour)}); err != nil {
-		rt.Fatal(err)
+	key := fmt.Sprint(c, shard)
+	err := m.AddMember(m.Context(), m.room, hub.Member{Connection: c, User: "ana", Shard: shard, Gen: gen, TTL: m.now().Add(time.Hour)})
+	if late := m.gens[key] > gen; late != errors.Is(err, hub.ErrOvertaken) || err != nil && !late {
+		rt.Fatalf("add %s with %d where %d is: %v", c, gen, m.gens[key], err)
 	}
-	m.where[c] = shard
+	if err == nil {
+		m.where[c], m.gens[key] = shard, gen
+	}
 }
 
 func (m *memberModel) remove(rt *rapid.T) {
-	c := someone(rt)
-	if err := m.RemoveMember(m.Context(), m.room, m.where[c], c); err != nil {
+	c, gen := someone(rt), rapid.Int64Range(1, 6).Draw(rt, "generation")
+	shard, in := m.where[c]
+	if !in {
+		shard = m.place(c)
+	}
+	key, until := fmt.Sprint(c, shard), time.Time{}
+	if rapid.Bool().Draw(rt, "mark") {
+		until = m.now().Add(time.Hour)
+	}
+	if err := m.RemoveMember(m.Context(), m.room, shard, c, gen, until); err != nil {
 		rt.Fatal(err)
 	}
+	if m.gens[key] > gen {
+		return
+	}
 	delete(m.where, c)
+	if m.gens[key] = gen; until.IsZero() {
+		delete(m.gens, key)
+	}
 }
 
 func (m *memberModel) grow(rt *rapid.T) {

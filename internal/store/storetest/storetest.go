@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
@@ -158,14 +159,11 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Open":         func() error { return f.Open(ctx, f.connection(id)) },
 		"Connection":   func() error { return second(f.Connection(ctx, id)) },
 		"Touch":        func() error { return second(f.Touch(ctx, id, f.touch(""))) },
-		"Enter":        func() error { return second(f.Enter(ctx, id, room, 0, f.touch(""))) },
-		"Exit":         func() error { return f.Exit(ctx, id, room, now) },
-		"Renew":        func() error { return f.Renew(ctx, id, "n", nil, now) },
-		"BeginClose":   func() error { return second(f.BeginClose(ctx, id)) },
+		"Change":       func() error { return second(f.Change(ctx, hub.Connection{ID: id}, f.entering(room, 0))) },
 		"Forget":       func() error { return f.Forget(ctx, id) },
 		"Walk":         func() error { return second(f.Walk(ctx, 0, "", 1)) },
 		"AddMember":    func() error { return f.AddMember(ctx, room, f.member(id, 0)) },
-		"RemoveMember": func() error { return f.RemoveMember(ctx, room, 0, id) },
+		"RemoveMember": func() error { return f.RemoveMember(ctx, room, 0, id, 1, now) },
 		"Members":      func() error { return second(f.Members(ctx, room, 0, "", 1)) },
 		"Shards":       func() error { return second(f.Shards(ctx, room)) },
 		"Grow":         func() error { return f.Grow(ctx, room, 1) },
@@ -179,21 +177,16 @@ func cancelledContextEndsEveryCall(f *fixture) {
 			_, _, err := f.Append(ctx, room, protocol.Event{Event: "e"}, time.Hour)
 			return err
 		},
-		"Find":      func() error { return second(f.Find(ctx, room, "e")) },
-		"From":      func() error { return second(f.From(ctx, room, 1, 1)) },
-		"Before":    func() error { return second(f.Before(ctx, room, 1, 1)) },
-		"Void":      func() error { return second(f.Void(ctx, room, 1, time.Hour)) },
-		"Head":      func() error { return second(f.Head(ctx, room)) },
-		"Redact":    func() error { return f.Redact(ctx, room, 1) },
-		"Reset":     func() error { return f.Reset(ctx, room) },
-		"Arrive":    func() error { return second(f.Arrive(ctx, room, "ana", "", id, now, now.Add(time.Hour))) },
-		"Depart":    func() error { return second(f.Depart(ctx, room, "ana", id, now)) },
-		"SetStatus": func() error { return second(f.SetStatus(ctx, room, "ana", "away", nil)) },
-		"Announced": func() error { return f.Announced(ctx, room, "ana", now, 1) },
-		"BeginEnd":  func() error { return second(f.BeginEnd(ctx, room, "ana", now, now)) },
-		"End":       func() error { return f.End(ctx, room, "ana", now) },
-		"Here":      func() error { return second(f.Here(ctx, room, "ana")) },
-		"Present":   func() error { return second(f.Present(ctx, room, "", 1)) },
+		"Find":    func() error { return second(f.Find(ctx, room, "e")) },
+		"From":    func() error { return second(f.From(ctx, room, 1, 1)) },
+		"Before":  func() error { return second(f.Before(ctx, room, 1, 1)) },
+		"Void":    func() error { return second(f.Void(ctx, room, 1, time.Hour)) },
+		"Head":    func() error { return second(f.Head(ctx, room)) },
+		"Redact":  func() error { return f.Redact(ctx, room, 1) },
+		"Reset":   func() error { return f.Reset(ctx, room) },
+		"SetHere": func() error { return second(f.SetHere(ctx, room, hub.Here{}, f.present("ana"))) },
+		"Here":    func() error { return second(f.Here(ctx, room, "ana")) },
+		"Present": func() error { return second(f.Present(ctx, room, "", 1)) },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {
@@ -203,7 +196,7 @@ func cancelledContextEndsEveryCall(f *fixture) {
 }
 
 func oddNamesAreKeptApart(f *fixture) {
-	ctx, ttl := f.Context(), f.now().Add(time.Hour)
+	ctx := f.Context()
 	names := oddNames()
 	// Everything is written before anything is read, so that one row over another would show.
 	for i, name := range names {
@@ -216,10 +209,13 @@ func oddNamesAreKeptApart(f *fixture) {
 		f.ok("add "+name, f.AddMember(ctx, room, m))
 		_, _, err := f.Append(ctx, room, protocol.Event{Event: "e", ID: name, TS: f.now().UnixMilli()}, time.Hour)
 		f.ok("append "+name, err)
-		_, err = f.Arrive(ctx, f.room("p"), name, name, id, f.now(), ttl)
-		f.ok("arrive "+name, err)
-		_, err = f.Arrive(ctx, room, "ana", name, id, f.now(), ttl)
-		f.ok("arrive in "+name, err)
+		h := f.present(name)
+		h.Name, h.Stays = name, map[string]hub.Stay{id: {Gen: 1, Ends: h.TTL}}
+		_, err = f.SetHere(ctx, f.room("p"), hub.Here{}, h)
+		f.ok("set here "+name, err)
+		h.User = "ana"
+		_, err = f.SetHere(ctx, room, hub.Here{}, h)
+		f.ok("set here in "+name, err)
 	}
 	for i, name := range names {
 		f.checkOddName(i, name)
@@ -251,7 +247,7 @@ func (f *fixture) checkOddName(i int, name string) {
 	here, err := f.Here(ctx, f.room("p"), name)
 	f.ok("here "+name, err)
 	f.equal("name here", here.Name, name)
-	f.equal("connections here", here.Connections, []string{id})
+	f.equal("connections here", here.Connections(), []string{id})
 	alone, err := f.Present(ctx, room, "", 10)
 	f.ok("present in "+room, err)
 	if len(alone) != 1 || alone[0].User != "ana" || alone[0].Name != name {

@@ -1,0 +1,295 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// join puts the caller in a room and tells it what it missed.
+func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	k, err := h.kind(a.Room)
+	if err != nil {
+		return nil, err
+	}
+	row, err := h.store.Connection(ctx, c.Connection)
+	if err != nil {
+		return nil, fmt.Errorf("read connection: %w", err)
+	}
+	said, err := h.askToJoin(ctx, row, a.Room, k)
+	if err != nil {
+		return nil, err
+	}
+	touch := h.newTouch(a.Room, recent)
+	row, err = h.enter(ctx, row, a.Room, &touch, func(c Connection) error {
+		if said.Allow {
+			return nil
+		}
+		return mayJoin(c, a.Room, k)
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.limiter.learn(row.ID, row.Busy)
+	if err := h.setJoined(ctx, row, a.Room, k, said); err != nil {
+		return nil, err
+	}
+	got, err := h.welcome(ctx, a.Room, k, a.Since)
+	got.State = said.Data
+	return got, err
+}
+
+// mayJoin is the same answer for rooms that exist and rooms that do not.
+func mayJoin(c Connection, room string, k Kind) error {
+	switch {
+	case k.Owner && room == protocol.RoomKind(room)+":"+c.User:
+		return nil
+	case k.Owner:
+		return protocol.Errorf(protocol.CodeForbidden, "only the user that it is named after may join %s", room)
+	case !c.Grants.Allow(room, GrantJoin):
+		return protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantJoin, room)
+	}
+	return nil
+}
+
+// enter makes a connection a member, or makes sure that it is. Whether it may be is judged by the row that the change is made of,
+// so that a renewal with fewer grants cannot be overtaken.
+func (h *Hub) enter(ctx context.Context, c Connection, room string, t *Touch, judge func(c Connection) error) (Connection, error) {
+	shard, err := h.shard(ctx, room, c.ID)
+	if err != nil {
+		return c, err
+	}
+	t.Room = ""
+	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
+		if err := judge(c); err != nil {
+			return nil, err
+		}
+		if c.In(room) { // once more, so that the row knows that memberships are on their way
+			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: c.Gens[room]}}}, nil
+		}
+		if len(c.Rooms) >= h.limits.Rooms {
+			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
+		}
+		return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: shard, Gen: c.nextGen(h.now())}}}, nil
+	})
+	if err != nil {
+		return c, err
+	}
+	err = h.seat(ctx, row, room)
+	if errors.Is(err, ErrOvertaken) { // it left, or was taken out or closed, while it was entering
+		now, readErr := h.store.Connection(ctx, c.ID)
+		switch {
+		case readErr != nil:
+			return c, fmt.Errorf("read connection: %w", readErr)
+		case now.Closing:
+			return c, ErrNotFound
+		case now.In(room): // and came back, by another call
+			return now, nil
+		}
+		return c, protocol.Errorf(protocol.CodeUnavailable, "%s was left while it was joined; join again", room)
+	}
+	if err != nil {
+		return c, err
+	}
+	h.observe.count(Joins, 1)
+	return row, h.measure(ctx, row, room)
+}
+
+// measure has one of 256 joins look how full its shard is, for 13 RCU where it is full, and doubles the shards of a room where
+// they are, so that a room which fills before anybody speaks is ready for it. Broadcasts do the same.
+func (h *Hub) measure(ctx context.Context, c Connection, room string) error {
+	if hash(c.ID)>>24 != 0 { // its high bits, since the low ones say which shard it is
+		return nil
+	}
+	shards, err := h.store.Shards(ctx, room)
+	if err != nil {
+		return fmt.Errorf("read shards of %s: %w", room, err)
+	}
+	shard := c.Rooms[room]
+	if shards >= maxShards || shard < shards/2 {
+		return nil
+	}
+	page, err := h.store.Members(ctx, room, shard, "", h.limits.Shard)
+	if err != nil {
+		return fmt.Errorf("read members of %s: %w", room, err)
+	}
+	if page.Next == "" {
+		return nil
+	}
+	if err := h.store.Grow(ctx, room, shards); err != nil {
+		return fmt.Errorf("grow %s: %w", room, err)
+	}
+	return nil
+}
+
+// seat writes what follows from a row that names a room: the membership, and the presence. ErrOvertaken: the row does not any
+// more.
+func (h *Hub) seat(ctx context.Context, c Connection, room string) error {
+	if err := h.store.AddMember(ctx, room, h.member(c, room)); err != nil {
+		return fmt.Errorf("add member to %s: %w", room, err)
+	}
+	if err := h.occupy(ctx, room); err != nil {
+		return err
+	}
+	if !h.kinds[protocol.RoomKind(room)].Presence {
+		return nil
+	}
+	return h.arrive(ctx, c, room)
+}
+
+// unseat takes away what seat wrote, with every Gen that is smaller than the member's. Where the connection entered a room a
+// moment ago a call of seat may still be on its way: marks keep that out.
+func (h *Hub) unseat(ctx context.Context, room string, m Member, entered time.Time) error {
+	var until time.Time
+	if h.now().Sub(entered) < longest {
+		until = h.now().Add(longest)
+	}
+	if err := h.store.RemoveMember(ctx, room, m.Shard, m.Connection, m.Gen, until); err != nil {
+		return fmt.Errorf("remove member of %s: %w", room, err)
+	}
+	if err := h.vacate(ctx, room); err != nil {
+		return err
+	}
+	if !h.kinds[protocol.RoomKind(room)].Presence {
+		return nil
+	}
+	return h.depart(ctx, room, m, until)
+}
+
+// member is a connection's membership of one of its rooms.
+func (h *Hub) member(c Connection, room string) Member {
+	return Member{
+		Connection: c.ID, User: c.User, Codec: c.Codec, Shard: c.Rooms[room], Gen: c.Gens[room],
+		MayPublish: c.Grants.Allow(room, GrantPublish), TTL: c.TTL,
+	}
+}
+
+// The most that one reply holds of a room's log and presence, in bytes and in users.
+const (
+	replyEvents    = 64 << 10
+	replyPresence  = 48 << 10
+	replyOccupants = 1000
+)
+
+// welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:
+// a presence event after the position that the client gets can only say again what the snapshot knows already.
+func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
+	got, err := h.catchUp(ctx, room, k, since)
+	if err != nil {
+		return got, err
+	}
+	size := 0
+	for _, e := range got.Events {
+		size += sizeOf(e)
+	}
+	if !k.Presence || got.More && len(got.Events) > 0 { // it comes with the last page, or with one that has to wait
+		return got, nil
+	}
+	if size > replyEvents {
+		got.More = true // no space for presence: it comes with the next page, which is empty otherwise
+		return got, nil
+	}
+	got.Presence, err = h.present(ctx, room)
+	return got, err
+}
+
+// leave takes the caller out of a room. Leaving a room that it is not in is fine, since a leave may be repeated.
+func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, error) {
+	if _, err := h.kind(a.Room); err != nil {
+		return nil, err
+	}
+	row, err := h.store.Connection(ctx, c.Connection)
+	if err != nil {
+		return nil, fmt.Errorf("read connection: %w", err)
+	}
+	if row.Closing {
+		return nil, ErrNotFound
+	}
+	if err := h.exit(ctx, row, a.Room, ""); err != nil {
+		return nil, err
+	}
+	return protocol.RoomResult{Room: a.Room}, nil
+}
+
+// exit takes a connection out of a room: first its row says so, then what follows from that is taken away, then the row forgets
+// it. What is cut off in between is finished by the next exit, by Depart, or by the sweep.
+func (h *Hub) exit(ctx context.Context, c Connection, room string, why protocol.Reason) error {
+	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
+		if !c.In(room) {
+			return nil, nil //nolint:nilnil // nothing to change
+		}
+		return &Change{Leave: map[string]Leaving{room: {Shard: c.Rooms[room], Gen: c.nextGen(h.now()), Why: why}}}, nil
+	})
+	if errors.Is(err, ErrNotFound) { // it is closing, and whoever does that takes it out of everything
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return h.finishLeaving(ctx, row)
+}
+
+// finishLeaving ends all that a connection is leaving.
+func (h *Hub) finishLeaving(ctx context.Context, c Connection) error {
+	if len(c.Leaving) == 0 {
+		return nil
+	}
+	rooms := slices.Sorted(maps.Keys(c.Leaving))
+	err := each(len(rooms), 8, func(i int) error {
+		l := c.Leaving[rooms[i]]
+		if err := h.unseat(ctx, rooms[i], Member{Connection: c.ID, User: c.User, Shard: l.Shard, Gen: l.Gen}, c.Entered); err != nil {
+			return err
+		}
+		h.observe.count(Leaves, 1)
+		return h.tellLeft(ctx, c, rooms[i], l.Why)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = h.change(ctx, c, func(now Connection) (*Change, error) {
+		ch := &Change{}
+		for _, room := range rooms {
+			if l, is := now.Leaving[room]; is && l.Gen == c.Leaving[room].Gen {
+				ch.Left = append(ch.Left, room)
+			}
+		}
+		if len(ch.Left) == 0 {
+			return nil, nil //nolint:nilnil // somebody else was faster
+		}
+		return ch, nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// tellLeft tells a connection that it was taken out of a room, if that was not its own wish. While it cannot be told the row
+// keeps the room among those that it is leaving, and the sweep tries again.
+func (h *Hub) tellLeft(ctx context.Context, c Connection, room string, why protocol.Reason) error {
+	if why == "" {
+		return nil
+	}
+	speech, err := h.speech(c.Codec)
+	if err != nil {
+		return err
+	}
+	e := protocol.Event{Event: protocol.RoomClosed, Room: room, Data: object("reason", why)}
+	frame, err := speech.EncodeEvent(e)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", e.Event, err)
+	}
+	err = h.pushOne(ctx, speech.Wire(c.ID), frame)
+	to := Reached{Target{Connection: c.ID, User: c.User, Codec: c.Codec}, [][]byte{frame}, h.now(), err}
+	h.observe.pushed(ctx, Delivery{Room: room, Events: []protocol.Event{e}, To: []Reached{to}, At: h.now()})
+	if err != nil && !errors.Is(err, ErrGone) {
+		h.log.WarnContext(ctx, "push failed", "connectionId", c.ID, "room", room, "error", err)
+		return fmt.Errorf("tell %s that it was taken out of %s: %w", c.ID, room, err)
+	}
+	return nil
+}
