@@ -75,7 +75,11 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, t *Touch, ju
 		if len(c.Rooms) >= h.limits.Rooms {
 			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
 		}
-		return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: shard, Gen: c.nextGen(h.now())}}}, nil
+		seat := Seat{Shard: shard, Gen: c.nextGen(h.now())}
+		if l, leaving := c.Leaving[room]; leaving { // its last membership may be there still, and is to be replaced
+			seat.Shard = l.Shard
+		}
+		return &Change{Touch: t, Enter: map[string]Seat{room: seat}}, nil
 	})
 	if err != nil {
 		return c, err
