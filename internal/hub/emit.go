@@ -385,7 +385,7 @@ func (c DisconnectCommand) do(ctx context.Context, h *Hub) (any, error) {
 
 func (c JoinCommand) do(ctx context.Context, h *Hub) (any, error) {
 	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error {
-		_, err := h.enter(ctx, row, c.Room, h.free(row), func(Connection) error { return nil })
+		_, err := h.enter(ctx, row, c.Room, h.now(), h.free(row), func(Connection) error { return nil })
 		if errors.Is(err, ErrNotFound) || errors.Is(err, protocol.Refuse(protocol.CodeExpired)) {
 			return nil // gone meanwhile, or about to be
 		}

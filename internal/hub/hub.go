@@ -1,18 +1,21 @@
 // Package hub is the rules of Bellhop: who may join which room, what order events have, who is present, and who is told.
-// It knows no AWS and no WebSocket. What it needs of the world are the small interfaces of store.go and ports.go, and it
-// is correct whatever crashes between two calls of them, because of the order in which it makes the calls:
+// It knows no AWS and no WebSocket. What it needs of the world are the small interfaces of store.go and ports.go. Invocations may
+// meet, be cut off, come twice and lose answers anywhere; it stays correct because of five rules:
 //
-//   - A connection's row names a room before its membership exists, and until after it is gone: whoever departs the
-//     connection finds every membership.
-//   - Joining writes the membership first and reads the log second. What is published in between is pushed, what came
-//     before is in the reply, and the overlap is dropped by seq.
-//   - Publishing logs first and pushes second, and replies when every member was pushed to or handed to the queue. A
-//     retry with the same id appends nothing and delivers again.
-//   - Presence is a set of connections, changed by writes that may be repeated. The row remembers what others have been
-//     told, so a crash between a change and its event is made good by whoever touches the row next.
+//   - A connection's row alone decides which rooms it is in. It is changed as it was read or not at all ([Change]), and gives each
+//     coming and going a generation. Memberships and presences only follow: a later generation wins, whichever is written first,
+//     and what is cut off is finished by a repetition, by [Hub.Depart] or by the sweep.
+//   - Joining writes the membership first and reads the log second. What is published in between is pushed, what came before is in
+//     the reply, and the overlap is dropped by seq.
+//   - Publishing logs first and pushes second, and replies when every member was pushed to or handed to the queue. A retry with the
+//     same id appends nothing and delivers again.
+//   - A user's presence in a room is one row, the set of the user's connections there, which is replaced as a whole. It remembers
+//     what others have been told, so whoever sees the row next makes good what a crash left untold.
+//   - A large room is reached by one job for each shard of its members. A job leaves no other behind but to retry single members,
+//     and is void when the room's log has begun anew since.
 //
-// A connection is closed by whoever notices that it is gone: the disconnect route, a push that finds it gone, or the
-// sweep. All three end in [Hub.Depart].
+// A connection is closed by whoever notices that it is gone: the disconnect route, a push that finds it gone, or the sweep. All three
+// end in [Hub.Depart].
 package hub
 
 import (
@@ -158,6 +161,7 @@ type Caller struct {
 	Name       string
 	Grants     Grants    // of the token that it opened with, as far as that is known
 	Expires    time.Time // of the token that it opened with
+	At         time.Time // when the frame arrived at the gateway; zero: not known
 }
 
 func (c Caller) from() *protocol.From { return &protocol.From{UserID: c.User, Name: c.Name} }

@@ -811,3 +811,34 @@ func TestSelect(t *testing.T) {
 		t.Errorf("too many give %v", a.Error)
 	}
 }
+
+// TestLeaveAndJoinSwapped: a leave and a join that were sent one after the other, and are done the other way round.
+func TestLeaveAndJoinSwapped(t *testing.T) {
+	w := newWorld(t)
+	ana := w.Open("ana")
+	ana.At = w.Clock.Now().Add(time.Second)
+	w.Must(ana, `{"action":"join","room":"community:1"}`)
+	w.Clock.Pass(time.Minute)
+	left, joined := ana, ana
+	left.At, joined.At = w.Clock.Now().Add(-2*time.Millisecond), w.Clock.Now()
+	w.Must(joined, `{"action":"join","room":"community:1"}`)
+	w.Must(left, `{"action":"leave","room":"community:1"}`)
+	w.publishTo(t, "community:1")
+	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
+		t.Errorf("ana heard %d messages, want 1", n)
+	}
+	left.At = joined.At.Add(time.Millisecond)
+	w.Must(left, `{"action":"leave","room":"community:1"}`)
+	w.publishTo(t, "community:1")
+	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
+		t.Errorf("after she left ana heard %d messages, want 1", n)
+	}
+}
+
+// publishTo has a program say something in a room.
+func (w world) publishTo(t *testing.T, room string) {
+	t.Helper()
+	if a := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{room}, Event: "message:new"}); !a.OK {
+		t.Fatal(a.Error)
+	}
+}

@@ -46,7 +46,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 			got.Whole = false
 			continue
 		}
-		if row, err = h.enter(ctx, row, room, h.free(row), func(row Connection) error { return mayJoin(row, room, k) }); err != nil {
+		if row, err = h.enter(ctx, row, room, h.now(), h.free(row), func(row Connection) error { return mayJoin(row, room, k) }); err != nil {
 			return got, err
 		}
 		missed, err := h.missed(ctx, room, k, seen)

@@ -26,7 +26,7 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 		return nil, err
 	}
 	touch := h.newTouch(a.Room, recent)
-	row, err = h.enter(ctx, row, a.Room, &touch, func(c Connection) error {
+	row, err = h.enter(ctx, row, a.Room, h.asked(c), &touch, func(c Connection) error {
 		if said.Allow {
 			return nil
 		}
@@ -44,6 +44,14 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 	return got, err
 }
 
+// asked is when a caller asked for something, by the gateway's clock.
+func (h *Hub) asked(c Caller) time.Time {
+	if c.At.IsZero() {
+		return h.now()
+	}
+	return c.At
+}
+
 // mayJoin is the same answer for rooms that exist and rooms that do not.
 func mayJoin(c Connection, room string, k Kind) error {
 	switch {
@@ -58,8 +66,9 @@ func mayJoin(c Connection, room string, k Kind) error {
 }
 
 // enter makes a connection a member, or makes sure that it is. Whether it may be is judged by the row that the change is made of,
-// so that a renewal with fewer grants cannot be overtaken.
-func (h *Hub) enter(ctx context.Context, c Connection, room string, t *Touch, judge func(c Connection) error) (Connection, error) {
+// so that a renewal with fewer grants cannot be overtaken. at is when it was asked for: the generation says so, and a leave that was
+// asked for before is void, in whichever order the two are done.
+func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time, t *Touch, judge func(c Connection) error) (Connection, error) {
 	shard, err := h.shard(ctx, room, c.ID)
 	if err != nil {
 		return c, err
@@ -70,12 +79,12 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, t *Touch, ju
 			return nil, err
 		}
 		if c.In(room) { // once more, so that the row knows that memberships are on their way
-			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: c.Gens[room]}}}, nil
+			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMilli())}}}, nil
 		}
 		if len(c.Rooms) >= h.limits.Rooms {
 			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
 		}
-		seat := Seat{Shard: shard, Gen: c.nextGen(h.now())}
+		seat := Seat{Shard: shard, Gen: c.nextGen(at)}
 		if l, leaving := c.Leaving[room]; leaving { // its last membership may be there still, and is to be replaced
 			seat.Shard = l.Shard
 		}
@@ -213,6 +222,9 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	}
 	if row.Closing {
 		return nil, ErrNotFound
+	}
+	if !c.At.IsZero() && row.Gens[a.Room] > c.At.UnixMilli() { // a join that was asked for after this leave has been faster
+		return protocol.RoomResult{Room: a.Room}, nil
 	}
 	if err := h.exit(ctx, row, a.Room, ""); err != nil {
 		return nil, err

@@ -253,6 +253,7 @@ func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byt
 	if err != nil {
 		return nil, err
 	}
+	caller.At = c.At
 	a, err := packet.Action(p)
 	reply := protocol.Reply{}
 	if refused, is := errors.AsType[*protocol.Error](err); is {

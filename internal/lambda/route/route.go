@@ -36,6 +36,7 @@ type webSocketEvent struct {
 		Authorizer   authorizerContext `json:"authorizer"`
 		StatusCode   int               `json:"disconnectStatusCode"`
 		Reason       string            `json:"disconnectReason"`
+		Time         int64             `json:"requestTimeEpoch"` // Unix milliseconds
 	} `json:"requestContext"`
 	Body string `json:"body"`
 }
@@ -157,6 +158,9 @@ func Message(h *hub.Hub, sockets *socketio.Server) lambda.Handler {
 		auth := e.Context.Authorizer
 		caller := hub.Caller{
 			Connection: e.Context.ConnectionID, User: auth.User, Name: auth.Name, Expires: auth.expires(),
+		}
+		if e.Context.Time > 0 {
+			caller.At = time.UnixMilli(e.Context.Time)
 		}
 		if auth.Codec == socketIO {
 			if auth.Grants != "" {
