@@ -78,26 +78,8 @@ var errEnding = errors.New("absence is being announced")
 
 // arrive adds a connection to its user's presence in a room, and announces the user who was not there.
 func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
-	gen := c.Gens[room]
 	for range changes {
-		here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) {
-			if here.Ending {
-				return false, errEnding
-			}
-			stay, known := here.Stays[c.ID]
-			if known && (stay.Gen > gen || stay.Gone && stay.Gen == gen) {
-				return false, ErrOvertaken
-			}
-			if known && stay.Gen == gen && here.Name == c.Name && here.Left.IsZero() {
-				return false, nil
-			}
-			if here.Since.IsZero() {
-				here.Since, here.Status, here.Version = time.UnixMilli(h.now().UnixMilli()), "online", 1
-			}
-			here.Name, here.Left = c.Name, time.Time{}
-			here.Stays[c.ID] = Stay{Gen: gen, Ends: c.TTL}
-			return true, nil
-		})
+		here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) { return h.stay(here, c, c.Gens[room]) })
 		if err == nil {
 			return h.announce(ctx, room, here)
 		}
@@ -110,6 +92,26 @@ func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
 		}
 	}
 	return protocol.Refuse(protocol.CodeUnavailable)
+}
+
+// stay adds a connection to a row, if it is not there yet.
+func (h *Hub) stay(here *Here, c Connection, gen int64) (changed bool, err error) {
+	if here.Ending {
+		return false, errEnding
+	}
+	stay, known := here.Stays[c.ID]
+	if known && (stay.Gen > gen || stay.Gone && stay.Gen == gen) {
+		return false, ErrOvertaken
+	}
+	if known && stay.Gen == gen && here.Name == c.Name && here.Left.IsZero() {
+		return false, nil
+	}
+	if here.Since.IsZero() {
+		here.Since, here.Status, here.Version = time.UnixMilli(h.now().UnixMilli()), "online", 1
+	}
+	here.Name, here.Left = c.Name, time.Time{}
+	here.Stays[c.ID] = Stay{Gen: gen, Ends: c.TTL}
+	return true, nil
 }
 
 // announce tells a room what it has not heard of a user's presence. Whoever sees such a row may do it, any number of

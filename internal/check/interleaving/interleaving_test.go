@@ -247,6 +247,7 @@ func try(t *testing.T, store func(now func() time.Time) hub.Store, inside bool, 
 
 // TestPairs is every pair of actions at every call, in every way.
 func TestPairs(t *testing.T) {
+	t.Parallel()
 	for name, how := range ways() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -272,6 +273,7 @@ func pairs(t *testing.T, store func(now func() time.Time) hub.Store, names []str
 
 // TestPairsOnDynamoDB is the same where writes are conditional requests.
 func TestPairsOnDynamoDB(t *testing.T) {
+	t.Parallel()
 	table := dynamotest.New(t, "interleaving")
 	names := []string{"disconnect", "emit leave", "join", "leave", "renewal"}
 	pairs(t, func(now func() time.Time) hub.Store {

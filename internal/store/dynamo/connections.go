@@ -249,7 +249,7 @@ func (s *Store) written(ctx context.Context, c change, check func(hub.Connection
 }
 
 // is reports whether a row that refused a change was made by that very change: its answer was lost, and it was tried again.
-func (c change) is(row item) bool {
+func (c *change) is(row item) bool {
 	rev := textOf(c.values, ":rev")
 	return rev != "" && textOf(row, "rev") == rev
 }

@@ -100,7 +100,7 @@ func unchanged(was hub.Here) (when string, values item) {
 	row, values := hereItem("", was), item{}
 	for _, name := range []string{"rev", "conns", "left", "version", "announced", "ending"} {
 		value, has := row[name]
-		if has && !(name == "rev" && was.Rev == "") {
+		if has && (name != "rev" || was.Rev != "") {
 			when += " AND #" + name + " = :" + name
 			values[":"+name] = value
 		} else {

@@ -316,7 +316,6 @@ func touchCharges(f *fixture) {
 	f.advance(cost)
 	c = f.charged("one at Busy", c, f.touch(""))
 	f.sameTime("Busy after it", c.Busy, f.now().Add(cost))
-
 }
 
 func burstPasses(f *fixture) {
