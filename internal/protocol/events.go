@@ -161,9 +161,10 @@ func events() [15]EventRow {
 
 // EventNamed gives an event's row, and whether the table has one.
 func EventNamed(name string) (EventRow, bool) {
-	for _, row := range events() {
-		if row.Name == name {
-			return row, true
+	table := events()
+	for i := range table { // the table is large, so rows are not copied
+		if table[i].Name == name {
+			return table[i], true
 		}
 	}
 	return EventRow{}, false
@@ -179,8 +180,8 @@ func SortOf(name string) Sort {
 func SystemEvents() []string {
 	table := events()
 	names := make([]string, len(table))
-	for i, row := range table {
-		names[i] = row.Name
+	for i := range table {
+		names[i] = table[i].Name
 	}
 	return names
 }

@@ -41,6 +41,8 @@
 //	{"event":"user:typing","room":"channel:42","from":{"userId":"ana","name":"Ana"},"data":{"until":1732341004000}}
 //	{"batch":[frame,frame]}
 //
+// [Actions] and [Events] are the tables of all of them.
+//
 // # Positions
 //
 // A logged event has a place in its room: seq counts up by one, and epoch names the log that seq counts in. A client

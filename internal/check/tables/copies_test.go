@@ -68,7 +68,7 @@ func rewrite(t *testing.T, name string, becomes func(text []byte) []byte) {
 		}
 		return
 	}
-	has, wants := strings.Split(string(text), "\n"), strings.Split(string(made), "\n")
+	has, wants := lines(text), lines(made)
 	for _, line := range wants {
 		if !slices.Contains(has, line) {
 			t.Errorf("%s has not the line\n%s\nmake docs writes it", name, line)
@@ -82,6 +82,15 @@ func rewrite(t *testing.T, name string, becomes func(text []byte) []byte) {
 	if !t.Failed() && !bytes.Equal(text, made) {
 		t.Errorf("the lines of %s have another order; make docs writes it", name)
 	}
+}
+
+// lines are those of a text, without the comma that ends all but the last of a list.
+func lines(text []byte) []string {
+	all := strings.Split(string(text), "\n")
+	for i := range all {
+		all[i] = strings.TrimSuffix(all[i], ",")
+	}
+	return all
 }
 
 // golden gives the golden frames of the server with those of events: each where it was, and new ones at the end.

@@ -184,7 +184,10 @@ func decodeEvent(tb testing.TB, head string, event []byte) packet.Packet {
 	return p
 }
 
+// TestAction: golden events are the actions that they say they are. Each row of the table of actions has one whose fields come
+// one by one.
 func TestAction(t *testing.T) {
+	shown := map[string]bool{"ping": true} // it has no fields
 	for _, g := range golden[goldenAction](t, "testdata/actions.json") {
 		t.Run(string(g.Event), func(t *testing.T) {
 			got, err := packet.Action(decodeEvent(t, "427", g.Event))
@@ -204,7 +207,21 @@ func TestAction(t *testing.T) {
 			if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 				t.Errorf("got  %+v, %v\nwant %+v, %v", got, err, want, wantErr)
 			}
+			var args []any
+			if err := json.Unmarshal(g.Event, &args); err != nil {
+				t.Fatal(err)
+			}
+			if name, is := args[0].(string); is && len(args) > 1 {
+				if _, isObject := args[1].(map[string]any); !isObject {
+					shown[name] = true
+				}
+			}
 		})
+	}
+	for _, row := range protocol.Actions() {
+		if !shown[row.Name] {
+			t.Errorf("%s: testdata/actions.json does not show its fields one by one", row.Name)
+		}
 	}
 }
 
