@@ -176,16 +176,6 @@ func SortOf(name string) Sort {
 	return row.Sort
 }
 
-// SystemEvents lists every event name that the server itself gives meaning to.
-func SystemEvents() []string {
-	table := events()
-	names := make([]string, len(table))
-	for i := range table {
-		names[i] = table[i].Name
-	}
-	return names
-}
-
 // ReservedPrefixes are what names begin with, up to a ':', that are the server's and programs' alone, in the table or not.
 func ReservedPrefixes() []string {
 	return []string{"user", "presence", "notification", "buddy", "room", "session"}

@@ -304,8 +304,8 @@ func TestEncodeEvent(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range protocol.SystemEvents() {
-		if _, err := packet.EncodeEvent("/", protocol.Event{Event: name}, packet.Recovery{}); err != nil {
+	for _, row := range protocol.Events() {
+		if _, err := packet.EncodeEvent("/", protocol.Event{Event: row.Name}, packet.Recovery{}); err != nil {
 			t.Error(err)
 		}
 	}
