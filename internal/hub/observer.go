@@ -86,11 +86,11 @@ var _ Observer = NoObserver{}
 
 // Logged does nothing, and so do the others.
 func (NoObserver) Logged(context.Context, Entry, bool)        {}
-func (NoObserver) Pushed(context.Context, Delivery)           {} //nolint:godoclint // see Logged
-func (NoObserver) Queued(context.Context, Job, time.Duration) {} //nolint:godoclint // see Logged
-func (NoObserver) Refused(context.Context, Refusal)           {} //nolint:godoclint // see Logged
-func (NoObserver) Count(Metric, int)                          {} //nolint:godoclint // see Logged
-func (NoObserver) Time(Metric, time.Duration)                 {} //nolint:godoclint // see Logged
+func (NoObserver) Pushed(context.Context, Delivery)           {}
+func (NoObserver) Queued(context.Context, Job, time.Duration) {}
+func (NoObserver) Refused(context.Context, Refusal)           {}
+func (NoObserver) Count(Metric, int)                          {}
+func (NoObserver) Time(Metric, time.Duration)                 {}
 
 // observers tells each of them.
 type observers []Observer

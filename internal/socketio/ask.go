@@ -28,7 +28,7 @@ func ackNote(connection string, id uint64) string {
 	return "ack#" + connection + "#" + strconv.FormatUint(id, 10)
 }
 
-// Ask is [hub.Dialect].Ask: it sends an EVENT that asks for an ACK, and waits for the answers of up to 100 clients.
+// Ask sends an EVENT that asks for an ACK, and waits for the answers of up to 100 clients.
 func (r *Rooms) Ask(ctx context.Context, to []hub.Connection, q hub.Ask) (hub.Answers, error) {
 	if len(to) > askMany {
 		return hub.Answers{}, protocol.Errorf(protocol.CodeBadRequest, "ask may be for %d connections, these are %d", askMany, len(to))

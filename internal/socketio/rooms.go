@@ -37,7 +37,6 @@ var (
 	_ hub.Dialect = (*Rooms)(nil)
 )
 
-// Speech is [hub.Dialect].Speech.
 func (*Rooms) Speech(codec string) (hub.Speech, bool) { return speechOf(codec) }
 
 // session is what a private id stands for.
@@ -58,7 +57,7 @@ type absence struct {
 func privateNote(pid string) string        { return "pid#" + pid }
 func absenceNote(connection string) string { return "away#" + connection }
 
-// Connect is [App].Connect. The token comes in the payload, {"token":…}, or came with the handshake.
+// Connect lets a user in. The token comes in the payload, {"token":…}, or came with the handshake.
 func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
 	var given struct {
 		Token  string `json:"token"`
@@ -209,7 +208,7 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	return true, nil
 }
 
-// Departed is [hub.Dialect].Departed: it keeps which rooms a client was in, and when it went. A row that is departed a
+// Departed keeps which rooms a client was in, and when it went. A row that is departed a
 // second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	r.callers.drop(c.ID)
@@ -228,7 +227,6 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	return err
 }
 
-// Leave is [App].Leave.
 func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
 	socket := socketID(c.Connection, namespace)
 	r.callers.drop(socket)
@@ -242,12 +240,10 @@ func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error
 	return r.notes.Note(ctx, absenceNote(socket), text, r.now().Add(lifetime))
 }
 
-// Gone is [App].Gone.
 func (r *Rooms) Gone(ctx context.Context, connection, namespace string) error {
 	return r.hub.Depart(ctx, socketID(connection, namespace))
 }
 
-// Event is [App].Event.
 func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byte, error) {
 	caller, err := r.caller(ctx, socketID(c.Connection, p.Namespace))
 	if err != nil {

@@ -56,7 +56,6 @@ func rowSize(c hub.Connection) int {
 	return size
 }
 
-// Open is [hub.Connections].Open.
 func (s Store) Open(ctx context.Context, c hub.Connection) error {
 	s.Meter.Belongs(c.ID, c.User)
 	s.about(ctx, "", c.User, "connect")
@@ -64,14 +63,12 @@ func (s Store) Open(ctx context.Context, c hub.Connection) error {
 	return s.Store.Open(ctx, c)
 }
 
-// Connection is [hub.Connections].Connection.
 func (s Store) Connection(ctx context.Context, id string) (hub.Connection, error) {
 	c, err := s.Store.Connection(ctx, id)
 	s.count(ctx, "", reads(rowSize(c)))
 	return c, err
 }
 
-// Touch is [hub.Connections].Touch.
 func (s Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
 	c, err := s.Store.Touch(ctx, id, t)
 	v := VisitOf(ctx)
@@ -81,7 +78,6 @@ func (s Store) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connectio
 	return c, err
 }
 
-// Change is [hub.Connections].Change.
 func (s Store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (hub.Connection, error) {
 	c, err := s.Store.Change(ctx, was, ch)
 	room, action := "", ""
@@ -104,13 +100,11 @@ func (s Store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (h
 	return c, err
 }
 
-// Forget is [hub.Connections].Forget.
 func (s Store) Forget(ctx context.Context, id string) error {
 	s.count(ctx, "", writes(connectionRow))
 	return s.Store.Forget(ctx, id)
 }
 
-// Walk is [hub.Connections].Walk.
 func (s Store) Walk(ctx context.Context, partition int, after string, limit int) ([]hub.Connection, error) {
 	rows, err := s.Store.Walk(ctx, partition, after, limit)
 	size := 0
@@ -122,75 +116,66 @@ func (s Store) Walk(ctx context.Context, partition int, after string, limit int)
 	return rows, err
 }
 
-// AddMember is [hub.Members].AddMember.
 func (s Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	s.count(ctx, room, writes(memberRow))
 	return s.Store.AddMember(ctx, room, m)
 }
 
-// RemoveMember is [hub.Members].RemoveMember.
 func (s Store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
 	s.count(ctx, room, writes(memberRow))
 	return s.Store.RemoveMember(ctx, room, shard, connection, gen, until)
 }
 
-// Members is [hub.Members].Members. The query reads one row more than it gives, and the room's own before the first.
+// Members is a query, which reads one row more than it gives, and the room's own before the first.
 func (s Store) Members(ctx context.Context, room string, shard int, after string, limit int) (hub.MemberPage, error) {
 	page, err := s.Store.Members(ctx, room, shard, after, limit)
 	s.count(ctx, room, reads((len(page.Members)+2)*memberRow))
 	return page, err
 }
 
-// Shards is [hub.Members].Shards: an eventually consistent read, which a function spares itself for a minute after.
+// Shards is an eventually consistent read, which a function spares itself for a minute after.
 func (s Store) Shards(ctx context.Context, room string) (int, error) {
 	s.count(ctx, room, Delta{ReadHalves: 1})
 	return s.Store.Shards(ctx, room)
 }
 
-// Note is [hub.Notes].Note.
 func (s Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
 	s.count(ctx, "", writes(len(name)+len(value)))
 	return s.Store.Note(ctx, name, value, ttl)
 }
 
-// NoteOnce is [hub.Notes].NoteOnce.
 func (s Store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error) {
 	s.count(ctx, "", writes(len(name)+len(value)))
 	return s.Store.NoteOnce(ctx, name, value, ttl)
 }
 
-// Noted is [hub.Notes].Noted.
 func (s Store) Noted(ctx context.Context, name string) ([]byte, error) {
 	value, err := s.Store.Noted(ctx, name)
 	s.count(ctx, "", reads(len(name)+len(value)))
 	return value, err
 }
 
-// Unnote is [hub.Notes].Unnote.
 func (s Store) Unnote(ctx context.Context, name string) error {
 	s.count(ctx, "", writes(memberRow))
 	return s.Store.Unnote(ctx, name)
 }
 
-// Occupy is [hub.Members].Occupy.
 func (s Store) Occupy(ctx context.Context, room string) (bool, error) {
 	s.count(ctx, room, writes(memberRow))
 	return s.Store.Occupy(ctx, room)
 }
 
-// Vacate is [hub.Members].Vacate.
 func (s Store) Vacate(ctx context.Context, room string) (bool, error) {
 	s.count(ctx, room, writes(memberRow))
 	return s.Store.Vacate(ctx, room)
 }
 
-// Grow is [hub.Members].Grow.
 func (s Store) Grow(ctx context.Context, room string, from int) error {
 	s.count(ctx, room, writes(0))
 	return s.Store.Grow(ctx, room, from)
 }
 
-// Append is [hub.Log].Append. With an id: a look whether it is known, the seq, and a transaction of the entry and the id;
+// Append with an id is a look whether it is known, the seq, and a transaction of the entry and the id;
 // and if it is known, the look and the entry.
 func (s Store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
 	entry, appended, err := s.Store.Append(ctx, room, e, keep)
@@ -213,7 +198,7 @@ func (s Store) Append(ctx context.Context, room string, e protocol.Event, keep t
 	return entry, appended, err
 }
 
-// Find is [hub.Log].Find: a look for the id, and the entry.
+// Find is a look for the id, and the entry.
 func (s Store) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	e, err := s.Store.Find(ctx, room, id)
 	d := reads(0)
@@ -224,14 +209,12 @@ func (s Store) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	return e, err
 }
 
-// From is [hub.Log].From.
 func (s Store) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
 	list, err := s.Store.From(ctx, room, first, limit)
 	s.history(ctx, room, list)
 	return list, err
 }
 
-// Before is [hub.Log].Before.
 func (s Store) Before(ctx context.Context, room string, before int64, limit int) ([]hub.Entry, error) {
 	list, err := s.Store.Before(ctx, room, before, limit)
 	s.history(ctx, room, list)
@@ -247,31 +230,27 @@ func (s Store) history(ctx context.Context, room string, list []hub.Entry) {
 	s.count(ctx, room, reads(size))
 }
 
-// Void is [hub.Log].Void.
 func (s Store) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
 	s.count(ctx, room, writes(0))
 	return s.Store.Void(ctx, room, seq, keep)
 }
 
-// Head is [hub.Log].Head. The write that begins a room's log is left out: it happens once in the life of a room.
+// Head is a read. The write that begins a room's log is left out: it happens once in the life of a room.
 func (s Store) Head(ctx context.Context, room string) (hub.Head, error) {
 	s.count(ctx, room, reads(0))
 	return s.Store.Head(ctx, room)
 }
 
-// Redact is [hub.Log].Redact.
 func (s Store) Redact(ctx context.Context, room string, seq int64) error {
 	s.count(ctx, room, writes(entryRow))
 	return s.Store.Redact(ctx, room, seq)
 }
 
-// Reset is [hub.Log].Reset.
 func (s Store) Reset(ctx context.Context, room string) error {
 	s.count(ctx, room, writes(0))
 	return s.Store.Reset(ctx, room)
 }
 
-// SetHere is [hub.Presence].SetHere.
 func (s Store) SetHere(ctx context.Context, room string, was, now hub.Here) (hub.Here, error) {
 	if now.Status != was.Status && was.Status != "" {
 		s.about(ctx, room, now.User, "presence")
@@ -280,14 +259,12 @@ func (s Store) SetHere(ctx context.Context, room string, was, now hub.Here) (hub
 	return s.Store.SetHere(ctx, room, was, now)
 }
 
-// Here is [hub.Presence].Here.
 func (s Store) Here(ctx context.Context, room, user string) (hub.Here, error) {
 	h, err := s.Store.Here(ctx, room, user)
 	s.count(ctx, room, reads(hereRow+len(h.Data)))
 	return h, err
 }
 
-// Present is [hub.Presence].Present.
 func (s Store) Present(ctx context.Context, room, after string, limit int) ([]hub.Here, error) {
 	list, err := s.Store.Present(ctx, room, after, limit)
 	size := 0
