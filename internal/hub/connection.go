@@ -271,7 +271,7 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 		return nil, err
 	}
 	for _, room := range slices.Sorted(maps.Keys(row.Rooms)) {
-		if row.Grants.Allow(room, GrantPublish) == old.Allow(room, GrantPublish) {
+		if row.Grants.Allow(room, GrantPublish) == old.Allow(room, GrantPublish) && maySignal(row.Grants, room) == maySignal(old, room) {
 			continue
 		}
 		if err := h.store.AddMember(ctx, room, h.member(row, room)); err != nil && !errors.Is(err, ErrOvertaken) {

@@ -63,7 +63,7 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, e
 func targets(members []Member, except []string) []Target {
 	to := make([]Target, 0, len(members))
 	for _, m := range members {
-		if !excepted(m, except) {
+		if !m.Paused && !excepted(m, except) {
 			to = append(to, Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	GrantJoin     = "join"     // join, read history, see and be seen
 	GrantPublish  = "publish"  // publish and signal
+	GrantSignal   = "signal"   // signal, typing above all, without publishing
 	GrantModerate = "moderate" // delete other people's messages
 )
 
@@ -49,8 +50,8 @@ func ParseGrants(text []byte) (Grants, error) {
 			return nil, fmt.Errorf("grants: %q: a '*' may only stand at the end", pattern)
 		}
 		for _, what := range may {
-			if what != GrantJoin && what != GrantPublish && what != GrantModerate {
-				return nil, fmt.Errorf("grants: %q allows %q, which is none of %s, %s, %s", pattern, what, GrantJoin, GrantPublish, GrantModerate)
+			if !slices.Contains([]string{GrantJoin, GrantPublish, GrantSignal, GrantModerate}, what) {
+				return nil, fmt.Errorf("grants: %q allows %q, which is none of %s, %s, %s, %s", pattern, what, GrantJoin, GrantPublish, GrantSignal, GrantModerate)
 			}
 		}
 	}

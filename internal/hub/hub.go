@@ -264,6 +264,8 @@ func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) 
 		return h.renew(ctx, c, a)
 	case protocol.OpOther:
 		return h.call(ctx, c, a, recent)
+	case protocol.OpPause:
+		return h.pause(ctx, c, recent)
 	case protocol.OpPing:
 		return nil, nil //nolint:nilnil // a ping that asks for a reply gets an empty one
 	default:

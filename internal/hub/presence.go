@@ -311,7 +311,7 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 			} else if !shown {
 				continue
 			}
-			size += len(here.User) + len(here.Name) + len(here.Status) + len(here.Data) + 80
+			size += sizeOfOccupant(here.Occupant())
 			if size > replyPresence || len(got) == replyOccupants {
 				return got, nil
 			}
@@ -345,4 +345,9 @@ func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
 		return false, err
 	}
 	return false, h.awaitAbsence(ctx, room, now)
+}
+
+// sizeOfOccupant is about what a user takes in a frame.
+func sizeOfOccupant(o protocol.Occupant) int {
+	return len(o.UserID) + len(o.Name) + len(o.Status) + len(o.Data) + 80
 }

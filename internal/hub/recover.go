@@ -26,13 +26,31 @@ type Seen struct {
 // slack is how much later than the log's order of time an event may reach a client. What was logged within it is given again.
 const slack = 5 * time.Second
 
+// The most that is recovered, all rooms together: whoever missed more begins anew, and joins from positions.
+const (
+	recoverEvents = 500
+	recoverBytes  = 512 << 10
+)
+
+func size(events []protocol.Event) (n int) {
+	for _, e := range events {
+		n += sizeOf(e)
+	}
+	return n
+}
+
+// Push sends a frame to a connection of the gateway's, again after a pause while that is throttled.
+func (h *Hub) Push(ctx context.Context, connection string, frame []byte) error {
+	return h.pushOne(ctx, connection, frame)
+}
+
 // Connection gives the row of a connection. ErrNotFound.
 func (h *Hub) Connection(ctx context.Context, id string) (Connection, error) {
 	return h.store.Connection(ctx, id)
 }
 
-// Recover puts a new connection into rooms that its client was in before, and gives what was logged there since. Rooms that
-// the token does not grant are left out, and then it is not Whole.
+// Recover puts a new connection into rooms that its client was in before, and gives what was logged there since. It is a
+// join: rooms that the token or the application does not allow are left out, and then it is not Whole.
 func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, seen Seen) (Recovered, error) {
 	got := Recovered{Whole: true}
 	c, err := h.store.Connection(ctx, connection)
@@ -42,11 +60,25 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 	row := c // with the rooms that were entered
 	for _, room := range rooms {
 		k, err := h.kind(room)
-		if err != nil || mayJoin(c, room, k) != nil {
+		if err != nil {
 			got.Whole = false
 			continue
 		}
-		if row, err = h.enter(ctx, row, room, h.now(), h.free(row), func(row Connection) error { return mayJoin(row, room, k) }); err != nil {
+		said, err := h.askToJoin(ctx, row, room, k)
+		if _, refused := errors.AsType[*protocol.Error](err); refused {
+			got.Whole = false
+			continue
+		}
+		if err != nil {
+			return got, err
+		}
+		row, err = h.enter(ctx, row, room, h.now(), h.free(row), func(row Connection) error {
+			if said.Allow {
+				return nil
+			}
+			return mayJoin(row, room, k)
+		})
+		if err != nil {
 			return got, err
 		}
 		missed, err := h.missed(ctx, room, k, seen)
@@ -55,6 +87,10 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 		}
 		got.Whole = got.Whole && missed.Whole
 		got.Events = append(got.Events, missed.Events...)
+		if size(got.Events) > recoverBytes || len(got.Events) > recoverEvents {
+			got.Whole, got.Events = false, nil
+			break
+		}
 	}
 	if got.Whole {
 		return got, nil
@@ -83,6 +119,9 @@ func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recov
 			return Recovered{}, err
 		}
 		got.Whole, got.Events = page.Recovered, append(got.Events, page.Events...)
+		if len(got.Events) > recoverEvents {
+			return Recovered{}, nil
+		}
 		since.Seq = page.Seq
 		if !page.Recovered || !page.More || len(page.Events) == 0 {
 			got.Whole = got.Whole && !page.More // a young hole may still be filled

@@ -13,6 +13,9 @@ import (
 
 // join puts the caller in a room and tells it what it missed.
 func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	if a.Rooms != nil {
+		return h.joins(ctx, c, a, recent)
+	}
 	k, err := h.kind(a.Room)
 	if err != nil {
 		return nil, err
@@ -178,8 +181,72 @@ func (h *Hub) unseat(ctx context.Context, room string, m Member, entered time.Ti
 func (h *Hub) member(c Connection, room string) Member {
 	return Member{
 		Connection: c.ID, User: c.User, Codec: c.Codec, Shard: c.Rooms[room], Gen: c.Gens[room],
-		MayPublish: c.Grants.Allow(room, GrantPublish), TTL: c.TTL,
+		MayPublish: c.Grants.Allow(room, GrantPublish), MaySignal: maySignal(c.Grants, room) && !c.Grants.Allow(room, GrantPublish), TTL: c.TTL,
 	}
+}
+
+// pause stops pushes to the caller but those of its user's own rooms. A join of a room ends it there.
+func (h *Hub) pause(ctx context.Context, c Caller, recent bool) (any, error) {
+	row, err := h.touch(ctx, c, "", recent)
+	if err != nil {
+		return nil, err
+	}
+	rooms := slices.DeleteFunc(slices.Sorted(maps.Keys(row.Rooms)), func(room string) bool { return h.kinds[protocol.RoomKind(room)].Owner })
+	err = each(len(rooms), 16, func(i int) error {
+		m := h.member(row, rooms[i])
+		m.Paused = true
+		if err := h.store.AddMember(ctx, rooms[i], m); err != nil && !errors.Is(err, ErrOvertaken) {
+			return fmt.Errorf("pause member of %s: %w", rooms[i], err)
+		}
+		return nil
+	})
+	return protocol.PauseResult{Rooms: rooms}, err
+}
+
+// joins is join of several rooms, which are charged as an action for each ten.
+func (h *Hub) joins(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	for range (len(a.Rooms) - 1) / 10 {
+		if _, wait := h.limiter.charge(c.Connection, h.now()); wait > 0 {
+			break // what is too much is paid for by the next action
+		}
+	}
+	got := protocol.JoinsResult{Rooms: []protocol.Joined{}}
+	size := 0
+	for _, j := range a.Rooms {
+		if size > replyBefore || ctx.Err() == nil && h.late(ctx) {
+			got.More = true
+			break
+		}
+		one, err := h.join(ctx, c, protocol.Action{Op: protocol.OpJoin, ID: a.ID, Room: j.Room, Since: j.Since}, recent || len(got.Rooms) > 0)
+		if errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if limited, is := errors.AsType[*protocol.Error](err); is && limited.Code == protocol.CodeRateLimited && len(got.Rooms) > 0 {
+			got.More = true
+			break
+		}
+		if err != nil {
+			a.Room = j.Room
+			got.Rooms = append(got.Rooms, protocol.Joined{Refused: &protocol.NotJoined{Room: j.Room, Error: h.Refuse(ctx, c, a, err)}})
+			continue
+		}
+		result := one.(protocol.JoinResult) //nolint:errcheck,forcetypeassert // join gives nothing else
+		for _, e := range result.Events {
+			size += sizeOf(e)
+		}
+		for _, o := range result.Presence {
+			size += sizeOfOccupant(o)
+		}
+		size += 100 + len(j.Room) + len(result.State)
+		got.Rooms = append(got.Rooms, protocol.Joined{JoinResult: &result})
+	}
+	return got, nil
+}
+
+// late reports whether a function's time is nearly over.
+func (h *Hub) late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && deadline.Sub(h.now()) < reserve
 }
 
 // The most that one reply holds of a room's log and presence, in bytes and in users.
@@ -187,6 +254,7 @@ const (
 	replyEvents    = 64 << 10
 	replyPresence  = 48 << 10
 	replyOccupants = 1000
+	replyBefore    = protocol.MaxServerFrame - replyEvents - replyPresence - 2<<10 // of other rooms, before one more
 )
 
 // welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:

@@ -13,12 +13,12 @@ import (
 const typingFor = 4 * time.Second
 
 // signal tells the other members something that is not worth keeping. It writes nothing at all: that the caller is a
-// member, and may publish, is read from the members themselves, which have to be read in any case.
+// member, and may signal, is read from the members themselves, which have to be read in any case.
 func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, error) {
 	if _, err := h.kind(a.Room); err != nil {
 		return nil, err
 	}
-	e := protocol.Event{Event: a.Event, Room: a.Room, From: c.from(), Data: a.Data}
+	e := protocol.Event{Event: a.Event, Room: a.Room, Data: a.Data}
 	switch {
 	case a.Event == protocol.TypingStart:
 		e.Event, e.Data = protocol.UserTyping, object("until", h.now().Add(typingFor).UnixMilli())
@@ -33,7 +33,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	if err != nil {
 		return nil, err
 	}
-	if err := h.maySignal(ctx, c, a.Room, page); err != nil {
+	if e.From, err = h.sender(ctx, c, a.Room, page); err != nil {
 		return nil, err
 	}
 	h.observe.count(Signals, 1)
@@ -43,20 +43,24 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	return protocol.RoomResult{Room: a.Room}, nil
 }
 
-func (h *Hub) maySignal(ctx context.Context, c Caller, room string, page MemberPage) error {
+// sender checks that the caller may signal, and gives whom the signal is from.
+func (h *Hub) sender(ctx context.Context, c Caller, room string, page MemberPage) (*protocol.From, error) {
 	i := slices.IndexFunc(page.Members, func(m Member) bool { return m.Connection == c.Connection })
-	may := i >= 0 && page.Members[i].MayPublish
-	expired := !c.Expires.After(h.now())
-	if may && !expired {
-		return nil
+	if i >= 0 && (page.Members[i].MayPublish || page.Members[i].MaySignal) && page.Members[i].User == c.User && c.Expires.After(h.now()) {
+		return c.from(), nil
 	}
-	// A caller that is not on the page, or whose token may have been renewed since: its row knows.
+	// A caller that is not on the page, or whose token may have been renewed since, or whose connection is another user's by now: its
+	// row knows.
 	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
-		return fmt.Errorf("read connection: %w", err)
+		return nil, fmt.Errorf("read connection: %w", err)
 	}
-	if !row.Grants.Allow(room, GrantPublish) {
-		return protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantPublish, room)
+	if !maySignal(row.Grants, room) {
+		return nil, protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantSignal, room)
 	}
-	return Touch{Now: h.now(), Room: room, Burst: h.limits.Lifetime}.Check(row)
+	return &protocol.From{UserID: row.User, Name: row.Name}, Touch{Now: h.now(), Room: room, Burst: h.limits.Lifetime}.Check(row)
+}
+
+func maySignal(g Grants, room string) bool {
+	return g.Allow(room, GrantPublish) || g.Allow(room, GrantSignal)
 }

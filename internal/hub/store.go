@@ -219,6 +219,8 @@ type Member struct {
 	Shard      int
 	Gen        int64 // of the membership, as the connection's row has it
 	MayPublish bool  // its token lets it publish and signal here
+	MaySignal  bool  // its token lets it signal here, but not publish
+	Paused     bool  // nothing of the room is pushed to it
 	TTL        time.Time
 }
 

@@ -17,6 +17,7 @@ const (
 	NeedMembership Need = "membership" // to be in the room, if the action names one
 	NeedJoin       Need = "join"       // the grant join; for one's own room nothing
 	NeedPublish    Need = "publish"    // membership and the grant publish
+	NeedSignal     Need = "signal"     // membership and the grant signal, or publish
 )
 
 // ActionRow is a row of the table of actions.
@@ -39,9 +40,9 @@ func Actions() []ActionRow {
 	return []ActionRow{
 		{
 			Name: "join", Op: OpJoin, Needs: NeedJoin,
-			Says:    "Enters a room, and gives what was missed since a position",
-			Fields:  `{"required":["room"],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"}}}`,
-			Reply:   "joinResult",
+			Says:    "Enters a room, or up to 100 with `rooms`, and gives what was missed since a position",
+			Fields:  `{"anyOf":[{"required":["room"]},{"required":["rooms"]}],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"},"rooms":{"type":"array","minItems":1,"maxItems":100,"items":{"type":"object","required":["room"],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"}}}}}}`,
+			Reply:   "joinReply",
 			Example: `{"action":"join","id":"r1","room":"channel:42","since":{"epoch":"k3","seq":41}}`,
 		},
 		{
@@ -59,7 +60,7 @@ func Actions() []ActionRow {
 			Example: `{"action":"publish","id":"01J","room":"channel:42","event":"message:new","data":{"content":"hi"}}`,
 		},
 		{
-			Name: "signal", Op: OpSignal, Needs: NeedPublish,
+			Name: "signal", Op: OpSignal, Needs: NeedSignal,
 			Says:    "Tells the other members something that is not logged, and never replayed",
 			Fields:  `{"required":["room","event"],"properties":{"room":{"$ref":"#/components/schemas/room"},"event":{"type":"string","minLength":1,"maxLength":64},"data":{}}}`,
 			Reply:   "roomResult",
@@ -85,6 +86,13 @@ func Actions() []ActionRow {
 			Fields:  `{"required":["token"],"properties":{"token":{"type":"string"}}}`,
 			Reply:   "authResult",
 			Example: `{"action":"auth","id":"r7","token":"a.b.c"}`,
+		},
+		{
+			Name: "pause", Op: OpPause,
+			Says:    "Stops pushes of all rooms but the user's own, until they are joined again; membership and presence stay",
+			Fields:  `{}`,
+			Reply:   "pauseResult",
+			Example: `{"action":"pause","id":"r8"}`,
 		},
 		{
 			Name: "ping", Op: OpPing,
@@ -128,14 +136,14 @@ func Actions() []ActionRow {
 			Example: `{"action":"join:user","userId":"ana"}`,
 		},
 		{
-			Name: TypingStart, Op: OpSignal, Needs: NeedPublish,
+			Name: TypingStart, Op: OpSignal, Needs: NeedSignal,
 			Says:    "Tells a channel that the user types, for four seconds",
 			Fields:  `{"required":["channelId"],"properties":{"channelId":{"$ref":"#/components/schemas/id"}}}`,
 			Reply:   "roomResult",
 			Example: `{"action":"typing:start","channelId":"42","userId":"bob","userName":"Bob"}`,
 		},
 		{
-			Name: TypingStop, Op: OpSignal, Needs: NeedPublish,
+			Name: TypingStop, Op: OpSignal, Needs: NeedSignal,
 			Says:    "Tells a channel that the user stopped typing",
 			Fields:  `{"required":["channelId"],"properties":{"channelId":{"$ref":"#/components/schemas/id"}}}`,
 			Reply:   "roomResult",

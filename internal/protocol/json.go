@@ -19,6 +19,7 @@ type frame struct {
 	Event  string          `json:"event"`
 	Data   json.RawMessage `json:"data"`
 	Since  *Position       `json:"since"`
+	Rooms  []Joining       `json:"rooms"`
 	Status string          `json:"status"`
 	Before int64           `json:"before"`
 	Limit  int             `json:"limit"`
@@ -92,6 +93,13 @@ func (f *frame) fill(a *Action) error {
 	case "ping":
 		a.Op = OpPing
 		return nil
+	case "pause":
+		a.Op = OpPause
+		return nil
+	case "join":
+		if f.Room == "" && f.Rooms != nil {
+			return f.joins(a)
+		}
 	case "auth":
 		a.Op, a.Token = OpAuth, f.Token
 		if a.Token == "" {
@@ -117,6 +125,27 @@ func (f *frame) other(a *Action) error {
 		return nil
 	}
 	return CheckRoom(a.Room)
+}
+
+// joins takes a join of several rooms.
+func (f *frame) joins(a *Action) error {
+	a.Op, a.Rooms = OpJoin, f.Rooms
+	if len(a.Rooms) == 0 || len(a.Rooms) > MaxJoin {
+		return Errorf(CodeBadRequest, "a join may have 1 to %d rooms, this has %d", MaxJoin, len(a.Rooms))
+	}
+	seen := make(map[string]bool, len(a.Rooms))
+	for _, j := range a.Rooms {
+		if err := CheckRoom(j.Room); err != nil {
+			return err
+		}
+		if seen[j.Room] {
+			return Errorf(CodeBadRequest, "%s is there twice", j.Room)
+		}
+		if seen[j.Room] = true; j.Since != nil && j.Since.Seq < 0 {
+			return Errorf(CodeBadRequest, `"since.seq" must not be negative`)
+		}
+	}
+	return nil
 }
 
 // inRoom is for the actions that always name a room.

@@ -82,7 +82,7 @@ type Op int
 
 // The operations. Each says which fields of [Action] it uses.
 const (
-	OpJoin     Op = iota + 1 // Room, Since
+	OpJoin     Op = iota + 1 // Room, Since; or Rooms, several at once
 	OpLeave                  // Room
 	OpPublish                // Room, Event, Data
 	OpSignal                 // Room, Event, Data
@@ -93,11 +93,12 @@ const (
 	OpDelete                 // Room, Target: the id of the message
 	OpRead                   // Target: the id of the notification
 	OpOther                  // Name, Room (may be empty), Data: an action of the application's own
+	OpPause                  // nothing
 )
 
 // String is the name that logs and traces have for it.
 func (o Op) String() string {
-	names := [...]string{"", "join", "leave", "publish", "signal", "presence", "history", "auth", "ping", "delete", "read", "call"}
+	names := [...]string{"", "join", "leave", "publish", "signal", "presence", "history", "auth", "ping", "delete", "read", "call", "pause"}
 	if o < 0 || int(o) >= len(names) {
 		return ""
 	}
@@ -113,11 +114,21 @@ type Action struct {
 	Event  string
 	Data   json.RawMessage
 	Since  *Position // nil: the client has no position
+	Rooms  []Joining // of a join of several rooms, at most MaxJoin
 	Status string
 	Before int64 // first seq not wanted; 0: from the newest
 	Limit  int   // events wanted; 0: the server's choice
 	Token  string
 	Target string
+}
+
+// MaxJoin is the most rooms of one join.
+const MaxJoin = 100
+
+// Joining is one room of a join of several.
+type Joining struct {
+	Room  string    `json:"room"`
+	Since *Position `json:"since,omitempty"`
 }
 
 // Position is a place in a room's log.
@@ -173,6 +184,39 @@ type JoinResult struct {
 	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
 	// State is what the application hands to those who join, if it has a hook for that.
 	State json.RawMessage `json:"state,omitempty"`
+}
+
+// Joined is one room of the reply to a join of several: its JoinResult, or why it was not joined.
+type Joined struct {
+	*JoinResult
+
+	Refused *NotJoined `json:"-"`
+}
+
+// NotJoined is a room that was not joined, and why.
+type NotJoined struct {
+	Room  string `json:"room"`
+	Error *Error `json:"error"`
+}
+
+// MarshalJSON gives {"room","epoch",…} or {"room","error"}.
+func (j Joined) MarshalJSON() ([]byte, error) {
+	if j.Refused != nil {
+		return encode(j.Refused)
+	}
+	return encode(j.JoinResult)
+}
+
+// JoinsResult is the data of the reply to a join of several rooms, in the order in which they were asked for. More: the reply had
+// no space for those that are missing; ask for them again.
+type JoinsResult struct {
+	Rooms []Joined `json:"rooms"`
+	More  bool     `json:"more,omitempty"`
+}
+
+// PauseResult is the data of the reply to pause.
+type PauseResult struct {
+	Rooms []string `json:"rooms"` // of which nothing is pushed any more, until they are joined again
 }
 
 // RoomResult is the data of the reply to leave, and to signal.

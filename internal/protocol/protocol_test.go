@@ -24,6 +24,7 @@ type action struct {
 	Event  string             `json:"event"`
 	Data   json.RawMessage    `json:"data"`
 	Since  *protocol.Position `json:"since"`
+	Rooms  []protocol.Joining `json:"rooms"`
 	Status string             `json:"status"`
 	Before int64              `json:"before"`
 	Limit  int                `json:"limit"`
@@ -51,7 +52,7 @@ func ops() map[string]protocol.Op {
 	return map[string]protocol.Op{
 		"join": protocol.OpJoin, "leave": protocol.OpLeave, "publish": protocol.OpPublish, "signal": protocol.OpSignal,
 		"presence": protocol.OpPresence, "history": protocol.OpHistory, "auth": protocol.OpAuth, "ping": protocol.OpPing,
-		"delete": protocol.OpDelete, "read": protocol.OpRead,
+		"delete": protocol.OpDelete, "read": protocol.OpRead, "pause": protocol.OpPause,
 		"other": protocol.OpOther,
 	}
 }
@@ -92,7 +93,7 @@ func TestDecode(t *testing.T) {
 			}
 			w := f.Action
 			want := protocol.Action{
-				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Status: w.Status,
+				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Rooms: w.Rooms, Status: w.Status,
 				Before: w.Before, Limit: w.Limit, Token: w.Token, Target: w.Target,
 			}
 			if !reflect.DeepEqual(got, want) {
@@ -394,7 +395,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if a.Op < protocol.OpJoin || a.Op > protocol.OpOther || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
+		if a.Op < protocol.OpJoin || a.Op > protocol.OpPause || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
 			t.Fatalf("decoded out of bounds: %+v", a)
 		}
 		if a.Data != nil && !json.Valid(a.Data) {

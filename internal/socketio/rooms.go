@@ -199,7 +199,7 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	for _, e := range got.Events {
 		frame, err := speech{s.Namespace}.EncodeEvent(e)
 		if err == nil {
-			err = r.pusher.Push(ctx, connectionOf(socket), frame)
+			err = r.hub.Push(ctx, connectionOf(socket), frame)
 		}
 		if err != nil {
 			return false, fmt.Errorf("push what was missed: %w", err)

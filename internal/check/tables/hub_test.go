@@ -81,6 +81,7 @@ func TestActions(t *testing.T) {
 	}
 	refusals := map[protocol.Need]protocol.Code{
 		protocol.NeedMembership: protocol.CodeNotInRoom, protocol.NeedJoin: protocol.CodeForbidden, protocol.NeedPublish: protocol.CodeForbidden,
+		protocol.NeedSignal: protocol.CodeForbidden,
 	}
 	for _, row := range protocol.Actions() {
 		t.Run(row.Name, func(t *testing.T) {

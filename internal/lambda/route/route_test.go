@@ -66,6 +66,7 @@ func TestEvents(t *testing.T) {
 		{"emit-sqs", "emit", []string{`{"batchItemFailures":[]}`}, `"notification:new"`},
 		{"emit-eventbridge", "emit", []string{`null`}, `"buddy:check-in"`},
 		{"deliver", "deliver", []string{`{"batchItemFailures":[]}`}, `"seq":58`},
+		{"pause", "message", []string{`\"ok\":true`, `\"rooms\":[\"channel:42\"]`}, ""},
 		{"leave", "message", []string{`\"ok\":true`}, ""},
 		{"sweep", "sweep", []string{`"connections":1`}, ""},
 		{"disconnect", "disconnect", []string{`"statusCode":200`}, ""},

@@ -44,6 +44,8 @@ type member struct {
 	ttl         int64 // Unix nanoseconds
 	gen         int64
 	mayPublish  bool
+	maySignal   bool
+	paused      bool
 	removed     bool // the mark of one that was
 }
 
@@ -89,7 +91,9 @@ func (a *members) AddMember(ctx context.Context, room string, m hub.Member) erro
 			return hub.ErrOvertaken
 		}
 	}
-	a.set(room, m.Shard, m.Connection, member{user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish})
+	a.set(room, m.Shard, m.Connection, member{
+		user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish, maySignal: m.MaySignal, paused: m.Paused,
+	})
 	a.changed.mark(memberKey{room, m.Shard, m.Connection})
 	return nil
 }
@@ -163,6 +167,7 @@ func (a *members) Members(ctx context.Context, room string, shard int, last stri
 		}
 		page.Members = append(page.Members, hub.Member{
 			Connection: id, User: m.user, Codec: m.codec, Shard: shard, Gen: m.gen, MayPublish: m.mayPublish, TTL: time.Unix(0, m.ttl),
+			MaySignal: m.maySignal, Paused: m.paused,
 		})
 		return true
 	})
@@ -276,6 +281,8 @@ type memberRecord struct {
 	User       string `json:"user"`
 	Codec      string `json:"codec,omitempty"`
 	MayPublish bool   `json:"mayPublish,omitempty"`
+	MaySignal  bool   `json:"maySignal,omitempty"`
+	Paused     bool   `json:"paused,omitempty"`
 	Gen        int64  `json:"gen,omitempty"`
 	Removed    bool   `json:"removed,omitempty"`
 	TTL        millis `json:"ttl"`
@@ -295,7 +302,10 @@ func (a *members) changes() ([]row, func()) {
 			return out
 		}
 		if m, ok := r.at[k.shard].Get(k.connection); ok {
-			out.value = memberRecord{User: m.user, Codec: m.codec, MayPublish: m.mayPublish, Gen: m.gen, Removed: m.removed, TTL: toMillis(time.Unix(0, m.ttl))}
+			out.value = memberRecord{
+				User: m.user, Codec: m.codec, MayPublish: m.mayPublish, MaySignal: m.maySignal, Paused: m.paused, Gen: m.gen, Removed: m.removed,
+				TTL: toMillis(time.Unix(0, m.ttl)),
+			}
 		}
 		return out
 	})
@@ -340,7 +350,7 @@ func (a *members) buckets() []bucket {
 				return err
 			}
 			a.set(room, shard, connection, member{
-				user: r.User, codec: intern(r.Codec), mayPublish: r.MayPublish, gen: r.Gen, removed: r.Removed, ttl: r.TTL.time().UnixNano(),
+				user: r.User, codec: intern(r.Codec), mayPublish: r.MayPublish, maySignal: r.MaySignal, paused: r.Paused, gen: r.Gen, removed: r.Removed, ttl: r.TTL.time().UnixNano(),
 			})
 			return nil
 		}},

@@ -33,6 +33,12 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 	if m.MayPublish {
 		row["p"] = yes()
 	}
+	if m.MaySignal {
+		row["s"] = yes()
+	}
+	if m.Paused {
+		row["z"] = yes()
+	}
 	if m.Gen != 0 {
 		row["g"] = number(m.Gen)
 	}
@@ -49,7 +55,7 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 func memberOf(row item, shard int) hub.Member {
 	m := hub.Member{
 		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: protocol.Name,
-		Shard: shard, Gen: numberOf(row, "g"), MayPublish: yesOf(row, "p"), TTL: ttlOf(row),
+		Shard: shard, Gen: numberOf(row, "g"), MayPublish: yesOf(row, "p"), MaySignal: yesOf(row, "s"), Paused: yesOf(row, "z"), TTL: ttlOf(row),
 	}
 	if _, other := row["c"]; other {
 		m.Codec = textOf(row, "c")

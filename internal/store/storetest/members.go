@@ -108,6 +108,7 @@ func (f *fixture) shardsOf(room string) int {
 func memberComesBack(f *fixture) {
 	room := f.room("r")
 	a, b := f.member(f.id("a"), 0), f.member(f.id("b"), 0)
+	b.MaySignal, b.Paused = true, true
 	b.User, b.Codec, b.MayPublish, b.TTL = "ben|ü", "socket.io", false, f.now().Add(2*time.Hour)
 	f.added(room, b, a)
 	f.added(f.room("r2"), f.member(f.id("c"), 0))

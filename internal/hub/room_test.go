@@ -1,0 +1,163 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
+)
+
+// joinsReply is the data of the reply to a join of several rooms, as clients see it.
+type joinsReply struct {
+	Rooms []struct {
+		protocol.JoinResult
+
+		Error *struct {
+			Code protocol.Code `json:"code"`
+		} `json:"error"`
+	} `json:"rooms"`
+	More bool `json:"more"`
+}
+
+func TestJoinOfSeveral(t *testing.T) {
+	w := newWorld(t)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	first := w.publish(ana, "m1")
+	w.publish(ana, "m2")
+	ask := func(c hub.Caller, frame string) joinsReply {
+		t.Helper()
+		var got joinsReply
+		if err := json.Unmarshal(w.Must(c, frame), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	bob := w.Open("bob")
+	got := ask(bob, fmt.Sprintf(
+		`{"action":"join","rooms":[{"room":"channel:1","since":{"epoch":%q,"seq":%d}},{"room":"planet:1"},{"room":"community:1"},{"room":"user:ana"}]}`, first.Epoch, first.Seq,
+	))
+	if len(got.Rooms) != 4 || got.More {
+		t.Fatalf("got %+v", got)
+	}
+	if r := got.Rooms[0]; r.Room != "channel:1" || !r.Recovered || len(r.Events) != 1 || r.Events[0].ID != "m2" {
+		t.Errorf("the first room: %+v", r)
+	}
+	if r := got.Rooms[1]; r.Room != "planet:1" || r.Error == nil || r.Error.Code != protocol.CodeUnknownRoomKind {
+		t.Errorf("a room that there is not: %+v", r)
+	}
+	if r := got.Rooms[2]; r.Error != nil || len(r.Presence) != 1 {
+		t.Errorf("a room with presence: %+v", r)
+	}
+	if r := got.Rooms[3]; r.Error == nil || r.Error.Code != protocol.CodeForbidden {
+		t.Errorf("another's room: %+v", r)
+	}
+	for i := range 5 {
+		big := strings.Repeat("x", 30<<10)
+		w.Must(ana, fmt.Sprintf(`{"action":"publish","id":"big%d","room":"channel:1","event":"message:new","data":%q}`, i, big))
+	}
+	cyd := w.Open("cyd")
+	frame := fmt.Sprintf(`{"action":"join","rooms":[{"room":"channel:1","since":{"epoch":%q,"seq":%d}},{"room":"community:1"}]}`, first.Epoch, first.Seq)
+	if got := ask(cyd, frame); len(got.Rooms) != 1 || !got.More {
+		t.Errorf("a reply without space has %d rooms, more %v", len(got.Rooms), got.More)
+	}
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = fmt.Sprintf(`{"room":"channel:m%d"}`, i)
+	}
+	dan := w.Open("dan")
+	if got := ask(dan, `{"action":"join","rooms":[`+strings.Join(many, ",")+`]}`); len(got.Rooms) != 100 || got.Rooms[98].Error != nil || got.Rooms[99].Error == nil {
+		t.Errorf("of 100 rooms, one too many with the user's own: %d, %+v", len(got.Rooms), got.Rooms[len(got.Rooms)-1])
+	}
+}
+
+func TestPause(t *testing.T) {
+	w := newWorld(t)
+	ana, bob := w.Open("ana"), w.Open("bob")
+	for _, c := range []hub.Caller{ana, bob} {
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
+		w.Must(c, `{"action":"join","room":"community:1"}`)
+	}
+	before := w.publish(ana, "m1")
+	if got := string(w.Must(bob, `{"action":"pause"}`)); got != `{"rooms":["channel:1","community:1"]}` {
+		t.Errorf("pause is answered by %s", got)
+	}
+	w.publish(ana, "m2")
+	w.Emit(t.Context(), hub.PublishCommand{Users: []string{"bob"}, Event: protocol.NotificationNew, Data: json.RawMessage(`{"title":"x"}`)})
+	heard := w.Network.Names(bob.Connection)
+	if count(heard, "message:new") != 1 || count(heard, protocol.NotificationNew) != 1 {
+		t.Errorf("paused, bob heard %v", heard)
+	}
+	if here := fmt.Sprint(w.Emit(t.Context(), hub.PresenceCommand{Room: "community:1"}).Data); !strings.Contains(here, "bob") {
+		t.Errorf("present are %s", here)
+	}
+	w.publish(bob, "m3") // he may still speak
+	var got protocol.JoinResult
+	frame := fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, before.Epoch, before.Seq)
+	if err := json.Unmarshal(w.Must(bob, frame), &got); err != nil || !got.Recovered || len(got.Events) != 2 {
+		t.Errorf("back, bob gets %+v, %v", got, err)
+	}
+	w.publish(ana, "m4")
+	if n := count(w.Network.Names(bob.Connection), "message:new"); n != 2 {
+		t.Errorf("back, bob heard %d messages, want 2", n)
+	}
+}
+
+func TestGrantSignal(t *testing.T) {
+	w := newWorld(t)
+	bob := w.Open("bob")
+	w.Must(bob, `{"action":"join","room":"channel:1"}`)
+	ana := hub.Caller{Connection: "ana", User: "ana", Name: "Ana", Expires: w.Clock.Now().Add(time.Hour)}
+	who := hub.Identity{User: "ana", Name: "Ana", Grants: hub.Grants{"channel:*": {hub.GrantJoin, hub.GrantSignal}}, Expires: ana.Expires}
+	if err := w.Connect(t.Context(), ana.Connection, who, protocol.Name); err != nil {
+		t.Fatal(err)
+	}
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	w.Receive(t.Context(), ana, []byte(`{"action":"typing:start","channelId":"1"}`))
+	if n := count(w.Network.Names(bob.Connection), protocol.UserTyping); n != 1 {
+		t.Errorf("bob heard that ana types %d times", n)
+	}
+	if r := w.Ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`); r.OK || r.Error.Code != protocol.CodeForbidden {
+		t.Errorf("a publish without its grant: %+v", r)
+	}
+	// A process that still takes the connection for another user's.
+	stale := ana
+	stale.User, stale.Name = "eve", "Eve"
+	w.Receive(t.Context(), stale, []byte(`{"action":"typing:start","channelId":"1"}`))
+	events := w.Network.Events(bob.Connection)
+	last := events[len(events)-1]
+	if last.From == nil || last.From.UserID != "ana" {
+		t.Errorf("bob heard that %+v types", last.From)
+	}
+}
+
+// TestRemovedIsTold: who is taken out of a room by a program is told, though pushing is throttled just then.
+func TestRemovedIsTold(t *testing.T) {
+	w := newWorld(t)
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	w.Network.Fail(hubtest.Always(hub.ErrThrottled))
+	w.Emit(t.Context(), hub.LeaveCommand{Selection: hub.Selection{User: "ana"}, Room: "channel:1"})
+	if r := w.Ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`); r.Error.Code != protocol.CodeNotInRoom {
+		t.Errorf("out of the room, a publish gives %+v", r)
+	}
+	w.Network.Fail(nil)
+	if slices.Contains(w.Network.Names(ana.Connection), protocol.RoomClosed) {
+		t.Fatal("it was told in spite of the fault")
+	}
+	for range 2 {
+		w.Clock.Pass(5 * time.Minute)
+		if _, err := w.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(w.Network.Names(ana.Connection), protocol.RoomClosed); n != 1 {
+		t.Errorf("ana was told %d times", n)
+	}
+}
