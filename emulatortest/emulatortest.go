@@ -2,7 +2,7 @@
 // CloudFormation template, with the functions given as Go code, on a port of its own. The code under test talks to it with the AWS SDKs
 // (management API, SQS, Lambda Invoke) or with a WebSocket client; the test has both sides in its hands.
 //
-// What it imitates, and where AWS is not known, is documented with the emulator itself, package internal/local/emulator of this module.
+// What it imitates, and where AWS is not known, is documented with the emulator itself, packages internal/local/emulator and internal/local/gateway of this module.
 package emulatortest
 
 import (
@@ -10,14 +10,18 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/queues"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // Patience is how long a Client or a Server waits for what must happen before it fails the test.
@@ -25,17 +29,17 @@ const Patience = 10 * time.Second
 
 // Function is the code of a Lambda function. Invoke is called from many goroutines at once. What [Handler] makes is one, and so is every
 // lambda.Handler of aws-lambda-go.
-type Function = emulator.Function
+type Function = invoke.Function
 
 // Faults are what AWS does at times and code must survive: posts to open connections that are answered 410 or 429, calls that take long,
 // $disconnect that never comes, messages that overtake each other. They are the same in every run with the same Seed.
-type Faults = emulator.Faults
+type Faults = gateway.Faults
 
 // APIError is an error of AWS, as Post and its like return it. Code is such as GoneException.
-type APIError = emulator.APIError
+type APIError = awserr.Error
 
 // Message is a message of a queue.
-type Message = emulator.Message
+type Message = queues.Message
 
 // Config says what to run. A template and the functions that it leads to are required.
 type Config struct {
@@ -74,22 +78,19 @@ type Server struct {
 	Endpoint string
 
 	tb testing.TB
-	s  *emulator.Server
+	s  *emulator.Emulator
 }
 
 // Start runs the API until the test ends. A template that cannot be read, or one that leads to a function that is not given, fails the test
 // with the template's line; what the template asks for and the emulator does not do is logged.
 func Start(tb testing.TB, c Config) *Server {
 	tb.Helper()
-	if c.TemplateFile != "" {
-		text, err := os.ReadFile(c.TemplateFile)
-		if err != nil {
-			tb.Fatalf("emulatortest: %v", err)
-		}
-		c.Template = text
+	t, err := c.read()
+	if err != nil {
+		tb.Fatalf("emulatortest: %v", err)
 	}
 	s, err := emulator.New(emulator.Config{
-		Template: c.Template, Parameters: c.Parameters, Functions: c.Functions, API: c.API, Faults: c.Faults,
+		Template: t, Functions: c.Functions, API: c.API, Faults: c.Faults,
 		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueRetry: c.QueueRetry, NoSchedules: !c.Schedules,
 		Logger: slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -97,7 +98,7 @@ func Start(tb testing.TB, c Config) *Server {
 		tb.Fatalf("emulatortest: %v", err)
 	}
 	s.Start()
-	web := httptest.NewServer(s.Handler())
+	web := httptest.NewServer(s)
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
@@ -107,42 +108,52 @@ func Start(tb testing.TB, c Config) *Server {
 		web.Close()
 	})
 	return &Server{
-		URL:        "ws" + strings.TrimPrefix(web.URL, "http") + "/" + s.Stage(),
-		Management: web.URL + "/" + s.Stage(),
+		URL:        "ws" + strings.TrimPrefix(web.URL, "http") + "/" + s.Gateway.Stage(),
+		Management: web.URL + "/" + s.Gateway.Stage(),
 		Endpoint:   web.URL,
 		tb:         tb, s: s,
 	}
 }
 
+func (c Config) read() (*template.Template, error) {
+	o := template.Options{Parameters: c.Parameters}
+	if c.TemplateFile != "" {
+		return template.ReadFile(c.TemplateFile, o)
+	}
+	return template.Read(c.Template, o)
+}
+
 // Post sends data to a connection, as PostToConnection does. The error is an *APIError.
-func (s *Server) Post(id string, data []byte) error { return s.s.Post(s.tb.Context(), id, data) }
+func (s *Server) Post(id string, data []byte) error {
+	return s.s.Gateway.Post(s.tb.Context(), id, data)
+}
 
 // Disconnect closes a connection, as DeleteConnection does. The error is an *APIError.
-func (s *Server) Disconnect(id string) error { return s.s.Disconnect(s.tb.Context(), id) }
+func (s *Server) Disconnect(id string) error { return s.s.Gateway.Disconnect(s.tb.Context(), id) }
 
 // Invoke runs a function and waits for its result. The error is an *APIError if there is no such function, else what the function threw.
 func (s *Server) Invoke(function string, payload []byte) ([]byte, error) {
-	return s.s.Invoke(s.tb.Context(), function, payload)
+	return s.s.Functions.Invoke(s.tb.Context(), function, payload)
 }
 
 // Enqueue puts a message into a queue of the template, by its logical id or name.
 func (s *Server) Enqueue(queue, body string) {
 	s.tb.Helper()
-	if err := s.s.Send(s.tb.Context(), queue, body, 0); err != nil {
+	if err := s.s.Queues.Send(s.tb.Context(), queue, body, 0); err != nil {
 		s.tb.Fatalf("emulatortest: enqueue: %v", err)
 	}
 }
 
 // Waiting lists what is in a queue: delayed, being retried, or waiting for somebody.
-func (s *Server) Waiting(queue string) []Message { return s.s.Waiting(queue) }
+func (s *Server) Waiting(queue string) []Message { return s.s.Queues.Waiting(queue) }
 
 // DeadLetters lists what went to the dead-letter queue of a queue.
-func (s *Server) DeadLetters(queue string) []Message { return s.s.DeadLetters(queue) }
+func (s *Server) DeadLetters(queue string) []Message { return s.s.Queues.DeadLetters(queue) }
 
 // QueueURL is the URL of a queue for an SQS client. The test fails if the template has no such queue.
 func (s *Server) QueueURL(queue string) string {
 	s.tb.Helper()
-	url := s.s.QueueURL(s.Endpoint, queue)
+	url := s.s.Queues.URL(s.Endpoint, queue)
 	if url == "" {
 		s.tb.Fatalf("emulatortest: the template has no queue %s", queue)
 	}
@@ -168,7 +179,7 @@ var errNoConnection = errors.New("the connection is not listed")
 
 // idOf finds the connection that comes from an address.
 func (s *Server) idOf(addr string) (string, error) {
-	for _, c := range s.s.Connections() {
+	for _, c := range s.s.Gateway.Connections() {
 		if c.RemoteAddr == addr {
 			return c.ID, nil
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/smoke"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -73,7 +73,7 @@ func TestCheckSaysWhatToLookAt(t *testing.T) {
 			failed: "connects", look: "JwtSecretArn",
 		},
 		"posts that find nobody": {
-			change: func(c *servertest.Config) { c.Faults = emulator.Faults{Gone: 1} },
+			change: func(c *servertest.Config) { c.Faults = gateway.Faults{Gone: 1} },
 			failed: "hears", look: "execute-api:ManageConnections",
 		},
 		"kinds that the check does not know of": {
@@ -124,7 +124,7 @@ func TestCheckWithTokens(t *testing.T) {
 // TestCheckPrints is what people read.
 func TestCheckPrints(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Faults = emulator.Faults{Gone: 1} })
+	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Faults = gateway.Faults{Gone: 1} })
 	var out strings.Builder
 	if err := (checkCommand{installation: installation{Address: s.URL}, Rounds: 1, Patience: 300 * time.Millisecond}).check(t.Context(), &out); !errors.Is(err, errCheck) {
 		t.Errorf("got %v", err)

@@ -18,10 +18,11 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
@@ -164,7 +165,7 @@ func (c devCommand) deployed(ctx context.Context, logger *slog.Logger, b server.
 
 // foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.
 func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.API, error) {
-	t, err := emulator.ReadTemplateFile(c.Template, c.Parameter)
+	t, err := template.ReadFile(c.Template, template.Options{Parameters: c.Parameter, Stage: c.Stage})
 	if err != nil {
 		return nil, err
 	}
@@ -180,11 +181,11 @@ func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.AP
 	if err != nil {
 		return nil, err
 	}
-	return server.Foreign{File: c.Template, Template: t, API: c.API, Stage: c.Stage, Functions: functions}, nil
+	return server.Foreign{Template: t, API: c.API, Functions: functions}, nil
 }
 
 // elsewhere reads --functions, and builds what is to be built. folder is what the template's paths are relative to.
-func (c devCommand) elsewhere(ctx context.Context, logger *slog.Logger, t *emulator.Template, folder string) (server.Elsewhere, error) {
+func (c devCommand) elsewhere(ctx context.Context, logger *slog.Logger, t *template.Template, folder string) (server.Elsewhere, error) {
 	url, remote := strings.CutPrefix(c.Functions, "endpoint=")
 	switch {
 	case remote:
@@ -221,8 +222,8 @@ func (c devCommand) hooks(ctx context.Context, logger *slog.Logger) (list proces
 	return list, nil
 }
 
-func (c devCommand) faults() (emulator.Faults, error) {
-	f, err := emulator.ParseFaults(c.Fault...)
+func (c devCommand) faults() (gateway.Faults, error) {
+	f, err := gateway.ParseFaults(c.Fault...)
 	if err != nil {
 		return f, fmt.Errorf("--fault: %w", err)
 	}

@@ -26,8 +26,8 @@ import (
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // What policies and calls are about, as template.yaml writes it.
@@ -72,11 +72,11 @@ func newAccount(tb testing.TB, built string, parameters map[string]string, issue
 		tb: tb, functions: map[string]*runtimeapi.Function{}, db: dynamotest.New(tb, "security"), secret: issuer.secret,
 		calls: map[string]map[string]bool{}, gone: map[string]bool{}, throttled: map[string]bool{},
 	}
-	template, err := emulator.ReadTemplate(bellhop.Template, parameters)
+	tpl, err := template.Read(bellhop.Template, template.Options{Parameters: parameters})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, f := range template.Functions {
+	for _, f := range tpl.Functions {
 		folder := filepath.Base(f.CodeURI)
 		aws := httptest.NewServer(a.serve(folder))
 		tb.Cleanup(aws.Close)
@@ -85,7 +85,7 @@ func newAccount(tb testing.TB, built string, parameters map[string]string, issue
 			"AWS_ACCESS_KEY_ID": a.db.Env["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": a.db.Env["AWS_SECRET_ACCESS_KEY"],
 			"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
 		}
-		maps.Copy(env, a.environment(template, f, aws.URL))
+		maps.Copy(env, a.environment(tpl, f, aws.URL))
 		maps.Copy(env, issuer.environment)
 		function, err := runtimeapi.New(runtimeapi.Config{
 			Name: f.ID, Runtime: f.Runtime, Dir: filepath.Join(built, folder), Env: env, Memory: f.MemoryMB, Timeout: f.Timeout,
@@ -105,9 +105,9 @@ func newAccount(tb testing.TB, built string, parameters map[string]string, issue
 }
 
 // environment is what the template gives a function, with this account's names in it.
-func (a *account) environment(t *emulator.Template, f emulator.FunctionResource, endpoint string) map[string]string {
+func (a *account) environment(t *template.Template, f template.Function, endpoint string) map[string]string {
 	a.tb.Helper()
-	vars, warnings, err := t.Environment(f.ID, func(to emulator.Reference) (string, bool) {
+	vars, warnings, err := t.Environment(f.ID, func(to template.Reference) (string, bool) {
 		switch to.Resource {
 		case "Table":
 			return a.db.Name, true

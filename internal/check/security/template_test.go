@@ -12,7 +12,7 @@ import (
 	"github.com/bellhop-rt/bellhop"
 )
 
-type template struct {
+type deployed struct {
 	Parameters map[string]struct {
 		Default *string `yaml:"Default"`
 		NoEcho  bool    `yaml:"NoEcho"`
@@ -23,9 +23,9 @@ type template struct {
 	} `yaml:"Resources"`
 }
 
-func readTemplate(t *testing.T) template {
+func readTemplate(t *testing.T) deployed {
 	t.Helper()
-	var read template
+	var read deployed
 	if err := yaml.Unmarshal(bellhop.Template, &read); err != nil {
 		t.Fatal(err)
 	}

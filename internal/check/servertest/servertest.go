@@ -208,7 +208,7 @@ func (s *Server) Path() string {
 func (s *Server) Invoke(name, payload string) []byte {
 	s.tb.Helper()
 	invoke := func(ctx context.Context, name string, payload []byte) ([]byte, error) {
-		return s.Gateway().Invoke(ctx, name, payload)
+		return s.Emulator().Functions.Invoke(ctx, name, payload)
 	}
 	if s.stack != nil {
 		invoke = s.stack.invoke

@@ -21,14 +21,17 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/socketio/packet"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
-// template is an API without an authorizer.
-const template = `
+// suiteAPI is an API without an authorizer.
+const suiteAPI = `
 Resources:
   Api:
     Type: AWS::Serverless::WebSocketApi
@@ -82,10 +85,10 @@ func (c command) run(ctx context.Context) error {
 			return
 		}
 		if strings.HasPrefix(r.URL.Path, "/engine.io") {
-			engine.Handler().ServeHTTP(w, r)
+			engine.ServeHTTP(w, r)
 			return
 		}
-		socket.Handler().ServeHTTP(w, r)
+		socket.ServeHTTP(w, r)
 	})}
 	go func() {
 		<-ctx.Done()
@@ -102,7 +105,7 @@ func (c command) run(ctx context.Context) error {
 }
 
 // start makes the API of one suite.
-func (c command) start(path string, engine bool) (*emulator.Server, error) {
+func (c command) start(path string, engine bool) (*emulator.Emulator, error) {
 	notes, err := bolt.Open("", bolt.Options{})
 	if err != nil {
 		return nil, err
@@ -115,15 +118,19 @@ func (c command) start(path string, engine bool) (*emulator.Server, error) {
 		},
 	})
 	a := api{aws, sessions, engine}
-	faults := emulator.Faults{}
+	faults := gateway.Faults{}
 	if c.Shuffle > 0 {
-		if faults, err = emulator.ParseFaults("shuffle=" + c.Shuffle.String()); err != nil {
+		if faults, err = gateway.ParseFaults("shuffle=" + c.Shuffle.String()); err != nil {
 			return nil, err
 		}
 	}
+	t, err := template.Read([]byte(suiteAPI), template.Options{})
+	if err != nil {
+		return nil, err
+	}
 	aws.Emulator, err = emulator.New(emulator.Config{
-		Template: []byte(template), Mappings: []string{path}, Faults: faults, Logger: slog.New(slog.DiscardHandler),
-		Functions: map[string]emulator.Function{
+		Template: t, Mappings: []string{path}, Faults: faults, Logger: slog.New(slog.DiscardHandler),
+		Functions: map[string]invoke.Function{
 			"connect": function(a.connect), "disconnect": function(a.disconnect), "message": function(a.message), "work": function(a.work),
 		},
 	})
@@ -193,7 +200,7 @@ type event struct {
 
 type function func(ctx context.Context, e event) (any, error)
 
-// Invoke is [emulator.Function].Invoke.
+// Invoke is [invoke.Function].Invoke.
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {

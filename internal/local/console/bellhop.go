@@ -44,15 +44,15 @@ func (Foreign) describe(context.Context, string) (user, name string, rooms []str
 	return "", "", []string{}
 }
 
-func (b Bellhop) routes(gateway *emulator.Server) map[string]http.HandlerFunc {
+func (b Bellhop) routes(e *emulator.Emulator) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /_bellhop/rooms/{room}": b.serveRoom,
-		"POST /_bellhop/replay":      func(w http.ResponseWriter, r *http.Request) { b.serveReplay(gateway, w, r) },
-		"POST /_bellhop/expire":      func(w http.ResponseWriter, r *http.Request) { b.serveExpire(gateway, w, r) },
+		"POST /_bellhop/replay":      func(w http.ResponseWriter, r *http.Request) { b.serveReplay(e, w, r) },
+		"POST /_bellhop/expire":      func(w http.ResponseWriter, r *http.Request) { b.serveExpire(e, w, r) },
 	}
 }
 
-func (Foreign) routes(*emulator.Server) map[string]http.HandlerFunc {
+func (Foreign) routes(*emulator.Emulator) map[string]http.HandlerFunc {
 	notOurs := func(w http.ResponseWriter, _ *http.Request) {
 		Refuse(w, http.StatusNotFound, "this is for Bellhop's own API; another template is served")
 	}
@@ -141,7 +141,7 @@ func (b Bellhop) row(w http.ResponseWriter, r *http.Request, id string) (hub.Con
 
 // serveReplay runs the function again with a frame, as if the connection had sent it. The answer comes here instead of to
 // the client.
-func (b Bellhop) serveReplay(gateway *emulator.Server, w http.ResponseWriter, r *http.Request) {
+func (b Bellhop) serveReplay(e *emulator.Emulator, w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		Connection string `json:"connection"`
 		Frame      string `json:"frame"`
@@ -153,13 +153,13 @@ func (b Bellhop) serveReplay(gateway *emulator.Server, w http.ResponseWriter, r 
 	if !ok {
 		return
 	}
-	payload, err := messageEvent(row, ask.Frame, gateway.Stage())
+	payload, err := messageEvent(row, ask.Frame, e.Gateway.Stage())
 	if err != nil {
 		Refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	began := time.Now()
-	out, err := gateway.Invoke(r.Context(), "message", payload)
+	out, err := e.Functions.Invoke(r.Context(), "message", payload)
 	if err != nil {
 		Refuse(w, http.StatusBadGateway, err.Error())
 		return
@@ -194,7 +194,7 @@ func messageEvent(c hub.Connection, frame, stage string) ([]byte, error) {
 }
 
 // serveExpire ends the token of a connection now, and runs the sweep, which tells the client and closes the connection.
-func (b Bellhop) serveExpire(gateway *emulator.Server, w http.ResponseWriter, r *http.Request) {
+func (b Bellhop) serveExpire(e *emulator.Emulator, w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		Connection string `json:"connection"`
 	}
@@ -210,7 +210,7 @@ func (b Bellhop) serveExpire(gateway *emulator.Server, w http.ResponseWriter, r 
 		Refuse(w, http.StatusConflict, "this connection is closing")
 		return
 	}
-	out, err := gateway.Invoke(r.Context(), "sweep", []byte(`{}`))
+	out, err := e.Functions.Invoke(r.Context(), "sweep", []byte(`{}`))
 	if err != nil {
 		Refuse(w, http.StatusBadGateway, err.Error())
 		return

@@ -25,10 +25,10 @@ const (
 
 // Console is what a server shows of itself. Its requests are for this machine only, unless others may reach the server anyway.
 type Console struct {
-	gateway *emulator.Server
-	api     API
-	look    *Inspector
-	local   bool // only this machine can reach the server
+	emulator *emulator.Emulator
+	api      API
+	look     *Inspector
+	local    bool // only this machine can reach the server
 }
 
 // API is what the console knows of the API that a server has, beside its connections: [Bellhop] or [Foreign].
@@ -38,12 +38,12 @@ type API interface {
 	// describe says who is at the other end of a connection, and which rooms it is in.
 	describe(ctx context.Context, id string) (user, name string, rooms []string)
 	// routes are what is asked of such an API only.
-	routes(gateway *emulator.Server) map[string]http.HandlerFunc
+	routes(e *emulator.Emulator) map[string]http.HandlerFunc
 }
 
-// New makes the console of a gateway and its API, about which look knows what happened. local: only this machine can reach it.
-func New(gateway *emulator.Server, api API, look *Inspector, local bool) *Console {
-	return &Console{gateway: gateway, api: api, look: look, local: local}
+// New makes the console of an emulator and its API, about which look knows what happened. local: only this machine can reach it.
+func New(e *emulator.Emulator, api API, look *Inspector, local bool) *Console {
+	return &Console{emulator: e, api: api, look: look, local: local}
 }
 
 // Routes adds what the console asks for, and what it does beside the management API and emit.
@@ -57,14 +57,14 @@ func (c *Console) Routes(pages *http.ServeMux) {
 		"GET /_bellhop/traces":      c.serveTraces,
 		"GET /_bellhop/trace/{id}":  c.serveTrace,
 	}
-	maps.Copy(list, c.api.routes(c.gateway))
+	maps.Copy(list, c.api.routes(c.emulator))
 	for pattern, handle := range list {
 		pages.HandleFunc(pattern, c.here(handle))
 	}
 }
 
 // Start begins to count, when everything of an earlier run is cleared away.
-func (c *Console) Start() { c.look.start(c.gateway.Stats) }
+func (c *Console) Start() { c.look.start(c.emulator.Stats) }
 
 // Close ends the numbers, and lets those who watch go.
 func (c *Console) Close() { c.look.stream.close() }
@@ -73,7 +73,7 @@ func (c *Console) Close() { c.look.stream.close() }
 func (c *Console) Cost() cost.Report { return c.look.report() }
 
 func (c *Console) serveStats(w http.ResponseWriter, _ *http.Request) {
-	JSON(w, http.StatusOK, c.gateway.Stats())
+	JSON(w, http.StatusOK, c.emulator.Stats())
 }
 
 // Connection is one open connection as developers see it.
@@ -90,7 +90,7 @@ type Connection struct {
 
 func (c *Console) connections(ctx context.Context) []Connection {
 	list := []Connection{}
-	for _, open := range c.gateway.Connections() {
+	for _, open := range c.emulator.Gateway.Connections() {
 		info := Connection{
 			ID: open.ID, ConnectedAt: open.ConnectedAt, LastActiveAt: open.LastActiveAt,
 			SourceIP: open.Identity.SourceIP, UserAgent: open.Identity.UserAgent,
@@ -126,7 +126,7 @@ type Room struct {
 // serveOverview lists connections whose id, user, name or rooms contain ?q=, and all rooms that do.
 func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request) {
 	q := strings.ToLower(r.URL.Query().Get("q"))
-	o := Overview{Stage: c.gateway.Stage(), Bellhop: c.api.own(), Connections: []Connection{}, Rooms: []Room{}}
+	o := Overview{Stage: c.emulator.Gateway.Stage(), Bellhop: c.api.own(), Connections: []Connection{}, Rooms: []Room{}}
 	users := map[string]map[string]int{}
 	for _, info := range c.connections(r.Context()) {
 		o.Total++

@@ -19,7 +19,10 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -35,7 +38,7 @@ type Inspector struct {
 	stream *stream
 
 	// Post is how a frame is pushed; nil: as the hub's own pusher does.
-	Post func(connection string, f *emulator.Frame) error
+	Post func(connection string, f *gateway.Frame) error
 
 	queue  string // whose jobs are counted when the hub leaves them; none if the functions run elsewhere
 	remote bool   // the functions run elsewhere: what they store is not seen, and their pushes come over HTTP
@@ -47,7 +50,7 @@ type Inspector struct {
 }
 
 // NewInspector reads from a template what is billed by it. remote: the functions run elsewhere.
-func NewInspector(t *emulator.Template, remote bool) *Inspector {
+func NewInspector(t *template.Template, remote bool) *Inspector {
 	l := &Inspector{
 		meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), remote: remote, memory: map[string]int{}, twoWay: map[string]bool{},
 	}
@@ -77,8 +80,8 @@ func (l *Inspector) Wrap(c *hub.Config, store socketio.Store, queue string) sock
 }
 
 // Functions wraps the functions, by whatever name they are given.
-func (l *Inspector) Functions(list map[string]emulator.Function) map[string]emulator.Function {
-	wrapped := make(map[string]emulator.Function, len(list))
+func (l *Inspector) Functions(list map[string]invoke.Function) map[string]invoke.Function {
+	wrapped := make(map[string]invoke.Function, len(list))
 	for name, f := range list {
 		wrapped[name] = inspectedFunction{f, l, name, l.memory[name]}
 	}
@@ -87,14 +90,14 @@ func (l *Inspector) Functions(list map[string]emulator.Function) map[string]emul
 
 // inspectedFunction counts its invocations.
 type inspectedFunction struct {
-	emulator.Function
+	invoke.Function
 
 	look   *Inspector
 	name   string
 	memory int
 }
 
-// Invoke is [emulator.Function].Invoke.
+// Invoke is [invoke.Function].Invoke.
 func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	ctx, v := f.look.meter.Visit(ctx, f.name)
 	head := payload[:min(len(payload), 256)]
@@ -281,7 +284,7 @@ func (q inspectedQueue) Enqueue(ctx context.Context, job hub.Job, delay time.Dur
 // frame is one frame on its way to many connections.
 type frame struct {
 	data              []byte
-	wire              *emulator.Frame
+	wire              *gateway.Frame
 	unit              cost.Delta // of one connection
 	room, user, event *cost.Tally
 	trace             *trace.Frame
@@ -390,7 +393,7 @@ type envelope struct {
 // read looks into a frame once, for the invocation that pushes it, if there is one. A frame with several events is counted
 // for the first of them.
 func (l *Inspector) read(v *cost.Visit, data []byte) *frame {
-	f := &frame{data: data, wire: emulator.NewFrame(data), unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
+	f := &frame{data: data, wire: gateway.NewFrame(data), unit: cost.Delta{MessagesOut: cost.Messages(len(data)), BytesOut: int64(len(data))}}
 	list := envelopes(data)
 	if len(list) == 0 {
 		return f

@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
@@ -25,8 +28,8 @@ func TestGoneIsTraced(t *testing.T) {
 		t.Error("the same frame is read twice")
 	}
 	f.pushed("c1", nil)
-	f.pushed("c2", hubports.AsHub(&emulator.APIError{Status: http.StatusGone}))
-	f.pushed("c3", hubports.AsHub(&emulator.APIError{Status: http.StatusTooManyRequests}))
+	f.pushed("c2", hubports.AsHub(&awserr.Error{Status: http.StatusGone}))
+	f.pushed("c3", hubports.AsHub(&awserr.Error{Status: http.StatusTooManyRequests}))
 	f.pushed("c4", io.ErrUnexpectedEOF)
 	got := l.traces.Traces("m1")[0].Counts
 	for _, what := range []trace.Outcome{trace.Delivered, trace.Gone, trace.Throttled, trace.Failed} {
@@ -70,7 +73,7 @@ func TestStreamIsBounded(t *testing.T) {
 		t.Error("pushes leave no space for messages")
 	}
 	for i := range 5 {
-		s.tick(time.Unix(int64(i), 0), emulator.Stats{}, emulator.Stats{Posts: 1000})
+		s.tick(time.Unix(int64(i), 0), emulator.Stats{}, emulator.Stats{Stats: gateway.Stats{Posts: 1000}})
 		for range itemsASecond {
 			s.add(emulator.Event{Kind: emulator.KindMessage})
 		}
@@ -109,7 +112,7 @@ func TestQuantiles(t *testing.T) {
 func TestFunctionsElsewhere(t *testing.T) {
 	l := &Inspector{meter: &cost.Meter{}, traces: &trace.Recorder{}, stream: newStream(), remote: true}
 	l.frames.seed = maphash.MakeSeed()
-	f := l.Functions(map[string]emulator.Function{"connect": answering(`{"statusCode":200}`)})["connect"]
+	f := l.Functions(map[string]invoke.Function{"connect": answering(`{"statusCode":200}`)})["connect"]
 	if _, err := f.Invoke(t.Context(), []byte(`{"headers":{},"requestContext":{"eventType":"CONNECT","authorizer":{"principalId":"ana"},"connectionId":"c1"}}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +123,7 @@ func TestFunctionsElsewhere(t *testing.T) {
 	for range 2 { // a copy each time
 		see(emulator.Event{Kind: emulator.KindPush, Connection: "c1", Status: http.StatusOK, Data: []byte(`{"event":"message:new","room":"channel:a","seq":7,"id":"m1"}`)})
 	}
-	see(emulator.Event{Kind: emulator.KindPush, Connection: "c2", Status: http.StatusGone, Err: &emulator.APIError{Status: http.StatusGone}, Data: []byte(`{"event":"message:new","room":"channel:a","seq":7,"id":"m1"}`)})
+	see(emulator.Event{Kind: emulator.KindPush, Connection: "c2", Status: http.StatusGone, Err: &awserr.Error{Status: http.StatusGone}, Data: []byte(`{"event":"message:new","room":"channel:a","seq":7,"id":"m1"}`)})
 	got := l.traces.Traces("m1")
 	if len(got) != 1 || got[0].Seq != 7 || got[0].Counts[trace.Delivered] != 2 || got[0].Counts[trace.Gone] != 1 {
 		t.Errorf("got %+v, want one trace with three pushes", got)
@@ -133,5 +136,5 @@ func TestFunctionsElsewhere(t *testing.T) {
 // answering is a function that always says the same.
 type answering string
 
-// Invoke is [emulator.Function].Invoke.
+// Invoke is [invoke.Function].Invoke.
 func (a answering) Invoke(context.Context, []byte) ([]byte, error) { return []byte(a), nil }

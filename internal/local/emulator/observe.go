@@ -1,28 +1,33 @@
 package emulator
 
 import (
-	"sync/atomic"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/buses"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/queues"
 )
 
 // Kind says what an Event is about.
 type Kind string
 
-// The kinds of events.
+// The kinds of events: the gateway's, which are explained there, and those of the other products.
 const (
-	KindAuthorize  Kind = "authorize"  // the authorizer ran, or was spared because an identity source is missing; Status is the verdict
-	KindConnect    Kind = "connect"    // a handshake ended; Status is what the client got (101 for success)
-	KindMessage    Kind = "message"    // a message went through its route; Status is the function's, or that of the error frame
-	KindPush       Kind = "push"       // a post through the management API, over HTTP or not; Status is its answer
-	KindDisconnect Kind = "disconnect" // $disconnect is done; Status is the close code, Reason its reason
-	KindInvoke     Kind = "invoke"     // the Invoke API or Server.Invoke ran a function
-	KindQueue      Kind = "queue"      // a batch was delivered; Status is its size, Bytes the number of messages that failed
-	KindDead       Kind = "dead"       // a message went to the dead-letter queue; Reason is the last error
-	KindSchedule   Kind = "schedule"   // a schedule fired
-	KindBus        Kind = "bus"        // an event came onto a bus; Reason is its source and detail-type
+	KindAuthorize  = Kind(gateway.KindAuthorize)
+	KindConnect    = Kind(gateway.KindConnect)
+	KindMessage    = Kind(gateway.KindMessage)
+	KindPush       = Kind(gateway.KindPush)
+	KindDisconnect = Kind(gateway.KindDisconnect)
+
+	KindInvoke   Kind = "invoke"   // the Invoke API ran a function
+	KindQueue    Kind = "queue"    // a batch was delivered; Status is its size, Bytes the number of messages that failed
+	KindDead     Kind = "dead"     // a message went to the dead-letter queue; Reason is the last error
+	KindSchedule Kind = "schedule" // a schedule fired
+	KindBus      Kind = "bus"      // an event came onto a bus; Reason is its source and detail-type
 )
 
-// Event is something that happened, for a log that a person watches. Fields that do not apply are zero.
+// Event is something that happened in any of the products, for a log that a person watches. Fields that do not apply are zero.
 type Event struct {
 	Kind       Kind
 	Time       time.Time // when it began
@@ -38,80 +43,63 @@ type Event struct {
 	Err        error
 }
 
-func (s *Server) observe(e Event) {
-	if s.cfg.Observe == nil {
-		return
+// observers are what the products are given: nothing if nobody watches.
+func (c *Config) observeGateway() func(gateway.Event) {
+	if c.Observe == nil {
+		return nil
 	}
-	if !e.Time.IsZero() {
-		e.Duration = s.cfg.Now().Sub(e.Time)
+	return func(e gateway.Event) {
+		c.Observe(Event{
+			Kind: Kind(e.Kind), Time: e.Time, Duration: e.Duration, Connection: e.Connection, Route: e.Route, Function: e.Function,
+			Status: e.Status, Reason: e.Reason, Bytes: e.Bytes, Data: e.Data, Err: e.Err,
+		})
 	}
-	s.cfg.Observe(e)
 }
 
-type counters struct {
-	opened, refused, closed        atomic.Int64
-	messagesIn, messagesOut        atomic.Int64
-	bytesIn, bytesOut              atomic.Int64
-	posts, gone, throttled, errors atomic.Int64
+func (c *Config) observeFunctions() func(invoke.Event) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(e invoke.Event) {
+		c.Observe(Event{Kind: KindInvoke, Time: e.Time, Duration: e.Duration, Function: e.Function, Bytes: e.Bytes, Err: e.Err})
+	}
 }
 
-func (c *counters) delivered(messages, bytes int) {
-	c.messagesOut.Add(int64(messages))
-	c.bytesOut.Add(int64(bytes))
+func (c *Config) observeQueues() func(queues.Event) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(e queues.Event) {
+		out := Event{Kind: KindQueue, Time: e.Time, Duration: e.Duration, Queue: e.Queue, Function: e.Function, Status: e.Messages, Bytes: e.Failed, Err: e.Err}
+		if e.Dead {
+			out.Kind, out.Bytes, out.Data, out.Reason = KindDead, len(e.Body), e.Body, e.Reason
+		}
+		c.Observe(out)
+	}
 }
 
-// Stats are totals since New, and what is open or waiting now.
+func (c *Config) observeBuses() func(buses.Seen) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(e buses.Seen) {
+		out := Event{Kind: KindSchedule, Time: e.Time, Duration: e.Duration, Function: e.Function, Bytes: e.Bytes, Err: e.Err}
+		if e.Event != nil {
+			out.Kind, out.Reason, out.Data = KindBus, e.Event.Source+" "+e.Event.DetailType, e.Envelope
+		}
+		c.Observe(out)
+	}
+}
+
+// Stats are the totals of all products, and what is open or waiting now.
 type Stats struct {
-	Connections int64                    `json:"connections"`
-	Opened      int64                    `json:"opened"`
-	Refused     int64                    `json:"refused"` // handshakes that got no 101
-	Closed      int64                    `json:"closed"`
-	MessagesIn  int64                    `json:"messagesIn"`
-	MessagesOut int64                    `json:"messagesOut"` // written to sockets
-	BytesIn     int64                    `json:"bytesIn"`     // of messages
-	BytesOut    int64                    `json:"bytesOut"`    // on the wire
-	Posts       int64                    `json:"posts"`       // accepted posts to connections
-	Gone        int64                    `json:"gone"`        // posts, gets and deletes answered 410
-	Throttled   int64                    `json:"throttled"`   // full outgoing queues and route throttles
-	Errors      int64                    `json:"errors"`      // error frames
-	Functions   map[string]FunctionStats `json:"functions"`   // by logical id
-	Queues      map[string]QueueStats    `json:"queues"`      // by logical id
-}
+	gateway.Stats
 
-// FunctionStats are the totals of one function.
-type FunctionStats struct {
-	Invocations int64 `json:"invocations"`
-	Errors      int64 `json:"errors"` // thrown, timed out or panicked
-	Running     int64 `json:"running"`
-	DurationMs  int64 `json:"durationMs"` // of all invocations together
-}
-
-// QueueStats are the totals of one queue, and what is in it.
-type QueueStats struct {
-	Waiting     int   `json:"waiting"` // visible, delayed or being retried
-	Running     int   `json:"running"` // batches at the function
-	Sent        int64 `json:"sent"`
-	Done        int64 `json:"done"`
-	Failed      int64 `json:"failed"`      // deliveries that will be retried
-	DeadLetters int64 `json:"deadLetters"` // moved to the dead-letter queue
+	Functions map[string]invoke.Stats `json:"functions"` // by logical id
+	Queues    map[string]queues.Stats `json:"queues"`    // by logical id
 }
 
 // Stats returns the counters. They are read one by one, so sums may be off by what happens meanwhile.
-func (s *Server) Stats() Stats {
-	c := &s.counters
-	st := Stats{
-		Opened: c.opened.Load(), Refused: c.refused.Load(), Closed: c.closed.Load(),
-		MessagesIn: c.messagesIn.Load(), MessagesOut: c.messagesOut.Load(),
-		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		Posts: c.posts.Load(), Gone: c.gone.Load(), Throttled: c.throttled.Load(), Errors: c.errors.Load(),
-		Functions: map[string]FunctionStats{}, Queues: map[string]QueueStats{},
-	}
-	st.Connections = st.Opened - st.Closed
-	for _, f := range s.functions {
-		st.Functions[f.id] = f.stats()
-	}
-	for id, q := range s.queues {
-		st.Queues[id] = q.stats()
-	}
-	return st
+func (e *Emulator) Stats() Stats {
+	return Stats{e.Gateway.Stats(), e.Functions.Stats(), e.Queues.Stats()}
 }

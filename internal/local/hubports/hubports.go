@@ -12,12 +12,14 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/aws/eventbridge"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/awserr"
+	"github.com/bellhop-rt/bellhop/internal/local/buses"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
 // AWS is the hub's ports on an emulator, which may be put in after the hub was made.
 type AWS struct {
-	Emulator *emulator.Server
+	Emulator *emulator.Emulator
 	Queue    string // logical id of the queue that jobs go to
 	Bus      string // name of the event bus that facts go to
 }
@@ -30,17 +32,17 @@ var (
 
 // Push is [hub.Pusher].Push.
 func (a *AWS) Push(ctx context.Context, connection string, frame []byte) error {
-	return AsHub(a.Emulator.Post(ctx, connection, frame))
+	return AsHub(a.Emulator.Gateway.Post(ctx, connection, frame))
 }
 
 // Close is [hub.Pusher].Close.
 func (a *AWS) Close(ctx context.Context, connection string) error {
-	return AsHub(a.Emulator.Disconnect(ctx, connection))
+	return AsHub(a.Emulator.Gateway.Disconnect(ctx, connection))
 }
 
 // Alive is [hub.Pusher].Alive.
 func (a *AWS) Alive(_ context.Context, connection string) (bool, error) {
-	_, err := a.Emulator.Connection(connection)
+	_, err := a.Emulator.Gateway.Connection(connection)
 	err = AsHub(err)
 	if errors.Is(err, hub.ErrGone) {
 		return false, nil
@@ -50,7 +52,7 @@ func (a *AWS) Alive(_ context.Context, connection string) (bool, error) {
 
 // AsHub says an error of the management API in the hub's words.
 func AsHub(err error) error {
-	e, ok := errors.AsType[*emulator.APIError](err)
+	e, ok := errors.AsType[*awserr.Error](err)
 	if !ok {
 		return err
 	}
@@ -71,7 +73,7 @@ func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
 	if err != nil {
 		return fmt.Errorf("encode fact: %w", err)
 	}
-	_, err = a.Emulator.PutEvent(emulator.BusEvent{
+	_, err = a.Emulator.Buses.Put(buses.Event{
 		Bus: a.Bus, Source: eventbridge.Source, DetailType: string(f.Type), Detail: detail, Time: time.UnixMilli(f.Time),
 	})
 	return err
@@ -83,5 +85,5 @@ func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) err
 	if err != nil {
 		return err
 	}
-	return a.Emulator.Send(ctx, a.Queue, string(body), delay)
+	return a.Emulator.Queues.Send(ctx, a.Queue, string(body), delay)
 }

@@ -41,5 +41,5 @@ func TestRun(t *testing.T) {
 	if want := []string{"connections opened", "echo", "acked round trips", "deliveries", "deliveries"}; !slices.Equal(got, want) {
 		t.Errorf("measured %q, want %q", got, want)
 	}
-	servertest.Eventually(t, "all connections are closed", func() bool { return s.Gateway().Stats().Connections == 0 })
+	servertest.Eventually(t, "all connections are closed", func() bool { return s.Emulator().Stats().Connections == 0 })
 }

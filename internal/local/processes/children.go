@@ -16,8 +16,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // Here is the server that the functions work for, as they reach it.
@@ -28,7 +29,7 @@ type Here struct {
 
 // Children are the functions of a template as child processes of this program.
 type Children struct {
-	Template *emulator.Template
+	Template *template.Template
 	Folder   string            // what CodeUri is relative to
 	Built    string            // where Go functions are built
 	Env      map[string]string // of all functions, over the template's
@@ -39,8 +40,8 @@ type Children struct {
 }
 
 // Functions gives a function for each of the template, by logical id. Its process starts with its first invocation.
-func (p *Children) Functions(ctx context.Context, here Here) (map[string]emulator.Function, error) {
-	list := map[string]emulator.Function{}
+func (p *Children) Functions(ctx context.Context, here Here) (map[string]invoke.Function, error) {
+	list := map[string]invoke.Function{}
 	for _, r := range p.Template.Functions {
 		dir, err := p.code(r)
 		if err != nil {
@@ -79,7 +80,7 @@ func (p *Children) Build(ctx context.Context) error {
 
 // isGo reports whether a function is built from Go code here: it is for a runtime without a language, and its folder has
 // Go files and no bootstrap.
-func isGo(folder string, r emulator.FunctionResource) bool {
+func isGo(folder string, r template.Function) bool {
 	if r.Runtime != "go1.x" && !strings.HasPrefix(r.Runtime, "provided") {
 		return false
 	}
@@ -90,14 +91,14 @@ func isGo(folder string, r emulator.FunctionResource) bool {
 	return err == nil && len(files) > 0
 }
 
-func (p *Children) source(r emulator.FunctionResource) string {
+func (p *Children) source(r template.Function) string {
 	return filepath.Join(p.Folder, filepath.FromSlash(r.CodeURI))
 }
 
-func (p *Children) built(r emulator.FunctionResource) string { return filepath.Join(p.Built, r.ID) }
+func (p *Children) built(r template.Function) string { return filepath.Join(p.Built, r.ID) }
 
 // code gives the folder that a function runs in.
-func (p *Children) code(r emulator.FunctionResource) (string, error) {
+func (p *Children) code(r template.Function) (string, error) {
 	source := p.source(r)
 	switch {
 	case r.InlineCode != "":
@@ -126,7 +127,7 @@ type child struct {
 	start func() (*runtimeapi.Function, error)
 }
 
-// Invoke is [emulator.Function].Invoke.
+// Invoke is [invoke.Function].Invoke.
 func (f *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	fn, err := f.start()
 	if err != nil {
@@ -135,7 +136,7 @@ func (f *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return fn.Invoke(ctx, payload)
 }
 
-func (p *Children) start(ctx context.Context, here Here, r emulator.FunctionResource, dir string) (*runtimeapi.Function, error) {
+func (p *Children) start(ctx context.Context, here Here, r template.Function, dir string) (*runtimeapi.Function, error) {
 	env, err := p.environment(ctx, here, r)
 	if err != nil {
 		return nil, err
@@ -189,11 +190,11 @@ func isTable(kind string) bool {
 }
 
 // environment is what a function sees: the template's variables, with the tables, queues and the API as they are here.
-func (p *Children) environment(ctx context.Context, here Here, r emulator.FunctionResource) (map[string]string, error) {
+func (p *Children) environment(ctx context.Context, here Here, r template.Function) (map[string]string, error) {
 	env := map[string]string{
 		"AWS_ENDPOINT_URL_SQS": here.Base, "AWS_ENDPOINT_URL_LAMBDA": here.Base, "AWS_ENDPOINT_URL_SECRETS_MANAGER": here.Base,
 	}
-	own, warnings, err := p.Template.Environment(r.ID, func(to emulator.Reference) (string, bool) {
+	own, warnings, err := p.Template.Environment(r.ID, func(to template.Reference) (string, bool) {
 		switch {
 		case to.Type == "AWS::SQS::Queue" && to.Attribute == "":
 			return here.QueueURL(to.Resource), true

@@ -10,18 +10,19 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // Endpoint is the functions of a template at the Lambda Invoke API of another program.
 type Endpoint struct {
-	Template *emulator.Template
+	Template *template.Template
 	URL      string
 }
 
 // Functions gives a function for each of the template, by logical id.
-func (e Endpoint) Functions(context.Context, Here) (map[string]emulator.Function, error) {
-	list := map[string]emulator.Function{}
+func (e Endpoint) Functions(context.Context, Here) (map[string]invoke.Function, error) {
+	list := map[string]invoke.Function{}
 	for _, r := range e.Template.Functions {
 		list[r.ID] = remote{strings.TrimSuffix(e.URL, "/") + "/2015-03-31/functions/" + url.PathEscape(r.Name) + "/invocations"}
 	}
@@ -46,7 +47,7 @@ func (e *FunctionError) Error() string { return e.Message }
 // ErrorType is its name, for whoever answers with it.
 func (e *FunctionError) ErrorType() string { return e.Type }
 
-// Invoke is [emulator.Function].Invoke.
+// Invoke is [invoke.Function].Invoke.
 func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(payload))
 	if err != nil {

@@ -18,7 +18,9 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/hubports"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 	"github.com/bellhop-rt/bellhop/web/demo"
@@ -42,16 +44,13 @@ func (b Bellhop) compose(ctx context.Context, c Config, _ processes.Here) (*comp
 	if err != nil {
 		return nil, err
 	}
-	look, err := inspect(w.parameters, false)
-	if err != nil {
-		return nil, err
-	}
+	look := console.NewInspector(w.template, false)
 	rules := w.rules
 	notes := look.Wrap(&rules, b.Store, deliverQueue)
 	h, sockets := socketio.Wire(rules, notes, w.settings.Sockets)
 	parts := b.parts(w, h, sockets, look)
-	parts.attach = append(parts.attach, func(e *emulator.Server) { look.Post = e.PostFrame })
-	parts.gateway.Functions = map[string]emulator.Function{
+	parts.attach = append(parts.attach, func(e *emulator.Emulator) { look.Post = e.Gateway.PostFrame })
+	parts.emulator.Functions = map[string]invoke.Function{
 		"authorize":  route.Authorize(rules.Verifier, b.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
 		"disconnect": route.Disconnect(h, sockets, c.Logger),
@@ -65,19 +64,23 @@ func (b Bellhop) compose(ctx context.Context, c Config, _ processes.Here) (*comp
 
 // wiring is a hub of Bellhop's before it is made.
 type wiring struct {
-	parameters map[string]string
-	settings   setup.Settings
-	rules      hub.Config
-	aws        *hubports.AWS
+	template *template.Template
+	settings setup.Settings
+	rules    hub.Config
+	aws      *hubports.AWS
 }
 
 func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 	// The laptop has no account whose quota the route throttles protect, and no alarms.
-	w := wiring{parameters: map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000", "Monitoring": "off"}}
-	maps.Copy(w.parameters, c.Parameters)
+	parameters := map[string]string{"ThrottleRate": "1000000", "ThrottleBurst": "1000000", "Monitoring": "off"}
+	maps.Copy(parameters, c.Parameters)
+	var w wiring
 	var err error
-	if w.settings, err = setup.Local(w.parameters); err != nil {
+	if w.settings, err = setup.Local(parameters); err != nil {
 		return w, fmt.Errorf("--parameter: %w", err)
+	}
+	if w.template, err = template.Read(bellhop.Template, template.Options{Parameters: parameters}); err != nil {
+		return w, fmt.Errorf("read template: %w", err)
 	}
 	tokens := w.settings.Token
 	tokens.Secret = c.Secret
@@ -85,7 +88,7 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 	if err != nil {
 		return w, err
 	}
-	w.aws = &hubports.AWS{Queue: deliverQueue, Bus: w.parameters["EventBusName"]}
+	w.aws = &hubports.AWS{Queue: deliverQueue, Bus: parameters["EventBusName"]}
 	w.rules = w.settings.Hub
 	w.rules.Hooks = hooks.New(b.Hooks.Callers, app.Handlers(app.Setup{DynamoDB: b.Tables, Table: b.Table}), w.settings.Hooks)
 	w.rules.Store, w.rules.Pusher, w.rules.Queue, w.rules.Verifier, w.rules.Logger = b.Store, w.aws, w.aws, verifier, c.Logger
@@ -96,24 +99,15 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 	return w, nil
 }
 
-// inspect makes the inspector of template.yaml.
-func inspect(parameters map[string]string, remote bool) (*console.Inspector, error) {
-	t, err := emulator.ReadTemplate(bellhop.Template, parameters)
-	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
-	}
-	return console.NewInspector(t, remote), nil
-}
-
 // parts are those that Bellhop has wherever its functions run.
 func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, look *console.Inspector) *composition {
 	parts := &composition{
-		gateway: emulator.Config{
-			Template: bellhop.Template, Parameters: w.parameters, QueueFile: b.QueueFile,
+		emulator: emulator.Config{
+			Template: w.template, QueueFile: b.QueueFile,
 			Mappings: []string{"socket.io"}, // where clients of Socket.IO look
 		},
 		look: look, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},
-		attach: []func(*emulator.Server){func(e *emulator.Server) { w.aws.Emulator = e }},
+		attach: []func(*emulator.Emulator){func(e *emulator.Emulator) { w.aws.Emulator = e }},
 		begin:  []func(context.Context) error{departAll(h)},
 		end:    []func(context.Context) error{b.Hooks.Close},
 	}
@@ -135,9 +129,9 @@ func departAll(h *hub.Hub) func(context.Context) error {
 
 // workOff does the jobs that wait in the queue, the end of everybody's presence mostly, at once, since there is nothing to keep them in
 // until the next start.
-func workOff(ctx context.Context, h *hub.Hub, e *emulator.Server) error {
+func workOff(ctx context.Context, h *hub.Hub, e *emulator.Emulator) error {
 	var errs []error
-	for _, m := range e.Waiting(deliverQueue) {
+	for _, m := range e.Queues.Waiting(deliverQueue) {
 		job, err := hub.DecodeJob([]byte(m.Body))
 		if err != nil {
 			return errors.Join(append(errs, err)...)

@@ -11,15 +11,16 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
 // Elsewhere runs the functions of a template outside of this process: [processes.Children] or [processes.Endpoint].
 type Elsewhere interface {
 	// Functions gives a function for each of the template, by logical id. They run nothing before the server is there.
-	Functions(ctx context.Context, here processes.Here) (map[string]emulator.Function, error)
+	Functions(ctx context.Context, here processes.Here) (map[string]invoke.Function, error)
 	Close(ctx context.Context) error
 }
 
@@ -42,13 +43,13 @@ func HookParameter(hook hub.Hook) string {
 }
 
 // Template reads template.yaml for functions that run elsewhere and find the secret and the hooks at this server.
-func (b Bellhop) Template(parameters map[string]string) (*emulator.Template, error) {
+func (b Bellhop) Template(parameters map[string]string) (*template.Template, error) {
 	own := map[string]string{"Monitoring": "off", "Metrics": "off", "JwtSecretArn": secretARN, "AllowedOrigins": strings.Join(b.Origins, ",")}
 	maps.Copy(own, parameters)
 	for hook := range b.Hooks.Callers {
 		own[HookParameter(hook)] = hookARN + string(hook)
 	}
-	return emulator.ReadTemplate(bellhop.Template, own)
+	return template.Read(bellhop.Template, template.Options{Parameters: own})
 }
 
 func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*composition, error) {
@@ -56,13 +57,10 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 	if err != nil {
 		return nil, err
 	}
-	look, err := inspect(w.parameters, true)
-	if err != nil {
-		return nil, err
-	}
+	look := console.NewInspector(w.template, true)
 	h, sockets := socketio.Wire(w.rules, d.Bellhop.Store, w.settings.Sockets)
 	parts := d.Bellhop.parts(w, h, sockets, look)
-	if parts.gateway.Functions, err = d.Functions.Functions(ctx, here); err != nil {
+	if parts.emulator.Functions, err = d.Functions.Functions(ctx, here); err != nil {
 		return nil, err
 	}
 	parts.end = append([]func(context.Context) error{d.Functions.Close}, parts.end...)

@@ -732,7 +732,7 @@ func TestSlowReceiver(t *testing.T) {
 	for _, c := range []*servertest.Client{ana, bob} {
 		c.Must(map[string]any{"action": "join", "room": "channel:1"})
 	}
-	for s.Gateway().Stats().Connections < 3 {
+	for s.Emulator().Stats().Connections < 3 {
 		ana.SendText(`{"action":"ping"}`)
 		ana.Wait("pong", func(f map[string]any) bool { return f["event"] == "pong" })
 	}

@@ -26,7 +26,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", protocolDocument(c.Release))
 	pages.HandleFunc("POST /_bellhop/token", minting(c))
 	s.console.Routes(pages)
-	aws := parts.look.Posts(s.gateway.Handler())
+	aws := parts.look.Posts(s.emulator)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := r.Header.Get("Upgrade") == ""
 		if plain && console.OfAnotherSite(r, c.Local) {
@@ -43,7 +43,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 				return
 			}
 		}
-		if s.gateway.OwnsRequest(r) {
+		if s.emulator.Owns(r) {
 			aws.ServeHTTP(w, r)
 			return
 		}

@@ -27,7 +27,7 @@ func present(t *testing.T, queues string) (users []string, waiting int) {
 			users = append(users, row.User)
 		}
 	}
-	return users, len(stopped.Gateway().Waiting("DeliverQueue"))
+	return users, len(stopped.Emulator().Queues.Waiting("DeliverQueue"))
 }
 
 // TestStop says when the jobs are done that wait at the end: there is nobody left to see it, but the store must be true.

@@ -14,6 +14,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	Parameters    map[string]string // of the template, over its defaults
 	IdleTimeout   time.Duration     // zero: API Gateway's
 	MaxConnection time.Duration     // zero: API Gateway's
-	Faults        emulator.Faults   // for tests of clients
+	Faults        gateway.Faults    // for tests of clients
 	Logger        *slog.Logger      // of the functions
 	Observe       func(emulator.Event)
 	Release       string // of this program, for the page of the protocol
@@ -38,13 +39,13 @@ type API interface {
 
 // composition is what an API brings to a server.
 type composition struct {
-	gateway emulator.Config // the template with its functions, and where its queues are kept
-	look    *console.Inspector
-	console console.API
-	pages   map[string]http.Handler // beside those under /_bellhop/
-	extras  []extra
+	emulator emulator.Config // the template with its functions, and where its queues are kept
+	look     *console.Inspector
+	console  console.API
+	pages    map[string]http.Handler // beside those under /_bellhop/
+	extras   []extra
 
-	attach []func(*emulator.Server)          // before anything runs
+	attach []func(*emulator.Emulator)        // before anything runs
 	begin  []func(ctx context.Context) error // when the clocks go, before the first connection
 	end    []func(ctx context.Context) error // when the last connection has ended
 }
@@ -59,33 +60,33 @@ type extra struct {
 type Server struct {
 	URL string // http://127.0.0.1:4000
 
-	gateway *emulator.Server
-	console *console.Console
-	end     []func(ctx context.Context) error
-	web     *http.Server
-	failed  chan error
+	emulator *emulator.Emulator
+	console  *console.Console
+	end      []func(ctx context.Context) error
+	web      *http.Server
+	failed   chan error
 }
 
 // Start composes a server and begins to serve on a listener, which it closes in any case.
 func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error) {
 	s := &Server{URL: "http://" + listener.Addr().String(), failed: make(chan error, 1)}
-	parts, err := c.API.compose(ctx, c, processes.Here{Base: s.URL, QueueURL: func(queue string) string { return s.gateway.QueueURL(s.URL, queue) }})
+	parts, err := c.API.compose(ctx, c, processes.Here{Base: s.URL, QueueURL: func(queue string) string { return s.emulator.Queues.URL(s.URL, queue) }})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	g := parts.gateway
+	g := parts.emulator
 	g.Functions = parts.look.Functions(g.Functions)
 	g.IdleTimeout, g.MaxConnection, g.Faults, g.Logger, g.Observe = c.IdleTimeout, c.MaxConnection, c.Faults, c.Logger, parts.look.Observe(c.Observe)
-	if s.gateway, err = emulator.New(g); err != nil {
+	if s.emulator, err = emulator.New(g); err != nil { //nolint:contextcheck // it outlives who starts it
 		return nil, errors.Join(err, listener.Close())
 	}
 	for _, attach := range parts.attach {
-		attach(s.gateway)
+		attach(s.emulator)
 	}
-	s.console = console.New(s.gateway, parts.console, parts.look, c.Local)
+	s.console = console.New(s.emulator, parts.console, parts.look, c.Local)
 	s.end = parts.end
 	s.web = &http.Server{Handler: s.handler(c, parts), ReadHeaderTimeout: 10 * time.Second}
-	s.gateway.Start()
+	s.emulator.Start()
 	for _, begin := range parts.begin {
 		if err := begin(ctx); err != nil {
 			return nil, errors.Join(err, listener.Close(), s.Stop(ctx))
@@ -97,10 +98,10 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 }
 
 // Path is that of the WebSocket API.
-func (s *Server) Path() string { return "/" + s.gateway.Stage() }
+func (s *Server) Path() string { return "/" + s.emulator.Gateway.Stage() }
 
-// Gateway is the emulator at work.
-func (s *Server) Gateway() *emulator.Server { return s.gateway }
+// Emulator is what stands in for AWS here.
+func (s *Server) Emulator() *emulator.Emulator { return s.emulator }
 
 // Cost is what AWS would have billed so far.
 func (s *Server) Cost() cost.Report { return s.console.Cost() }
@@ -121,7 +122,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	s.console.Close()
-	errs := []error{s.gateway.Close(ctx)}
+	errs := []error{s.emulator.Close(ctx)}
 	for _, end := range s.end {
 		errs = append(errs, end(ctx))
 	}

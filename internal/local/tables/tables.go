@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/bellhop-rt/bellhop"
-	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
@@ -41,16 +41,16 @@ func Environment(endpoint string) map[string]string {
 }
 
 // Own is the table of template.yaml with its parameters.
-func Own(parameters map[string]string) (emulator.TableResource, error) {
-	t, err := emulator.ReadTemplate(bellhop.Template, parameters)
+func Own(parameters map[string]string) (template.Table, error) {
+	t, err := template.Read(bellhop.Template, template.Options{Parameters: parameters})
 	if err != nil {
-		return emulator.TableResource{}, err
+		return template.Table{}, err
 	}
 	return t.Tables[0], nil
 }
 
 // Create makes the tables of a template, those that are not there, and waits until they can be used.
-func Create(ctx context.Context, client *dynamodb.Client, list ...emulator.TableResource) error {
+func Create(ctx context.Context, client *dynamodb.Client, list ...template.Table) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for _, t := range list {
@@ -78,7 +78,7 @@ func Create(ctx context.Context, client *dynamodb.Client, list ...emulator.Table
 	return nil
 }
 
-func tableInput(t emulator.TableResource) *dynamodb.CreateTableInput {
+func tableInput(t template.Table) *dynamodb.CreateTableInput {
 	in := &dynamodb.CreateTableInput{TableName: &t.Name, KeySchema: keys(t.Key), BillingMode: types.BillingModeProvisioned}
 	if t.OnDemand {
 		in.BillingMode = types.BillingModePayPerRequest
@@ -109,7 +109,7 @@ func tableInput(t emulator.TableResource) *dynamodb.CreateTableInput {
 	return in
 }
 
-func keys(list []emulator.TableKey) []types.KeySchemaElement {
+func keys(list []template.TableKey) []types.KeySchemaElement {
 	schema := make([]types.KeySchemaElement, len(list))
 	for i, k := range list {
 		schema[i] = types.KeySchemaElement{AttributeName: &k.Name, KeyType: types.KeyType(k.Type)}
@@ -117,12 +117,12 @@ func keys(list []emulator.TableKey) []types.KeySchemaElement {
 	return schema
 }
 
-func throughput(t emulator.TableThroughput) *types.ProvisionedThroughput {
+func throughput(t template.TableThroughput) *types.ProvisionedThroughput {
 	read, write := max(t.Read, 1), max(t.Write, 1)
 	return &types.ProvisionedThroughput{ReadCapacityUnits: &read, WriteCapacityUnits: &write}
 }
 
-func projection(p emulator.TableProjection) *types.Projection {
+func projection(p template.TableProjection) *types.Projection {
 	kind := types.ProjectionType(p.Type)
 	if kind == "" {
 		kind = types.ProjectionTypeAll

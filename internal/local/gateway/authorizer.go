@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
+)
+
+// authorizer is the REQUEST Lambda authorizer of $connect. WebSocket APIs never cache its answer.
+type authorizer struct {
+	fn      *invoke.Target
+	sources []identitySource
+}
+
+const (
+	maxAuthorizerResult = 8 << 10
+	unauthorized        = "Unauthorized" // the error text that means 401
+)
+
+// identitySource is where something that every client must send is looked for.
+type identitySource struct {
+	kind string // header, querystring, stageVariables, context
+	name string
+}
+
+// parseIdentitySource reads "route.request.header.Auth" and the like. CloudFormation refuses the $request form of HTTP APIs.
+func parseIdentitySource(s string) (identitySource, error) {
+	for _, kind := range []string{"route.request.header", "route.request.querystring", "stageVariables", "context"} {
+		if name, ok := strings.CutPrefix(s, kind+"."); ok && name != "" {
+			return identitySource{kind: kind[strings.LastIndexByte(kind, '.')+1:], name: name}, nil
+		}
+	}
+	return identitySource{}, fmt.Errorf("identity source %q is not route.request.header.X, route.request.querystring.X, stageVariables.X or context.X", s)
+}
+
+func (h *handshake) has(src identitySource) bool {
+	switch src.kind {
+	case "header":
+		return h.r.Header.Get(src.name) != ""
+	case "querystring":
+		return h.query.Get(src.name) != ""
+	case "stageVariables":
+		return h.conn.srv.api.Variables[src.name] != ""
+	}
+	return true // context: what a WebSocket API offers there is always present
+}
+
+// authorize runs the authorizer; a status other than 0 is its verdict. The statuses follow "Control access to WebSocket APIs with AWS
+// Lambda REQUEST authorizers".
+func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, err error) {
+	s := h.conn.srv
+	a := s.authorizer
+	defer func() {
+		verdict := status
+		if verdict == 0 {
+			verdict = http.StatusOK
+		}
+		s.observe(Event{Kind: KindAuthorize, Time: now, Connection: h.conn.id, Function: a.fn.ID, Status: verdict, Err: err})
+	}()
+	for _, src := range a.sources {
+		if !h.has(src) {
+			return http.StatusUnauthorized, nil
+		}
+	}
+	begin := time.Now()
+	out, err := s.cfg.Functions.Await(ctx, a.fn, h.appendAuthorize(make([]byte, 0, 2048), now), template.IntegrationTimeout)
+	if err != nil {
+		if err.Error() == unauthorized {
+			return http.StatusUnauthorized, nil
+		}
+		return http.StatusInternalServerError, err
+	}
+	res, err := parseAuthorization(out)
+	if err != nil {
+		return http.StatusInternalServerError, err
+	}
+	if !res.allows(s.arn) {
+		return http.StatusForbidden, nil
+	}
+	h.conn.authorizer = res.appendContext(nil, time.Since(begin), s.cfg.Choices.TypedAuthorizerContext)
+	return 0, nil
+}
+
+// authorization is what an authorizer returns.
+type authorization struct {
+	PrincipalID string `json:"principalId"`
+	Policy      struct {
+		Statement statements `json:"Statement"`
+	} `json:"policyDocument"`
+	Context map[string]any `json:"context"`
+}
+
+type statement struct {
+	Effect   string      `json:"Effect"`
+	Action   stringOrSet `json:"Action"`
+	Resource stringOrSet `json:"Resource"`
+}
+
+// statements accepts one statement without its array, as IAM does.
+type statements []statement
+
+// UnmarshalJSON reads an object or an array of them.
+func (s *statements) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		*s = make(statements, 1)
+		return json.Unmarshal(b, &(*s)[0])
+	}
+	return json.Unmarshal(b, (*[]statement)(s))
+}
+
+// stringOrSet is "a" or ["a","b"].
+type stringOrSet []string
+
+// UnmarshalJSON reads a string or an array of them.
+func (s *stringOrSet) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*s = make(stringOrSet, 1)
+		return json.Unmarshal(b, &(*s)[0])
+	}
+	return json.Unmarshal(b, (*[]string)(s))
+}
+
+func (s stringOrSet) covers(value string, fold bool) bool {
+	for _, pattern := range s {
+		if fold {
+			pattern, value = strings.ToLower(pattern), strings.ToLower(value)
+		}
+		if wildcard(pattern, value) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseAuthorization(out []byte) (authorization, error) {
+	var a authorization
+	if len(out) > maxAuthorizerResult {
+		return a, errors.New("authorizer: the result is larger than 8 KB")
+	}
+	if err := json.Unmarshal(out, &a); err != nil {
+		return a, fmt.Errorf("authorizer: malformed result: %w", err)
+	}
+	if a.PrincipalID == "" || len(a.Policy.Statement) == 0 {
+		return a, errors.New("authorizer: the result has no principalId or no policyDocument")
+	}
+	for name, v := range a.Context {
+		switch v.(type) {
+		case string, float64, bool, nil:
+		default:
+			return a, fmt.Errorf("authorizer: context.%s is not a string, number or boolean", name)
+		}
+	}
+	return a, nil
+}
+
+// allows evaluates the policy for execute-api:Invoke on arn: a matching Deny wins, no match is a Deny.
+func (a authorization) allows(arn string) bool {
+	allowed := false
+	for _, st := range a.Policy.Statement {
+		if !st.Action.covers("execute-api:Invoke", true) || !st.Resource.covers(arn, false) {
+			continue
+		}
+		switch st.Effect {
+		case "Deny":
+			return false
+		case "Allow":
+			allowed = true
+		}
+	}
+	return allowed
+}
+
+// appendContext appends the authorizer object of later events. See Choices.TypedAuthorizerContext.
+func (a authorization) appendContext(b []byte, latency time.Duration, typed bool) []byte {
+	b = append(b, '{')
+	for _, name := range slices.Sorted(maps.Keys(a.Context)) {
+		if name == "principalId" || name == "integrationLatency" {
+			continue
+		}
+		var text string
+		switch v := a.Context[name].(type) {
+		case nil:
+			continue
+		case string:
+			text = v
+		case float64:
+			text = strconv.FormatFloat(v, 'f', -1, 64)
+		default:
+			text = fmt.Sprint(v)
+		}
+		b = appendString(b, name)
+		b = append(b, ':')
+		if _, isText := a.Context[name].(string); typed && !isText {
+			b = append(b, text...)
+		} else {
+			b = appendString(b, text)
+		}
+		b = append(b, ',')
+	}
+	b = append(b, `"principalId":`...)
+	b = appendString(b, a.PrincipalID)
+	b = append(b, `,"integrationLatency":`...)
+	b = strconv.AppendInt(b, latency.Milliseconds(), 10)
+	return append(b, '}')
+}
+
+// wildcard matches IAM patterns: * is any text, ? one character. It takes no more than len(pattern)·len(text) steps.
+func wildcard(pattern, text string) bool {
+	p, t, star, mark := 0, 0, -1, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

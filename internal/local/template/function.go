@@ -1,0 +1,199 @@
+package template
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Function is a Lambda function: what is needed to run it somewhere. Its environment is [Template.Environment].
+type Function struct {
+	ID   string // logical id
+	Name string // FunctionName, or the logical id
+	ARN  string
+	Line int
+
+	// Of these, one says where the code is. CodeURI is a path relative to the template, as written: a folder, or a .zip.
+	CodeURI    string
+	InlineCode string
+	ImageURI   string
+	Remote     string // code in S3, which is not here: s3://bucket/key
+	Folder     string // last element of CodeURI, empty if that is no folder of its own
+
+	Handler      string
+	Runtime      string // such as provided.al2023, nodejs22.x; empty for an image
+	Architecture string // x86_64 or arm64
+	BuildMethod  string // Metadata.BuildMethod, such as go1.x or makefile
+	Layers       []string
+	MemoryMB     int
+	Timeout      time.Duration
+	// Concurrency is ReservedConcurrentExecutions: how many invocations run at once. Nil is no limit of its own, 0 is none at all.
+	Concurrency *int
+}
+
+type functionProps struct {
+	FunctionName string    `yaml:"FunctionName"`
+	CodeURI      yaml.Node `yaml:"CodeUri"`
+	Code         yaml.Node `yaml:"Code"`
+	InlineCode   string    `yaml:"InlineCode"`
+	ImageURI     string    `yaml:"ImageUri"`
+	Handler      string    `yaml:"Handler"`
+	Runtime      string    `yaml:"Runtime"`
+	Architecture []string  `yaml:"Architectures"`
+	Layers       []string  `yaml:"Layers"`
+	Memory       int       `yaml:"MemorySize"`
+	Timeout      int       `yaml:"Timeout"`
+	Concurrency  *int      `yaml:"ReservedConcurrentExecutions"`
+}
+
+// Lambda's defaults.
+const (
+	defaultFunctionTimeout = 3 // seconds
+	defaultFunctionMemory  = 128
+	defaultArchitecture    = "x86_64"
+)
+
+func (r *reader) readFunctions() error {
+	var globals functionProps
+	if err := r.decodeGlobals("Function", &globals); err != nil {
+		return err
+	}
+	for res := range r.of(typeServerlessFunction, typeLambdaFunction) {
+		f, err := r.readFunction(res, globals)
+		if err != nil {
+			return err
+		}
+		r.out.Functions = append(r.out.Functions, f)
+	}
+	return nil
+}
+
+func (r *reader) readFunction(res *resource, globals functionProps) (f Function, err error) {
+	var p functionProps
+	if err := r.decode(res, &p); err != nil {
+		return f, err
+	}
+	if res.kind == typeServerlessFunction {
+		p.inherit(globals)
+	}
+	p.Timeout, p.Memory = cmp.Or(p.Timeout, defaultFunctionTimeout), cmp.Or(p.Memory, defaultFunctionMemory)
+	if p.Timeout < 1 || p.Timeout > 900 {
+		return f, res.errorf("Timeout is %d, not 1 to 900 seconds", p.Timeout)
+	}
+	name, err := r.nameOf(res)
+	if err != nil {
+		return f, err
+	}
+	f = Function{
+		ID: res.id, Name: name, ARN: r.arn(res, name), Line: res.line,
+		InlineCode: p.InlineCode, ImageURI: p.ImageURI,
+		Handler: p.Handler, Runtime: p.Runtime, Architecture: defaultArchitecture, Layers: p.Layers,
+		MemoryMB: p.Memory, Timeout: time.Duration(p.Timeout) * time.Second, Concurrency: p.Concurrency,
+	}
+	if len(p.Architecture) > 0 {
+		f.Architecture = p.Architecture[0]
+	}
+	if b := child(res.metadata, "BuildMethod"); b != nil {
+		f.BuildMethod = b.Value
+	}
+	f.locate(&p.CodeURI)
+	f.locate(&p.Code)
+	f.Folder = folderOf(f.CodeURI)
+	r.warnOf(res)
+	return f, nil
+}
+
+// inherit takes what Globals says where the function itself says nothing. Layers are added together, as SAM does.
+func (p *functionProps) inherit(g functionProps) {
+	if p.CodeURI.IsZero() && p.InlineCode == "" && p.ImageURI == "" {
+		p.CodeURI = g.CodeURI
+	}
+	p.Handler, p.Runtime = cmp.Or(p.Handler, g.Handler), cmp.Or(p.Runtime, g.Runtime)
+	p.Memory, p.Timeout = cmp.Or(p.Memory, g.Memory), cmp.Or(p.Timeout, g.Timeout)
+	p.Concurrency = cmp.Or(p.Concurrency, g.Concurrency)
+	if len(p.Architecture) == 0 {
+		p.Architecture = g.Architecture
+	}
+	p.Layers = slices.Concat(g.Layers, p.Layers)
+}
+
+// locate reads a CodeUri or Code in any of its forms.
+func (f *Function) locate(n *yaml.Node) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		if strings.HasPrefix(n.Value, "s3://") {
+			f.Remote = n.Value
+		} else {
+			f.CodeURI = n.Value
+		}
+	case yaml.MappingNode:
+		get := func(names ...string) string {
+			for _, name := range names {
+				if c := child(n, name); c != nil {
+					return c.Value
+				}
+			}
+			return ""
+		}
+		f.InlineCode = cmp.Or(f.InlineCode, get("ZipFile"))
+		f.ImageURI = cmp.Or(f.ImageURI, get("ImageUri"))
+		if bucket := get("S3Bucket", "Bucket"); bucket != "" {
+			f.Remote = "s3://" + bucket + "/" + get("S3Key", "Key")
+		}
+	default: // not given
+	}
+}
+
+// folderOf is the last element of a CodeUri, nothing if it is not a folder of its own.
+func folderOf(uri string) string {
+	path := strings.TrimRight(uri, "/")
+	folder := path[strings.LastIndexByte(path, '/')+1:]
+	if folder == "." || folder == ".." {
+		return ""
+	}
+	return folder
+}
+
+// Environment is the environment of a function, by logical id: Globals first, then its own variables. What its values refer to is asked of
+// resolve, which may be nil. The warnings name the values that are made up because nobody knows them.
+func (t *Template) Environment(function string, resolve Resolver) (vars map[string]string, warnings []*Error, err error) {
+	res := t.source.byID[function]
+	if res == nil || res.kind != typeServerlessFunction && res.kind != typeLambdaFunction {
+		return nil, nil, &Error{Line: 1, Resource: function, Text: "is no function of the template"}
+	}
+	own := *t.source // its own counters: this may be called from many goroutines
+	own.resolver, own.steps, own.warnings, own.said = resolve, 0, nil, map[Error]bool{}
+	vars = map[string]string{}
+	type props struct {
+		Environment struct {
+			Variables map[string]yaml.Node `yaml:"Variables"`
+		} `yaml:"Environment"`
+	}
+	var global, local props
+	if res.kind == typeServerlessFunction {
+		if err := own.decodeGlobals("Function", &global); err != nil {
+			return nil, nil, t.inFile(err)
+		}
+	}
+	if err := own.decode(res, &local); err != nil {
+		return nil, nil, t.inFile(err)
+	}
+	for _, p := range []props{global, local} {
+		for name, v := range p.Environment.Variables {
+			if v.Kind != yaml.ScalarNode {
+				return nil, nil, res.errorf("the environment variable %s is not text", name)
+			}
+			vars[name] = v.Value
+		}
+	}
+	for name, v := range vars {
+		if strings.Contains(v, "{{resolve:") {
+			own.warnf(res.line, "%s: %s has a dynamic reference, which is left as it is", function, name)
+		}
+	}
+	slices.SortFunc(own.warnings, func(a, b *Error) int { return cmp.Or(a.Line-b.Line, strings.Compare(a.Text, b.Text)) })
+	return vars, own.warnings, nil
+}
