@@ -28,34 +28,29 @@ func TestSchema(t *testing.T) {
 		{`{"not":{"type":"null"}}`, `1`, `null`},
 		{`{"$ref":"#/definitions/t","definitions":{"t":{"type":"object","properties":{"next":{"$ref":"#/definitions/t"}},"required":["v"]}}}`, `{"v":1,"next":{"v":2}}`, `{"v":1,"next":{}}`},
 		{`{"$ref":"https://apigateway.amazonaws.com/restapis/x/models/Other"}`, `true`, `1`},
+		{`{"$ref":"#"}`, ``, `1 {}`}, // defined by itself: nothing fits
+		{`{"dependencies":{"a":["b"]}}`, `{"a":1,"b":2} {} 1`, `{"a":1}`},
+		{`{"properties":{"a":{"format":"ipv4"}}}`, `{"a":"x"}`, ``},
+		{`{"$schema":"http://json-schema.org/draft-07/schema#","id":"x","type":"number","minimum":1,"exclusiveMinimum":true}`, `2`, `1`}, // draft 4 all the same
+		{`{"multipleOf":2,"minimum":1}`, `2`, `1e309 1e999999999 -1e999999999 1e-999999999`},
 		{`{"title":"x","description":"y"}`, `1 {} null`, ``},
 	}
-	other, _ := decodeNumbers([]byte(`{"$ref":"#/definitions/b","definitions":{"b":{"type":"boolean"}}}`))
 	for _, tt := range tests {
-		root, err := decodeNumbers([]byte(tt.schema))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := compileSchema(root, map[string]any{"Other": other})
+		s, err := modelTexts{"Root": tt.schema, "Other": `{"$ref":"#/definitions/b","definitions":{"b":{"type":"boolean"}}}`}.compile("Root")
 		if err != nil {
 			t.Errorf("%s: %v", tt.schema, err)
 			continue
 		}
 		for values, want := range map[string]bool{tt.good: true, tt.bad: false} {
 			for _, text := range slices.DeleteFunc(strings.Split(values, " "), func(s string) bool { return s == "" }) {
-				v, err := decodeNumbers([]byte(text))
-				if err != nil {
-					t.Fatalf("%s: %v", text, err)
-				}
-				if err := s.check(v, "$"); (err == nil) != want {
+				if err := validate(s, []byte(text)); (err == nil) != want {
 					t.Errorf("%s: %s: got %v", tt.schema, text, err)
 				}
 			}
 		}
 	}
-	for _, bad := range []string{`1`, `{"pattern":"("}`, `{"$ref":"#/definitions/x"}`, `{"type":[1]}`, `{"minimum":"x"}`, `{"multipleOf":0}`, `{"dependencies":{"a":["b"]}}`, `{"items":[1]}`, `{"properties":{"a":1}}`, `{"$ref":"#"}`, `{"properties":{"a":{"allOf":[{"$ref":"#/definitions/x"}]}},"definitions":{"x":{"not":{"$ref":"#/definitions/x"}}}}`} {
-		root, _ := decodeNumbers([]byte(bad))
-		if _, err := compileSchema(root, nil); err == nil {
+	for _, bad := range []string{`1`, `{"pattern":"("}`, `{"$ref":"#/definitions/x"}`, `{"type":[1]}`, `{"minimum":"x"}`, `{"multipleOf":0}`, `{"items":[1]}`, `{"properties":{"a":1}}`} {
+		if _, err := (modelTexts{"Root": bad}).compile("Root"); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
 	}
@@ -66,15 +61,8 @@ func FuzzSchema(f *testing.F) {
 	f.Add(`{"$ref":"models/Other"}`, `{"properties":{"a":{"$ref":"x/Root"}}}`, `{"a":{"a":1}}`)
 	f.Add(`{"oneOf":[{"$ref":"#/definitions/a"}],"definitions":{"a":{"items":{"$ref":"#"}}}}`, `{"minimum":1e9}`, `[[[1,2]]]`)
 	f.Fuzz(func(_ *testing.T, root, other, value string) {
-		models := map[string]any{}
-		models["Root"], _ = decodeNumbers([]byte(root))
-		models["Other"], _ = decodeNumbers([]byte(other))
-		v, err := decodeNumbers([]byte(value))
-		if err != nil {
-			return
-		}
-		if s, err := compileSchema(models["Root"], models); err == nil {
-			_ = s.check(v, "$")
+		if s, err := (modelTexts{"Root": root, "Other": other}).compile("Root"); err == nil {
+			_ = validate(s, []byte(value))
 		}
 	})
 }
