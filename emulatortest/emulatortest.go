@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
@@ -65,7 +63,7 @@ type Config struct {
 }
 
 // Handler makes a Function of a handler of any shape that lambda.Start of aws-lambda-go takes.
-func Handler(handler any) Function { return lambda.NewHandler(handler) }
+func Handler(handler any) Function { return invoke.Handler(handler) }
 
 // Server is a running API. Its methods, like those of its clients, fail the test when something is wrong with the test itself, so they
 // belong on the test's goroutine.

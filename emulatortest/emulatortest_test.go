@@ -237,3 +237,30 @@ func TestFailuresAreSaid(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswersAreNotMixed asks one function from many goroutines and over many connections at once: everybody gets their own answer.
+func TestAnswersAreNotMixed(t *testing.T) {
+	s, _ := start(t, emulatortest.Config{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		c := s.Connect(ana())
+		wg.Go(func() {
+			for n := range 100 {
+				text := fmt.Sprintf(`{"action":"hello","who":%d,"n":%d,"pad":%q}`, i, n, strings.Repeat("x", n%7*40))
+				c.Send(text)
+				if got := c.Receive(); got != "you said "+text {
+					t.Errorf("%s was answered %s", text, got)
+				}
+			}
+		})
+		wg.Go(func() {
+			for n := range 500 {
+				text := fmt.Sprintf("%d-%d-%s", i, n, strings.Repeat("y", n%5*50))
+				if got, err := s.Invoke("Hello", fmt.Appendf(nil, `{"body":%q}`, text)); err != nil || !strings.Contains(string(got), `"body":"you said `+text+`"`) {
+					t.Errorf("%s was answered %s, %v", text, got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,6 +162,77 @@ func TestOneThingLeadsToAnother(t *testing.T) {
 	closeNow(t, e)
 	if st := e.Stats(); st.Opened != 1 || st.Functions["Send"].Invocations != 1 || st.Queues["Jobs"].Done != 1 {
 		t.Errorf("got %+v", st)
+	}
+}
+
+// TestNobodyHearsAnothersAnswer sends messages over many connections to a handler of aws-lambda-go, and events by the Invoke API: each
+// answer is the asker's.
+func TestNobodyHearsAnothersAnswer(t *testing.T) {
+	e, web := serve(t, Config{}, nil)
+	defer closeNow(t, e)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		sock := dial(t, web)
+		wg.Go(func() { chatter(t, sock, i) })
+	}
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 100 {
+				want := fmt.Sprintf("%d-%d-%s", i, n, strings.Repeat("y", n%5*50))
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/2015-03-31/functions/Echo/invocations", strings.NewReader(fmt.Sprintf(`{"body":%q}`, want)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res, err := web.Client().Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var answer events.APIGatewayProxyResponse
+				err = json.NewDecoder(res.Body).Decode(&answer)
+				res.Body.Close()
+				if err != nil || answer.Body != want {
+					t.Errorf("got %+v, %v, want %s", answer, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// chatter sends messages of different lengths without waiting, and hears each of them again, in whatever order.
+func chatter(t *testing.T, sock *websocket.Conn, who int) {
+	t.Helper()
+	const messages = 400
+	awaited := map[string]bool{}
+	var sent []string
+	for n := range messages {
+		sent = append(sent, fmt.Sprintf(`{"action":"echo","who":%d,"n":%d,"pad":%q}`, who, n, strings.Repeat("x", n%7*40)))
+		awaited[sent[n]] = true
+	}
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		for _, text := range sent {
+			if err := sock.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for range messages {
+		_, got, err := sock.Read(t.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if !awaited[string(got)] {
+			t.Errorf("%d got %s", who, got)
+		}
+		delete(awaited, string(got))
 	}
 }
 

@@ -87,7 +87,7 @@ func writeResult(w http.ResponseWriter, out []byte, err error) {
 		w.Header()["X-Amz-Function-Error"] = []string{"Unhandled"}
 		write(w, http.StatusOK, map[string]string{"errorMessage": err.Error(), "errorType": errorType(err)})
 	case len(out) == 0:
-		writeJSON(w, http.StatusOK, []byte("null"))
+		writeJSON(w, http.StatusOK, []byte(null))
 	default:
 		writeJSON(w, http.StatusOK, out)
 	}

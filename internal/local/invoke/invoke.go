@@ -98,7 +98,7 @@ func New(cfg Config) (*Service, error) {
 	if err := s.bind(); err != nil {
 		return nil, err
 	}
-	s.base, s.cancel = context.WithCancel(context.Background())
+	s.base, s.cancel = context.WithCancel(traced(context.Background()))
 	return s, nil
 }
 
