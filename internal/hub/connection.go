@@ -46,7 +46,7 @@ func (h *Hub) open(ctx context.Context, connection string, who Identity, codec s
 	now := h.now()
 	row := Connection{
 		ID: connection, User: who.User, Name: who.Name, Codec: codec, Grants: who.Grants, Rooms: map[string]int{}, Gens: map[string]int64{},
-		Gen: gen.UnixMilli(), ConnectedAt: now, LastSeen: now, Expires: who.Expires, Busy: now, TTL: h.ttl(now),
+		Gen: gen.UnixMicro(), ConnectedAt: now, LastSeen: now, Expires: who.Expires, Busy: now, TTL: h.ttl(now),
 	}
 	for kind, k := range h.kinds {
 		if k.Owner {

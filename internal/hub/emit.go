@@ -459,7 +459,7 @@ func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
 	}
 	e := protocol.Event{Event: protocol.RoomClosed, Room: room, Data: object("reason", cmp.Or(protocol.Reason(c.Reason), protocol.ReasonClosed))}
 	// Those who came after it stay, but for a second in which clocks may disagree.
-	job := Job{Kind: JobClose, Room: room, Event: &e, Gen: head.Began.Add(time.Second).UnixMilli()}
+	job := Job{Kind: JobClose, Room: room, Event: &e, Gen: head.Began.Add(time.Second).UnixMicro()}
 	for shard := 1; shard < page.Shards; shard++ {
 		job.Shard = shard
 		if err := h.enqueue(ctx, job, 0); err != nil {

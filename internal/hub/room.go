@@ -82,7 +82,7 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time
 			return nil, err
 		}
 		if c.In(room) { // once more, so that the row knows that memberships are on their way
-			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMilli())}}}, nil
+			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMicro())}}}, nil
 		}
 		if len(c.Rooms) >= h.limits.Rooms {
 			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
@@ -291,7 +291,7 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	if row.Closing {
 		return nil, ErrNotFound
 	}
-	if !c.At.IsZero() && row.Gens[a.Room] > c.At.UnixMilli() { // a join that was asked for after this leave has been faster
+	if !c.At.IsZero() && row.Gens[a.Room]/1000 > c.At.UnixMilli() { // a join that was asked for after this leave has been faster
 		return protocol.RoomResult{Room: a.Room}, nil
 	}
 	if err := h.exit(ctx, row, a.Room, ""); err != nil {

@@ -69,10 +69,10 @@ type Leaving struct {
 	Why   protocol.Reason // what the client is to be told; empty: it asked for it
 }
 
-// nextGen is a generation that is later than all that the row has given. It is a time, in Unix milliseconds, where the clock
+// nextGen is a generation that is later than all that the row has given. It is a time, in Unix microseconds, where the clock
 // allows that.
 func (c Connection) nextGen(now time.Time) int64 {
-	return max(now.UnixMilli(), c.Gen+1)
+	return max(now.UnixMicro(), c.Gen+1)
 }
 
 // Change is a change of what a row says about where the connection is and what it may do. It is made of the row that was read:
