@@ -57,14 +57,31 @@ func extract(commit string) (string, error) {
 	return dir, os.Remove(file)
 }
 
-// program builds the command line of the sources in a folder. Without the folder in what is built, the next time is a matter of the cache.
+// programs are built once for all tests.
+var programs sync.Map // folder → func() (file, error)
+
+// program builds the command line of the sources in a folder.
 func program(tb testing.TB, sources string) string {
 	tb.Helper()
-	file := filepath.Join(tb.TempDir(), "bellhop")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-o", file, "./cmd/bellhop")
-	build.Dir = sources
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("build %s: %v: %s", sources, err, out)
+	once, _ := programs.LoadOrStore(sources, sync.OnceValues(func() (string, error) { return build(sources) }))
+	file, err := once.(func() (string, error))()
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return file
+}
+
+// build leaves the folder out of what is built, so that the next time is a matter of the cache.
+func build(sources string) (string, error) {
+	dir, err := os.MkdirTemp(temporary, "program-")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "bellhop")
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-o", file, "./cmd/bellhop")
+	build.Dir = sources
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w: %s", sources, err, out)
+	}
+	return file, nil
 }

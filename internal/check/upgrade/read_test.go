@@ -164,6 +164,28 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestStart starts bellhop dev on the data directory of each commit. Most of what is in it lapses meanwhile.
+func TestStart(t *testing.T) {
+	binary := program(t, root)
+	for _, commit := range commits(t) {
+		for _, how := range []string{"stopped", "killed"} {
+			t.Run(how+" by "+commit, func(t *testing.T) {
+				data := t.TempDir()
+				for _, name := range []string{"bellhop.db", "queues.db"} {
+					if err := os.WriteFile(filepath.Join(data, name), unpack(t, fixtures(commit, how+"."+name+".gz")), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range 2 {
+					s := dev(t, binary, data, "--data", data)
+					s.connect("ana").ask(object{"action": "join", "room": "community:1"})
+					s.stop()
+				}
+			})
+		}
+	}
+}
+
 // histories reads every log to its beginning. A new epoch is the only difference that a killed process makes.
 func (e *era) histories(t *testing.T, sameEpoch bool) {
 	t.Helper()

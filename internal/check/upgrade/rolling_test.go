@@ -53,7 +53,7 @@ func roll(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binaries := map[version]string{then: program(t, old), now: program(t, here)}
+	binaries := map[version]string{then: program(t, old), now: program(t, root)}
 	f := &fleet{versions: map[version]*server{}, chosen: map[string]version{}, ran: map[string]int{}}
 	invoke := httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(invoke.Close)
@@ -290,6 +290,8 @@ func TestRolling(t *testing.T) {
 			t.Errorf("%d events are logged", n)
 		}
 	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, function := range all() {
 		for _, v := range []version{then, now} {
 			if f.ran[function+" "+string(v)] == 0 {
