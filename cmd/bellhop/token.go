@@ -30,7 +30,7 @@ func (f secretFlag) secret() []byte {
 type tokenCommand struct {
 	User   string        `required:"" help:"Who the token is for: the user's id."`
 	Name   string        `help:"Name that others see. Default: the id."`
-	Grants []string      `name:"grant" sep:"none" placeholder:"ROOMS=WHAT" help:"What it allows, such as 'channel:*=join,publish'; may be repeated; 'none' for nothing. WHAT is join, publish, moderate. Default: all, everywhere."`
+	Grants []string      `name:"grant" sep:"none" placeholder:"ROOMS=WHAT" help:"What it allows, such as 'channel:*=join,publish'; may be repeated; 'none' for nothing. WHAT is join, publish, signal, moderate. Default: all, everywhere."`
 	TTL    time.Duration `name:"ttl" default:"12h" help:"How long it is valid, such as 30m."`
 	secretFlag
 }
