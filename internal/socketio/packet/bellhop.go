@@ -24,7 +24,7 @@ func fields(action string) [3]string {
 		return [3]string{"room", "before", "limit"}
 	case "auth":
 		return [3]string{"token"}
-	case "ping":
+	case "ping", "pause":
 		return [3]string{}
 
 	// the older names
@@ -56,7 +56,7 @@ func fields(action string) [3]string {
 //	join room, since                    leave room
 //	publish room, event, data           signal room, event, data
 //	presence room, status, data         history room, before, limit
-//	auth token                          ping
+//	auth token                          ping, pause
 //	join:channel channelId              leave:channel channelId
 //	join:community communityId          leave:community communityId
 //	join:user userId                    presence:update status, communityId, data
