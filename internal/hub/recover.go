@@ -59,12 +59,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 	}
 	row := c // with the rooms that were entered
 	for _, room := range rooms {
-		k, err := h.kind(room)
-		if err != nil {
-			got.Whole = false
-			continue
-		}
-		said, err := h.askToJoin(ctx, row, room, k)
+		now, missed, err := h.rejoin(ctx, row, room, seen)
 		if _, refused := errors.AsType[*protocol.Error](err); refused {
 			got.Whole = false
 			continue
@@ -72,19 +67,7 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 		if err != nil {
 			return got, err
 		}
-		row, err = h.enter(ctx, row, room, h.now(), h.free(row), func(row Connection) error {
-			if said.Allow {
-				return nil
-			}
-			return mayJoin(row, room, k)
-		})
-		if err != nil {
-			return got, err
-		}
-		missed, err := h.missed(ctx, room, k, seen)
-		if err != nil {
-			return got, err
-		}
+		row = now
 		got.Whole = got.Whole && missed.Whole
 		got.Events = append(got.Events, missed.Events...)
 		if size(got.Events) > recoverBytes || len(got.Events) > recoverEvents {
@@ -104,6 +87,29 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 		}
 	}
 	return got, nil
+}
+
+// rejoin puts a connection into one room, if it may join there, and gives what it missed.
+func (h *Hub) rejoin(ctx context.Context, row Connection, room string, seen Seen) (Connection, Recovered, error) {
+	k, err := h.kind(room)
+	if err != nil {
+		return row, Recovered{}, err
+	}
+	said, err := h.askToJoin(ctx, row, room, k)
+	if err != nil {
+		return row, Recovered{}, err
+	}
+	row, err = h.enter(ctx, row, room, h.now(), h.free(row), func(row Connection) error {
+		if said.Allow {
+			return nil
+		}
+		return mayJoin(row, room, k)
+	})
+	if err != nil {
+		return row, Recovered{}, err
+	}
+	missed, err := h.missed(ctx, room, k, seen)
+	return row, missed, err
 }
 
 // missed gives what a room has logged since a client's last moment.

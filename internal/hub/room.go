@@ -16,17 +16,21 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 	if a.Rooms != nil {
 		return h.joins(ctx, c, a, recent)
 	}
+	return h.joinOne(ctx, c, a, recent)
+}
+
+func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent bool) (got protocol.JoinResult, err error) {
 	k, err := h.kind(a.Room)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
-		return nil, fmt.Errorf("read connection: %w", err)
+		return got, fmt.Errorf("read connection: %w", err)
 	}
 	said, err := h.askToJoin(ctx, row, a.Room, k)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	touch := h.newTouch(a.Room, recent)
 	row, err = h.enter(ctx, row, a.Room, h.asked(c), &touch, func(c Connection) error {
@@ -36,13 +40,13 @@ func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool
 		return mayJoin(c, a.Room, k)
 	})
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	h.limiter.learn(row.ID, row.Busy)
 	if err := h.setJoined(ctx, row, a.Room, k, said); err != nil {
-		return nil, err
+		return got, err
 	}
-	got, err := h.welcome(ctx, a.Room, k, a.Since)
+	got, err = h.welcome(ctx, a.Room, k, a.Since)
 	got.State = said.Data
 	return got, err
 }
@@ -217,7 +221,7 @@ func (h *Hub) joins(ctx context.Context, c Caller, a protocol.Action, recent boo
 			got.More = true
 			break
 		}
-		one, err := h.join(ctx, c, protocol.Action{Op: protocol.OpJoin, ID: a.ID, Room: j.Room, Since: j.Since}, recent || len(got.Rooms) > 0)
+		result, err := h.joinOne(ctx, c, protocol.Action{Op: protocol.OpJoin, ID: a.ID, Room: j.Room, Since: j.Since}, recent || len(got.Rooms) > 0)
 		if errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
@@ -230,7 +234,6 @@ func (h *Hub) joins(ctx context.Context, c Caller, a protocol.Action, recent boo
 			got.Rooms = append(got.Rooms, protocol.Joined{Refused: &protocol.NotJoined{Room: j.Room, Error: h.Refuse(ctx, c, a, err)}})
 			continue
 		}
-		result := one.(protocol.JoinResult) //nolint:errcheck,forcetypeassert // join gives nothing else
 		for _, e := range result.Events {
 			size += sizeOf(e)
 		}
