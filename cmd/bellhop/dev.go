@@ -45,7 +45,7 @@ type devCommand struct {
 	Seed           uint64            `help:"Decides what goes wrong."`
 	ReadyFile      string            `type:"path" placeholder:"FILE" help:"Write where the server is to this file, as JSON, when it serves. With --listen 127.0.0.1:0 it takes a free port."`
 	Record         string            `type:"path" placeholder:"FILE" help:"Write what AWS would have billed to this file at the end, for bellhop cost."`
-	Hook           map[string]string `mapsep:"none" placeholder:"NAME=WHERE" help:"Your own logic for a hook (action, join, publish, connect, disconnect), see HOOKS.md: a URL that questions are posted to, such as http://127.0.0.1:9000, the Invoke URL of a Lambda function, or a folder with one in Node.js, Python or Go; may be repeated."`
+	Hook           map[string]string `mapsep:"none" placeholder:"NAME=WHERE" help:"Your own logic for a hook (action, join, publish, connect, disconnect), see docs/HOOKS.md: a URL that questions are posted to, such as http://127.0.0.1:9000, the Invoke URL of a Lambda function, or a folder with one in Node.js, Python or Go; may be repeated."`
 	Quiet          bool              `short:"q" help:"Log problems only."`
 	secretFlag
 }

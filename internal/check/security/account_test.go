@@ -165,7 +165,6 @@ type locked struct {
 	w  io.Writer
 }
 
-// Write is [io.Writer].Write.
 func (l *locked) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -200,7 +200,6 @@ type event struct {
 
 type function func(ctx context.Context, e event) (any, error)
 
-// Invoke is [invoke.Function].Invoke.
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {
@@ -216,7 +215,6 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // echo is the application of the Socket.IO suite: it tells what the CONNECT brought, and sends messages back.
 type echo struct{ pusher *hubports.AWS }
 
-// Connect is [socketio.App].Connect.
 func (e echo) Connect(_ context.Context, c hub.Caller, namespace string, _ json.RawMessage) (socketio.Welcome, error) {
 	return socketio.Welcome{SID: c.Connection + strings.TrimPrefix(namespace, "/")}, nil
 }
@@ -229,7 +227,6 @@ func (e echo) Connected(ctx context.Context, c hub.Caller, namespace string, aut
 	return e.pusher.Push(ctx, c.Connection, packet.AppendEvent(nil, namespace, nil, "auth", auth))
 }
 
-// Event is [socketio.App].Event.
 func (e echo) Event(_ context.Context, _ hub.Caller, p packet.Packet) ([]byte, error) {
 	args := p.Args()[1:]
 	if p.ID != nil {
@@ -238,11 +235,8 @@ func (e echo) Event(_ context.Context, _ hub.Caller, p packet.Packet) ([]byte, e
 	return packet.AppendEvent(nil, p.Namespace, nil, "message-back", args...), nil
 }
 
-// Acked is [socketio.App].Acked.
 func (echo) Acked(context.Context, hub.Caller, packet.Packet) error { return nil }
 
-// Leave is [socketio.App].Leave.
 func (echo) Leave(context.Context, hub.Caller, string) error { return nil }
 
-// Gone is [socketio.App].Gone.
 func (echo) Gone(context.Context, string, string) error { return nil }

@@ -474,7 +474,6 @@ func (e *era) allDepart(t *testing.T) {
 // trusting takes a token for the name of its user.
 type trusting struct{ clock *hubtest.Clock }
 
-// Verify is [hub.Verifier].Verify.
 func (v trusting) Verify(_ context.Context, token string) (hub.Identity, error) {
 	return hub.Identity{User: token, Grants: hubtest.Everything(), Expires: v.clock.Now().Add(time.Hour)}, nil
 }

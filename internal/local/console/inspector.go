@@ -97,7 +97,6 @@ type inspectedFunction struct {
 	memory int
 }
 
-// Invoke is [invoke.Function].Invoke.
 func (f inspectedFunction) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	ctx, v := f.look.meter.Visit(ctx, f.name)
 	head := payload[:min(len(payload), 256)]
@@ -194,7 +193,6 @@ type inspectedStore struct {
 	look *Inspector
 }
 
-// Append is [hub.Log].Append.
 func (s inspectedStore) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
 	entry, appended, err := s.Store.Append(ctx, room, e, keep)
 	if err == nil {
@@ -203,7 +201,7 @@ func (s inspectedStore) Append(ctx context.Context, room string, e protocol.Even
 	return entry, appended, err
 }
 
-// Find is [hub.Log].Find. The hub looks for the id of a publish before it logs: what it finds is sent again.
+// Find is listened to as well: the hub looks for the id of a publish before it logs: what it finds is sent again.
 func (s inspectedStore) Find(ctx context.Context, room, id string) (hub.Entry, error) {
 	entry, err := s.Store.Find(ctx, room, id)
 	if err == nil && cost.VisitOf(ctx) != nil {
@@ -232,7 +230,7 @@ type inspectedPusher struct {
 	look *Inspector
 }
 
-// Push is [hub.Pusher].Push. Since it knows frames that go to many, it encodes them once, which pays for looking.
+// Push encodes a frame that goes to many once for all of them, which pays for looking at it.
 func (p inspectedPusher) Push(ctx context.Context, connection string, frame []byte) error {
 	f := p.look.frames.of(ctx, p.look, frame)
 	var err error
@@ -255,7 +253,6 @@ type inspectedQueue struct {
 // jobSize is about what a job takes in the queue without its event's data and its targets.
 const jobSize = 400
 
-// Enqueue is [hub.Queue].Enqueue.
 func (q inspectedQueue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	err := q.Queue.Enqueue(ctx, job, delay)
 	size := jobSize + 60*len(job.Targets)
@@ -545,7 +542,6 @@ type countedBody struct {
 	n int
 }
 
-// Read is [io.Reader].Read.
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n += n
@@ -558,7 +554,6 @@ type statusWriter struct {
 	status int
 }
 
-// WriteHeader is [http.ResponseWriter].WriteHeader.
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)

@@ -152,7 +152,6 @@ func (s scope) mapped(value string, at *handshake) string {
 	return string(s.append(nil, strings.TrimPrefix(value, "route.")))
 }
 
-// Invoke is [invoke.Function].Invoke.
 func (h *httpProxy) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var in httpRequest
 	if err := json.Unmarshal(payload, &in); err != nil {

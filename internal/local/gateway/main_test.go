@@ -131,9 +131,8 @@ func closeNow(s *Server) {
 
 type fixture struct {
 	*Server
-	http *httptest.Server
-	ws   string // ws://…/dev
-	url  string // http://…
+	ws  string // ws://…/dev
+	url string // http://…
 }
 
 // serve starts a server on a socket of its own.
@@ -149,7 +148,7 @@ func serve(tb testing.TB, c setup) *fixture {
 		closeNow(s)
 		srv.Close()
 	})
-	return &fixture{Server: s, http: srv, url: srv.URL, ws: "ws" + strings.TrimPrefix(srv.URL, "http") + "/" + s.Stage()}
+	return &fixture{Server: s, url: srv.URL, ws: "ws" + strings.TrimPrefix(srv.URL, "http") + "/" + s.Stage()}
 }
 
 // connect opens a socket to the server.

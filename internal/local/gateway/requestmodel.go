@@ -108,7 +108,6 @@ func (m modelTexts) compile(name string) (*jsonschema.Schema, error) {
 
 const modelURL = "https://apigateway.amazonaws.com/restapis/local/models/"
 
-// Load is [jsonschema.URLLoader].Load.
 func (m modelTexts) Load(url string) (any, error) {
 	name := url[strings.LastIndexByte(url, '/')+1:]
 	text, ok := m[name]

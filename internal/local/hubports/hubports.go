@@ -30,17 +30,14 @@ var (
 	_ hub.Bus    = (*AWS)(nil)
 )
 
-// Push is [hub.Pusher].Push.
 func (a *AWS) Push(ctx context.Context, connection string, frame []byte) error {
 	return AsHub(a.Emulator.Gateway.Post(ctx, connection, frame))
 }
 
-// Close is [hub.Pusher].Close.
 func (a *AWS) Close(ctx context.Context, connection string) error {
 	return AsHub(a.Emulator.Gateway.Disconnect(ctx, connection))
 }
 
-// Alive is [hub.Pusher].Alive.
 func (a *AWS) Alive(_ context.Context, connection string) (bool, error) {
 	_, err := a.Emulator.Gateway.Connection(connection)
 	err = AsHub(err)
@@ -67,7 +64,6 @@ func AsHub(err error) error {
 	return err
 }
 
-// Tell is [hub.Bus].Tell.
 func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
 	detail, err := json.Marshal(f)
 	if err != nil {
@@ -79,7 +75,6 @@ func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
 	return err
 }
 
-// Enqueue is [hub.Queue].Enqueue.
 func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	body, err := job.Encode()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,7 +125,7 @@ func (t *Target) run(ctx context.Context, payload []byte) (out []byte, err error
 	t.running.Add(1)
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicError{p, debug.Stack()}
+			err = panicError{p}
 		}
 		if err != nil {
 			t.failed.Add(1)
@@ -149,10 +148,7 @@ func (e timeoutError) Error() string {
 func (timeoutError) ErrorType() string { return "Sandbox.Timedout" }
 
 // panicError is a function that panicked.
-type panicError struct {
-	value any
-	stack []byte
-}
+type panicError struct{ value any }
 
 func (e panicError) Error() string { return fmt.Sprint(e.value) }
 

@@ -110,7 +110,6 @@ func Handler(h any) Function {
 // silent is a handler that returns an error at most: its answer is not looked at.
 type silent struct{ lambda.Handler }
 
-// Invoke is [Function].Invoke.
 func (s silent) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if _, err := s.Handler.Invoke(ctx, payload); err != nil {
 		return nil, err

@@ -127,7 +127,6 @@ type child struct {
 	start func() (*runtimeapi.Function, error)
 }
 
-// Invoke is [invoke.Function].Invoke.
 func (f *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	fn, err := f.start()
 	if err != nil {

@@ -47,7 +47,6 @@ func (e *FunctionError) Error() string { return e.Message }
 // ErrorType is its name, for whoever answers with it.
 func (e *FunctionError) ErrorType() string { return e.Type }
 
-// Invoke is [invoke.Function].Invoke.
 func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(payload))
 	if err != nil {

@@ -119,12 +119,11 @@ type function struct {
 	told sync.WaitGroup
 }
 
-// Call is [hooks.Caller].Call.
 func (f *function) Call(ctx context.Context, question []byte) ([]byte, error) {
 	return f.run(ctx, question)
 }
 
-// Tell is [hooks.Caller].Tell: as Lambda does, it takes the question and runs the function by and by.
+// Tell does as Lambda does: it takes the question and runs the function by and by.
 func (f *function) Tell(ctx context.Context, question []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hooks.MaxTimeout)
 	f.told.Go(func() {

@@ -53,7 +53,6 @@ type holed struct {
 
 var _ storetest.Holes = (*holed)(nil)
 
-// Hole is [storetest.Holes].Hole.
 func (h *holed) Hole(ctx context.Context, room string) (int64, error) {
 	head, err := h.Head(ctx, room)
 	if err != nil {
