@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -26,22 +25,12 @@ func TestForeignTemplate(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	var ready struct{ HTTP, WebSocket string }
-	for end := time.Now().Add(servertest.Patience); ; time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // another program's file
+	servertest.Eventually(t, "it is ready, or has ended", func() bool {
 		text, err := os.ReadFile(c.ReadyFile)
-		if err == nil {
-			if err := json.Unmarshal(text, &ready); err != nil {
-				t.Fatal(err)
-			}
-			break
-		}
-		select {
-		case err := <-ended:
-			t.Fatalf("ended: %v", err)
-		default:
-		}
-		if time.Now().After(end) {
-			t.Fatal("it never was ready")
-		}
+		return err == nil && json.Unmarshal(text, &ready) == nil || len(ended) > 0
+	})
+	if ready.HTTP == "" {
+		t.Fatalf("ended: %v", <-ended)
 	}
 	//nolint:bodyclose // Dial's own comment: you never need to close it
 	conn, _, err := websocket.Dial(ctx, ready.WebSocket, nil)

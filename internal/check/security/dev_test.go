@@ -14,85 +14,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
-)
 
-const patience = 20 * time.Second
+	"github.com/bellhop-rt/bellhop/internal/check/servertest"
+)
 
 // dev is a running `bellhop dev`, the program itself.
 type dev struct {
+	*servertest.Program
 	tb     testing.TB
-	url    string
 	folder string // of its data
-	cmd    *exec.Cmd
-	mu     sync.Mutex
-	out    bytes.Buffer
 }
 
-// program builds the command once for a test.
-func program(tb testing.TB) string {
-	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "bellhop")
-	if text, err := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "../../../cmd/bellhop").CombinedOutput(); err != nil {
-		tb.Fatalf("%v\n%s", err, text)
-	}
-	return path
-}
-
-// startDev runs it until the test ends, or stop.
+// startDev runs it until the test ends, or it is stopped.
 func startDev(tb testing.TB, secret string) *dev {
 	tb.Helper()
-	d := &dev{tb: tb, folder: tb.TempDir()}
-	ready := filepath.Join(tb.TempDir(), "ready.json")
-	d.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), program(tb), "dev", "--listen", "127.0.0.1:0", "--data", d.folder, "--ready-file", ready,
-		"--record", filepath.Join(d.folder, "cost.json"))
-	d.cmd.Env = append(os.Environ(), "BELLHOP_JWT_SECRET="+secret)
-	d.cmd.Stdout, d.cmd.Stderr = &locked{mu: &d.mu, w: &d.out}, &locked{mu: &d.mu, w: &d.out}
-	if err := d.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { d.stop() })
-	var where struct {
-		HTTP string `json:"http"`
-	}
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.After(patience); where.HTTP == ""; {
-		select {
-		case <-look.C:
-		case <-deadline:
-			tb.Fatalf("bellhop dev does not start: %s", d.printed())
-		}
-		text, err := os.ReadFile(ready)
-		if err == nil {
-			err = json.Unmarshal(text, &where)
-		}
-		if err != nil && !os.IsNotExist(err) {
-			tb.Fatal(err)
-		}
-	}
-	d.url = where.HTTP
-	return d
-}
-
-func (d *dev) stop() {
-	if d.cmd.ProcessState != nil {
-		return
-	}
-	_ = d.cmd.Process.Signal(os.Interrupt)
-	if err := d.cmd.Wait(); err != nil {
-		d.tb.Errorf("bellhop dev: %v\n%s", err, d.printed())
-	}
-}
-
-func (d *dev) printed() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.out.String()
+	folder := tb.TempDir()
+	p := servertest.Launch(tb, servertest.Build(tb), []string{"BELLHOP_JWT_SECRET=" + secret}, "--data", folder, "--record", filepath.Join(folder, "cost.json"))
+	return &dev{p, tb, folder}
 }
 
 // get reads a path under /_bellhop/.
@@ -103,7 +44,7 @@ func (d *dev) get(path string) string {
 
 func (d *dev) do(method, path, body string) string {
 	d.tb.Helper()
-	req, err := http.NewRequestWithContext(d.tb.Context(), method, d.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(d.tb.Context(), method, d.URL+path, strings.NewReader(body))
 	if err != nil {
 		d.tb.Fatal(err)
 	}
@@ -122,9 +63,9 @@ func (d *dev) do(method, path, body string) string {
 // stream reads what the console's stream has, as far as it contains until.
 func (d *dev) stream(until string) string {
 	d.tb.Helper()
-	ctx, cancel := context.WithTimeout(d.tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(d.tb.Context(), servertest.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+"/_bellhop/events", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL+"/_bellhop/events", http.NoBody)
 	if err != nil {
 		d.tb.Fatal(err)
 	}
@@ -153,7 +94,7 @@ func (d *dev) dial(query, origin string, subprotocols ...string) (*websocket.Con
 		header.Set("Origin", origin)
 	}
 	//nolint:bodyclose // Dial's own comment: you never need to close it
-	conn, res, err := websocket.Dial(d.tb.Context(), strings.Replace(d.url, "http", "ws", 1)+"/dev"+query, &websocket.DialOptions{
+	conn, res, err := websocket.Dial(d.tb.Context(), strings.Replace(d.URL, "http", "ws", 1)+"/dev"+query, &websocket.DialOptions{
 		Subprotocols: subprotocols, HTTPHeader: header,
 	})
 	if err != nil && res == nil {
@@ -184,7 +125,7 @@ func (d *dev) ask(conn *websocket.Conn, frame string) string {
 // packet sends a frame and gives the first that begins in a way.
 func (d *dev) packet(conn *websocket.Conn, frame, prefix string) string {
 	d.tb.Helper()
-	ctx, cancel := context.WithTimeout(d.tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(d.tb.Context(), servertest.Patience)
 	defer cancel()
 	if err := conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
 		d.tb.Fatal(err)
@@ -255,11 +196,11 @@ func TestDevKeepsTokens(t *testing.T) {
 	for _, path := range []string{"stats", "connections", "overview", "cost", "traces", "trace/q", "rooms/channel:1"} {
 		noneOf(t, path, d.get("/_bellhop/"+path), secrets)
 	}
-	d.stop()
-	if !strings.Contains(d.printed(), "(holds a token)") || !strings.Contains(d.printed(), "refused 401") {
-		t.Errorf("it did not print what happened: %s", d.printed())
+	d.Stop()
+	if !strings.Contains(d.Printed(), "(holds a token)") || !strings.Contains(d.Printed(), "refused 401") {
+		t.Errorf("it did not print what happened: %s", d.Printed())
 	}
-	noneOf(t, "what it prints", d.printed(), secrets)
+	noneOf(t, "what it prints", d.Printed(), secrets)
 	files := 0
 	err := filepath.WalkDir(d.folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -397,9 +338,9 @@ func TestEventIDs(t *testing.T) {
 
 // TestDevStaysOnThisMachine: with the secret that everybody knows, `bellhop dev` listens on loopback only.
 func TestDevStaysOnThisMachine(t *testing.T) {
-	path := program(t)
+	path := servertest.Build(t)
 	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.org:0"} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), servertest.Patience)
 		cmd := exec.CommandContext(ctx, path, "dev", "--memory", "--listen", address)
 		cmd.Env = append(os.Environ(), "BELLHOP_JWT_SECRET=")
 		text, err := cmd.CombinedOutput()
