@@ -429,3 +429,33 @@ func BenchmarkEncodeEvent(b *testing.B) {
 		}
 	}
 }
+
+// TestDecodeEvents reads back what is written for one member of a room.
+func TestDecodeEvents(t *testing.T) {
+	list := []protocol.Event{
+		{Event: protocol.MessageNew, Room: "channel:1", Seq: 58, ID: "01J", TS: 5, From: &protocol.From{UserID: "ana"}, Data: json.RawMessage(`{"id":"no","room":"x:1"}`)},
+		{Event: protocol.UserTyping, Room: "channel:1", From: &protocol.From{UserID: "bob"}},
+	}
+	frames := make([][]byte, len(list))
+	for i, e := range list {
+		frame, err := protocol.JSON{}.EncodeEvent(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames[i] = frame
+		if got, err := (protocol.JSON{}).DecodeEvents(frame); err != nil || !reflect.DeepEqual(got, list[i:i+1]) {
+			t.Errorf("%s: got %+v, %v", frame, got, err)
+		}
+	}
+	if got, err := (protocol.JSON{}).DecodeEvents(protocol.JSON{}.EncodeBatch(frames)[0]); err != nil || !reflect.DeepEqual(got, list) {
+		t.Errorf("a batch: got %+v, %v", got, err)
+	}
+	if got, err := (protocol.JSON{}).DecodeEvents([]byte(`{"reply":"r1","ok":true}`)); err != nil || len(got) != 0 {
+		t.Errorf("a reply: got %+v, %v", got, err)
+	}
+	for _, frame := range []string{`42["e",1,{}]`, `{"batch":[`, `{"batch":[1]}`, `[]`} {
+		if got, err := (protocol.JSON{}).DecodeEvents([]byte(frame)); err == nil {
+			t.Errorf("%s: got %+v", frame, got)
+		}
+	}
+}

@@ -19,11 +19,17 @@ const maxID = 1<<53 - 1
 // not hold; white space before the payload, which the reference reads as a digit 0; an open packet that is no object. What
 // follows the type of a close, ping, pong, upgrade or noop packet is not looked at, as in the reference.
 func Decode(frame []byte) (Packet, error) {
+	if len(frame) > protocol.MaxClientFrame {
+		return Packet{}, ErrTooLarge
+	}
+	return decode(frame)
+}
+
+// decode is Decode of a frame of any size.
+func decode(frame []byte) (Packet, error) {
 	switch {
 	case len(frame) == 0:
 		return Packet{}, ErrEmpty
-	case len(frame) > protocol.MaxClientFrame:
-		return Packet{}, ErrTooLarge
 	case !utf8.Valid(frame):
 		return Packet{}, ErrUTF8
 	}

@@ -302,11 +302,22 @@ func TestEncodeEvent(t *testing.T) {
 			if _, err := packet.Decode(got); err != nil {
 				t.Errorf("a client would refuse it: %v", err)
 			}
+			if back, err := packet.DecodeEvent(got); err != nil || !reflect.DeepEqual(back, c.event) {
+				t.Errorf("read back: got %+v, %v, want %+v", back, err, c.event)
+			}
 		})
 	}
 	for _, row := range protocol.Events() {
 		if _, err := packet.EncodeEvent("/", protocol.Event{Event: row.Name}, packet.Recovery{}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestDecodeEventOfOtherFrames(t *testing.T) {
+	for _, frame := range []string{"", "2", "40{}", `42["e"]`, `42["e",1]`, `430[{"ok":true}]`, `42["e",1,"x"]`, `{"event":"e"}`, "42[1,2,{}]"} {
+		if e, err := packet.DecodeEvent([]byte(frame)); err == nil {
+			t.Errorf("%s: got %+v", frame, e)
 		}
 	}
 }
