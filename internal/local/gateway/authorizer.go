@@ -73,7 +73,8 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 		}
 	}
 	begin := time.Now()
-	out, err := s.cfg.Functions.Await(ctx, a.fn, h.appendAuthorize(make([]byte, 0, 2048), now), template.IntegrationTimeout)
+	why := invoke.Cause{By: invoke.ByAuthorizer, Connection: h.conn.id}
+	out, err := s.cfg.Functions.Await(invoke.For(ctx, why), a.fn, h.appendAuthorize(make([]byte, 0, 2048), now), template.IntegrationTimeout)
 	if err != nil {
 		if err.Error() == unauthorized {
 			return http.StatusUnauthorized, nil
@@ -87,6 +88,7 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	if !res.allows(s.arn) {
 		return http.StatusForbidden, nil
 	}
+	h.principal = res.PrincipalID
 	h.conn.authorizer = res.appendContext(nil, time.Since(begin), s.cfg.Choices.TypedAuthorizerContext)
 	return 0, nil
 }

@@ -312,15 +312,22 @@ func (c *conn) message(body []byte) {
 	s.counters.messagesIn.Add(1)
 	s.counters.bytesIn.Add(int64(len(body)))
 
-	e := exchange{conn: c, route: s.routeFor(body), requestID: newID(), at: now, bytes: len(body)}
+	e := exchange{conn: c, to: c, route: s.routeFor(body), requestID: newID(), at: now, bytes: len(body)}
 	if s.cfg.Observe != nil {
 		e.data = append([]byte(nil), body...)
 	}
+	if !e.settled(body) {
+		e.invoke(body)
+	}
+}
+
+// settled answers a message for which no function runs.
+func (e exchange) settled(body []byte) bool {
 	switch {
 	case e.route == nil:
 		e.fail(frameForbidden, nil)
-	case !e.route.allow(now):
-		s.counters.throttled.Add(1)
+	case !e.route.allow(e.at):
+		e.conn.srv.counters.throttled.Add(1)
 		e.fail(frameThrottled, nil)
 	case e.route.broken != "":
 		e.fail(frameInternal, errors.New(e.route.broken))
@@ -328,8 +335,9 @@ func (c *conn) message(body []byte) {
 	case e.route.mock != nil:
 		e.answerMock(body)
 	default:
-		e.invoke(body)
+		return false
 	}
+	return true
 }
 
 // fits checks the message against the route's models, and answers one that does not fit.
@@ -339,6 +347,15 @@ func (e exchange) fits(body []byte) bool {
 		e.refuse(err)
 	}
 	return err == nil
+}
+
+// event is what the route's function is invoked with, and what for.
+func (e exchange) event(body []byte) ([]byte, invoke.Cause) {
+	why := invoke.Cause{By: invoke.ByMessage, Connection: e.conn.id, Route: e.route.key}
+	if e.route.http != nil {
+		return e.route.http.event(scope{e: e, message: body}, nil), why
+	}
+	return e.conn.appendMessage(nil, e.route.key, e.requestID, e.at, body), why
 }
 
 // invoke runs the route's function. It waits while the connection has too many messages in flight.
@@ -352,14 +369,9 @@ func (e exchange) invoke(body []byte) {
 	case <-c.ended: // the server closes it: a message not yet started is dropped
 		return
 	}
-	var payload []byte
-	if e.route.http != nil {
-		payload = e.route.http.event(scope{e: e, message: body}, nil)
-	} else {
-		payload = c.appendMessage(nil, e.route.key, e.requestID, e.at, body)
-	}
+	payload, why := e.event(body)
 	call := invoke.Call{
-		Target: e.route.fn, Payload: payload, Limit: e.route.timeout,
+		Target: e.route.fn, Payload: payload, Limit: e.route.timeout, Cause: why,
 		Done:  e.complete,
 		After: func() { <-c.slots },
 	}

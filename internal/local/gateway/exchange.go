@@ -22,11 +22,22 @@ const (
 // exchange is one message on its way through a route.
 type exchange struct {
 	conn      *conn
+	to        receiver
 	route     *route // nil if none was found
 	requestID string
 	at        time.Time
 	bytes     int
 	data      []byte // a copy of the message; only for observers
+}
+
+// receiver is who gets the answer to a message: the connection's client, or who replays the message.
+type receiver interface {
+	// answer takes what the route answers. A client that does not read loses it.
+	answer(body []byte)
+	// fault takes an error frame.
+	fault(frame []byte)
+	// done is told what came of it.
+	done(e exchange, status int, err error)
 }
 
 // complete sends what a function's result means for the client. On a one-way route that is nothing, whatever the function returned: only
@@ -40,7 +51,7 @@ func (e exchange) complete(out []byte, err error) {
 		e.fail(frameInternal, err)
 		return
 	case !e.route.twoWay:
-		e.observe(statusOf(out), nil)
+		e.to.done(e, statusOf(out), nil)
 		return
 	}
 	res, err := parseProxyResponse(out)
@@ -56,7 +67,7 @@ func (e exchange) complete(out []byte, err error) {
 	if len(res.body) > 0 || choices.EmptyFrames {
 		e.send(res.body)
 	}
-	e.observe(res.status, nil)
+	e.to.done(e, res.status, nil)
 }
 
 func (e exchange) answerMock(body []byte) {
@@ -72,21 +83,16 @@ func (e exchange) answerMock(body []byte) {
 	if e.route.twoWay && len(out) > 0 {
 		e.send(out)
 	}
-	e.observe(status, nil)
+	e.to.done(e, status, nil)
 }
 
-// send answers on the socket. A client that does not read loses its answer.
+// send answers.
 func (e exchange) send(body []byte) {
 	if len(body) > maxMessage {
 		e.fail(frameInternal, errors.New("the response is larger than 128 KB"))
 		return
 	}
-	switch err := e.conn.push(NewFrame(body)); {
-	case err == nil:
-		e.conn.touch(e.conn.srv.cfg.Now())
-	case errors.Is(err, errSlow):
-		e.conn.srv.counters.throttled.Add(1)
-	}
+	e.to.answer(body)
 }
 
 // fail sends an error frame. The spaces are where AWS has them.
@@ -114,9 +120,8 @@ func (e exchange) refuse(err error) {
 }
 
 func (e exchange) failWith(frame []byte, status int, err error) {
-	_ = e.conn.push(NewFrame(frame))
-	e.conn.srv.counters.errors.Add(1)
-	e.observe(status, err)
+	e.to.fault(frame)
+	e.to.done(e, status, err)
 }
 
 func statusFor(message string) int {
@@ -133,13 +138,28 @@ func statusFor(message string) int {
 	return http.StatusInternalServerError
 }
 
-func (e exchange) observe(status int, err error) {
-	s := e.conn.srv
+func (c *conn) answer(body []byte) {
+	switch err := c.push(NewFrame(body)); {
+	case err == nil:
+		c.touch(c.srv.cfg.Now())
+	case errors.Is(err, errSlow):
+		c.srv.counters.throttled.Add(1)
+	}
+}
+
+func (c *conn) fault(frame []byte) {
+	_ = c.push(NewFrame(frame))
+	c.srv.counters.errors.Add(1)
+}
+
+// done tells who watches.
+func (c *conn) done(e exchange, status int, err error) {
+	s := c.srv
 	if s.cfg.Observe == nil {
 		return
 	}
 	ev := Event{
-		Kind: KindMessage, Connection: e.conn.id, Status: status, Err: err, Bytes: e.bytes, Data: e.data,
+		Kind: KindMessage, Connection: c.id, Status: status, Err: err, Bytes: e.bytes, Data: e.data,
 		Time: e.at, Duration: s.cfg.Now().Sub(e.at),
 	}
 	if e.route != nil {

@@ -26,6 +26,7 @@ type handshake struct {
 	port      string
 	scheme    string
 	protocol  string // what $connect chose
+	principal string // whom the authorizer named
 }
 
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +155,8 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 	} else {
 		payload = h.appendConnect(make([]byte, 0, 2048), e.at)
 	}
-	out, err := s.cfg.Functions.Await(ctx, r.fn, payload, r.timeout)
+	why := invoke.Cause{By: invoke.ByConnect, Connection: h.conn.id, Principal: h.principal}
+	out, err := s.cfg.Functions.Await(invoke.For(ctx, why), r.fn, payload, r.timeout)
 	if errors.Is(err, invoke.ErrNotInTime) {
 		return s.cfg.Choices.connectTimeout(), err
 	}
@@ -256,7 +258,8 @@ func (s *Server) runDisconnect(c *conn) {
 		} else {
 			payload = c.appendDisconnect(make([]byte, 0, 1024), e.requestID, begin)
 		}
-		_, ev.Err = s.cfg.Functions.Await(context.Background(), r.fn, payload, r.timeout)
+		why := invoke.Cause{By: invoke.ByDisconnect, Connection: c.id}
+		_, ev.Err = s.cfg.Functions.Await(invoke.For(context.Background(), why), r.fn, payload, r.timeout)
 	}
 	s.observe(ev)
 }

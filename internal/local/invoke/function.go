@@ -39,6 +39,7 @@ type Call struct {
 	Target  *Target
 	Payload []byte
 	Limit   time.Duration // how long the caller waits; the function has its own Timeout
+	Cause   Cause
 	// Done is called once: at the end, or when the time is up. Its error is what the function threw, or ErrNotInTime.
 	Done func(out []byte, err error)
 	// After is called when the function has really returned; nil if nobody needs to know.
@@ -51,7 +52,7 @@ func (s *Service) Start(c Call) {
 		if c.After != nil {
 			defer c.After()
 		}
-		ctx, cancel := context.WithTimeout(s.base, c.Target.timeout)
+		ctx, cancel := context.WithTimeout(For(s.base, c.Cause), c.Target.timeout)
 		defer cancel()
 		var settled atomic.Bool
 		settle := func(out []byte, err error) {
@@ -98,7 +99,7 @@ func (s *Service) keepWarm(job func()) {
 	}
 }
 
-// Await runs a call and waits for its result, or for the end of ctx.
+// Await runs a call and waits for its result, or for the end of ctx. See [For].
 func (s *Service) Await(ctx context.Context, t *Target, payload []byte, limit time.Duration) ([]byte, error) {
 	type result struct {
 		out []byte
@@ -106,7 +107,7 @@ func (s *Service) Await(ctx context.Context, t *Target, payload []byte, limit ti
 	}
 	ch := make(chan result, 1)
 	s.Start(Call{ //nolint:contextcheck // a function outlives who asked for it, as on AWS
-		Target: t, Payload: payload, Limit: limit, Done: func(out []byte, err error) { ch <- result{out, err} },
+		Target: t, Payload: payload, Limit: limit, Cause: CauseOf(ctx), Done: func(out []byte, err error) { ch <- result{out, err} },
 	})
 	select {
 	case r := <-ch:

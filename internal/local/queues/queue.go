@@ -188,7 +188,7 @@ func (q *queue) deliver(batch []*entry) {
 	q.mu.Unlock()
 	var out []byte
 	if err == nil {
-		out, err = s.cfg.Functions.Await(s.base, q.fn, event, q.fn.Timeout())
+		out, err = s.cfg.Functions.Await(invoke.For(s.base, invoke.Cause{By: invoke.ByQueue}), q.fn, event, q.fn.Timeout())
 	}
 	failed := map[string]bool{}
 	all := err != nil
