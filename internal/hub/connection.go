@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (h *Hub) open(ctx context.Context, connection string, who Identity, codec s
 	for _, room := range slices.Sorted(maps.Keys(row.Rooms)) {
 		if h.kinds[protocol.RoomKind(room)].Presence { // others hear of an arrival, and a handshake should not wait for that
 			job := Job{Kind: JobEnter, Room: room, Gen: row.Gens[room], Targets: []Target{{Connection: row.ID, User: row.User}}}
-			if err := h.enqueue(ctx, job, 0); err != nil {
+			if err := h.Enqueue(ctx, job, 0); err != nil {
 				return err
 			}
 			continue
@@ -308,12 +309,16 @@ func (h *Hub) end(ctx context.Context, c Connection, reason protocol.Reason, any
 	if farewell := speech.Farewell(); farewell != nil && !reason.Retry() {
 		frames = append(frames, farewell)
 	}
-	wire := speech.Wire(c.ID)
+	wire, to := speech.Wire(c.ID), Reached{Target: Target{Connection: c.ID, User: c.User, Codec: c.Codec}, Frames: frames}
 	for _, frame := range frames {
-		if err := h.pusher.Push(ctx, wire, frame); err != nil && !errors.Is(err, ErrGone) {
+		err := h.pusher.Push(ctx, wire, frame)
+		if err != nil && !errors.Is(err, ErrGone) {
 			h.log.WarnContext(ctx, "push session ending", "connectionId", c.ID, "error", err)
 		}
+		to.Err = cmp.Or(to.Err, err)
 	}
+	to.At = h.now()
+	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, To: []Reached{to}, At: to.At})
 	return h.finishClosing(ctx, c)
 }
 

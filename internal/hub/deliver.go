@@ -53,7 +53,7 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, e
 		other.Shard = shard
 		jobs = append(jobs, other)
 	}
-	if err := each(len(jobs), 16, func(i int) error { return h.enqueue(ctx, jobs[i], 0) }); err != nil {
+	if err := each(len(jobs), 16, func(i int) error { return h.Enqueue(ctx, jobs[i], 0) }); err != nil {
 		return err
 	}
 	return h.push(ctx, []protocol.Event{e}, epoch, targets(first.Members, except), 0)
@@ -175,7 +175,7 @@ func (h *Hub) eachPage(ctx context.Context, j Job, do func(members []Member) err
 		}
 		j.After, j.Passed = page.Next, j.Passed+len(page.Members)
 		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.now()) < 2*reserve {
-			return h.enqueue(ctx, j, 0)
+			return h.Enqueue(ctx, j, 0)
 		}
 	}
 }
@@ -258,6 +258,7 @@ type said struct {
 	Speech
 
 	frames [][]byte
+	pushes []func(ctx context.Context, connection string) error // of the frames
 }
 
 // encode gives the frames of events for each codec among the targets, by its stored name. Those whose codec this version does
@@ -286,7 +287,11 @@ func (h *Hub) encode(events []protocol.Event, to []Target) (map[string]said, err
 		if len(single) > 1 {
 			single = speech.EncodeBatch(single)
 		}
-		frames[t.Codec] = said{speech, single}
+		words := said{Speech: speech, frames: single}
+		for _, frame := range single {
+			words.pushes = append(words.pushes, h.prepare(frame))
+		}
+		frames[t.Codec] = words
 	}
 	return frames, nil
 }
@@ -298,20 +303,37 @@ func (h *Hub) pushTo(ctx context.Context, t Target, frames map[string]said) erro
 		return unknownCodec(t.Codec)
 	}
 	wire := words.Wire(t.Connection)
-	for _, frame := range words.frames {
-		if err := h.pushOne(ctx, wire, frame); err != nil {
+	for _, push := range words.pushes {
+		if err := h.pushOne(ctx, wire, push); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Tell pushes an event to one connection, again after a pause while that is throttled.
+func (h *Hub) Tell(ctx context.Context, to Target, e protocol.Event) error {
+	frames, err := h.encode([]protocol.Event{e}, []Target{to})
+	if err != nil {
+		return err
+	}
+	return h.pushAlone(ctx, to, e, frames)
+}
+
+// pushAlone pushes the frames of an event to one connection, which is no part of a fan-out.
+func (h *Hub) pushAlone(ctx context.Context, to Target, e protocol.Event, frames map[string]said) error {
+	err := h.pushTo(ctx, to, frames)
+	at := h.now()
+	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, To: []Reached{{to, frames[to.Codec].frames, at, err}}, At: at})
+	return err
+}
+
 // errLate is that the function's time is nearly over. What is left goes to the queue: a job that ran into its end would be
 // run again as a whole, and so would be all the pages after it.
 var errLate = errors.New("no time left to push")
 
-// pushOne pushes one frame, again after a random pause while API Gateway throttles.
-func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) error {
+// pushOne pushes a frame to one connection, again after a random pause while API Gateway throttles.
+func (h *Hub) pushOne(ctx context.Context, connection string, push func(context.Context, string) error) error {
 	var err error
 	for try := range pushTries {
 		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.now()) < reserve {
@@ -320,7 +342,7 @@ func (h *Hub) pushOne(ctx context.Context, connection string, frame []byte) erro
 		if try > 0 {
 			h.sleep(ctx, h.jitter(throttleGap<<try))
 		}
-		if err = h.pusher.Push(ctx, connection, frame); !errors.Is(err, ErrThrottled) {
+		if err = push(ctx, connection); !errors.Is(err, ErrThrottled) {
 			return err
 		}
 		h.observe.count(Throttled, 1)
@@ -339,7 +361,7 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, epoch string, fail
 	delay := time.Second<<(2*attempt) + h.jitter(time.Second)
 	for page := range slices.Chunk(failed, retryPage) {
 		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Epoch: epoch, Targets: page, Attempt: attempt + 1}
-		if err := h.enqueue(ctx, job, delay); err != nil {
+		if err := h.Enqueue(ctx, job, delay); err != nil {
 			return err
 		}
 	}

@@ -350,19 +350,18 @@ func (h *Hub) emitToConnection(ctx context.Context, c PublishCommand, connection
 	if err != nil {
 		return r, fmt.Errorf("read connection: %w", err)
 	}
-	to := []Target{{Connection: row.ID, User: row.User, Codec: row.Codec}}
+	to := Target{Connection: row.ID, User: row.User, Codec: row.Codec}
 	e := protocol.Event{Event: c.Event, TS: h.now().UnixMilli(), From: c.From, Data: c.Data}
-	frames, err := h.encode([]protocol.Event{e}, to)
+	frames, err := h.encode([]protocol.Event{e}, []Target{to})
 	if err != nil {
 		return r, err
 	}
 	began := h.now()
-	err = h.pushTo(ctx, to[0], frames)
-	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, At: h.now(), To: []Reached{{to[0], frames[row.Codec].frames, h.now(), err}}})
+	err = h.pushAlone(ctx, to, e, frames)
 	switch {
 	case errors.Is(err, ErrGone):
 		r.Gone = true
-		h.departGone(ctx, "", to, began)
+		h.departGone(ctx, "", []Target{to}, began)
 		return r, nil
 	case errors.Is(err, ErrTooLarge):
 		return r, protocol.Refuse(protocol.CodeTooLarge)
@@ -462,12 +461,12 @@ func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
 	job := Job{Kind: JobClose, Room: room, Event: &e, Gen: head.Began.Add(time.Second).UnixMicro()}
 	for shard := 1; shard < page.Shards; shard++ {
 		job.Shard = shard
-		if err := h.enqueue(ctx, job, 0); err != nil {
+		if err := h.Enqueue(ctx, job, 0); err != nil {
 			return nil, err
 		}
 	}
 	if job.Shard = 0; page.Next != "" {
-		if err := h.enqueue(ctx, job, 0); err != nil {
+		if err := h.Enqueue(ctx, job, 0); err != nil {
 			return nil, err
 		}
 	}

@@ -103,6 +103,7 @@ type Config struct {
 type Hub struct {
 	store    Store
 	pusher   Pusher
+	prepare  func(frame []byte) func(ctx context.Context, connection string) error // what pushes a frame
 	queue    Queue
 	verifier Verifier
 	hooks    Hooks
@@ -137,8 +138,14 @@ func New(c Config) *Hub {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	prepare := func(frame []byte) func(context.Context, string) error {
+		return func(ctx context.Context, connection string) error { return c.Pusher.Push(ctx, connection, frame) }
+	}
+	if p, can := c.Pusher.(Preparer); can {
+		prepare = p.Prepare
+	}
 	return &Hub{
-		store: c.Store, pusher: c.Pusher, queue: c.Queue, verifier: c.Verifier, hooks: c.Hooks, bus: c.Bus, facts: c.Facts, kinds: c.Kinds,
+		store: c.Store, pusher: c.Pusher, prepare: prepare, queue: c.Queue, verifier: c.Verifier, hooks: c.Hooks, bus: c.Bus, facts: c.Facts, kinds: c.Kinds,
 		dialects: c.Dialects, limits: c.Limits, observe: c.Observers, now: c.Now, sleep: c.Sleep, jitter: c.Jitter, log: c.Logger,
 		limiter: newLimiter(c.Limits),
 	}

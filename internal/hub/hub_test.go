@@ -842,3 +842,100 @@ func (w world) publishTo(t *testing.T, room string) {
 		t.Fatal(a.Error)
 	}
 }
+
+// TestDepartAll: a server that begins again departs whom it held before. Those who come back within the grace are still
+// present, and the others are offline after it.
+func TestDepartAll(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits.Page = 3 }) // several pages of some partitions
+	for i := range 300 {
+		w.Must(w.Open(fmt.Sprintf("user%d", i)), `{"action":"join","room":"community:1"}`)
+	}
+	w.Queue.Take()
+	again := hub.New(w.Config)
+	if err := again.DepartAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for partition := range hub.Partitions {
+		rows, err := w.Store.Walk(t.Context(), partition, "", 10)
+		if err != nil || len(rows) > 0 {
+			t.Fatalf("partition %d has %+v, %v", partition, rows, err)
+		}
+	}
+	page, err := w.Store.Members(t.Context(), "community:1", 0, "", 10)
+	if err != nil || len(page.Members) > 0 {
+		t.Errorf("members: %+v, %v", page, err)
+	}
+	w.Must(w.Open("user7"), `{"action":"join","room":"community:1"}`)
+	w.Drain()
+	here, err := w.Store.Present(t.Context(), "community:1", "", 1000)
+	here = slices.DeleteFunc(here, func(h hub.Here) bool { return h.Since.IsZero() })
+	if err != nil || len(here) != 1 || here[0].User != "user7" {
+		t.Errorf("present: %+v, %v", here, err)
+	}
+}
+
+// once is a network for which frames are prepared.
+type once struct {
+	*hubtest.Network
+	mu       sync.Mutex
+	prepared []string
+}
+
+func (o *once) Prepare(frame []byte) func(context.Context, string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.prepared = append(o.prepared, string(frame))
+	return func(ctx context.Context, connection string) error { return o.Push(ctx, connection, frame) }
+}
+
+// TestPrepared: what goes to many is made ready once, and is tried again as it is.
+func TestPrepared(t *testing.T) {
+	o := &once{Network: hubtest.NewNetwork()}
+	w := newWorld(t, func(c *hub.Config) { c.Pusher = o })
+	var all []hub.Caller
+	for i := range 20 {
+		c := w.Open(fmt.Sprintf("user%d", i))
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
+		all = append(all, c)
+	}
+	o.Fail(hubtest.First(2, hub.ErrThrottled))
+	w.publish(all[0], "m1")
+	for _, c := range all {
+		if got := o.Names(c.Connection); !slices.Equal(got, []string{"message:new"}) {
+			t.Errorf("%s got %v", c.User, got)
+		}
+	}
+	if len(o.prepared) != 1 || !strings.Contains(o.prepared[0], `"id":"m1"`) {
+		t.Errorf("prepared %q, want the one frame", o.prepared)
+	}
+}
+
+// deliveries remembers what observers are told of pushes and jobs.
+type deliveries struct {
+	hub.NoObserver
+	mu     sync.Mutex
+	pushed []string
+}
+
+func (d *deliveries) Pushed(_ context.Context, got hub.Delivery) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, to := range got.To {
+		d.pushed = append(d.pushed, fmt.Sprintf("%s to %s: %v", got.Events[0].Event, to.User, to.Err))
+	}
+}
+
+// TestObservedEnd: the end of a session is told like every event, whether it came or not.
+func TestObservedEnd(t *testing.T) {
+	d := &deliveries{}
+	w := newWorld(t, func(c *hub.Config) { c.Observers = []hub.Observer{d} })
+	w.Open("ana")
+	bob := w.Open("bob")
+	w.Network.Fail(hubtest.Of(hub.ErrThrottled, bob.Connection))
+	for _, user := range []string{"ana", "bob"} {
+		w.Emit(t.Context(), hub.DisconnectCommand{Selection: hub.Selection{User: user}, Reason: "kicked"})
+	}
+	if want := []string{"session:ending to ana: <nil>", "session:ending to bob: " + hub.ErrThrottled.Error()}; !slices.Equal(d.pushed, want) {
+		t.Errorf("got  %q\nwant %q", d.pushed, want)
+	}
+}

@@ -131,8 +131,8 @@ func (o observers) time(m Metric, d time.Duration) {
 	}
 }
 
-// enqueue leaves a job for later, and tells of it.
-func (h *Hub) enqueue(ctx context.Context, j Job, delay time.Duration) error {
+// Enqueue leaves a job for later, and tells of it. Dialects that have jobs of their own use it as their [Queue].
+func (h *Hub) Enqueue(ctx context.Context, j Job, delay time.Duration) error {
 	if err := h.queue.Enqueue(ctx, j, delay); err != nil {
 		return fmt.Errorf("enqueue %s job of %s: %w", j.Kind, j.Room, err)
 	}

@@ -28,6 +28,13 @@ type Pusher interface {
 	Alive(ctx context.Context, connection string) (bool, error)
 }
 
+// Preparer is a Pusher for which a frame can be made ready once, when it is for many.
+type Preparer interface {
+	Pusher
+	// Prepare gives what pushes a frame, as Push does. The frame must stay as it is.
+	Prepare(frame []byte) func(ctx context.Context, connection string) error
+}
+
 // Queue hands jobs to [Hub.Work], at least once and in no order.
 type Queue interface {
 	// Enqueue stores a job for after a delay of at most 15 minutes. When it returns nil the job will be run.

@@ -174,7 +174,7 @@ func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time
 // awaitAbsence has the end of a presence looked at when the grace is over.
 func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
 	job := Job{Kind: JobAbsence, Room: room, User: here.User, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
-	return h.enqueue(ctx, job, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
+	return h.Enqueue(ctx, job, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
 }
 
 // absence ends a presence whose grace is over, unless the user is back.

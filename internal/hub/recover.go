@@ -39,11 +39,6 @@ func size(events []protocol.Event) (n int) {
 	return n
 }
 
-// Push sends a frame to a connection of the gateway's, again after a pause while that is throttled.
-func (h *Hub) Push(ctx context.Context, connection string, frame []byte) error {
-	return h.pushOne(ctx, connection, frame)
-}
-
 // Connection gives the row of a connection. ErrNotFound.
 func (h *Hub) Connection(ctx context.Context, id string) (Connection, error) {
 	return h.store.Connection(ctx, id)

@@ -362,18 +362,8 @@ func (h *Hub) tellLeft(ctx context.Context, c Connection, room string, why proto
 	if why == "" {
 		return nil
 	}
-	speech, err := h.speech(c.Codec)
-	if err != nil {
-		return err
-	}
 	e := protocol.Event{Event: protocol.RoomClosed, Room: room, Data: object("reason", why)}
-	frame, err := speech.EncodeEvent(e)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", e.Event, err)
-	}
-	err = h.pushOne(ctx, speech.Wire(c.ID), frame)
-	to := Reached{Target{Connection: c.ID, User: c.User, Codec: c.Codec}, [][]byte{frame}, h.now(), err}
-	h.observe.pushed(ctx, Delivery{Room: room, Events: []protocol.Event{e}, To: []Reached{to}, At: h.now()})
+	err := h.Tell(ctx, Target{Connection: c.ID, User: c.User, Codec: c.Codec}, e)
 	if err != nil && !errors.Is(err, ErrGone) {
 		h.log.WarnContext(ctx, "push failed", "connectionId", c.ID, "room", room, "error", err)
 		return fmt.Errorf("tell %s that it was taken out of %s: %w", c.ID, room, err)

@@ -196,12 +196,9 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	if !got.Whole {
 		return false, nil
 	}
+	to := hub.Target{Connection: socket, User: s.User, Codec: speech{s.Namespace}.codec()}
 	for _, e := range got.Events {
-		frame, err := speech{s.Namespace}.EncodeEvent(e)
-		if err == nil {
-			err = r.hub.Push(ctx, connectionOf(socket), frame)
-		}
-		if err != nil {
+		if err := r.hub.Tell(ctx, to, e); err != nil {
 			return false, fmt.Errorf("push what was missed: %w", err)
 		}
 	}

@@ -38,7 +38,7 @@ func Wire(c hub.Config, notes Notes, o Options) (*hub.Hub, *Server) {
 	c.Dialects = append(c.Dialects, rooms)
 	rooms.hub = hub.New(c)
 	return rooms.hub, New(Config{
-		App: rooms, Notes: notes, Pusher: c.Pusher, Queue: c.Queue, Options: o, Now: rooms.now, Sleep: rooms.sleep, Logger: c.Logger,
+		App: rooms, Notes: notes, Pusher: c.Pusher, Queue: rooms.hub, Options: o, Now: rooms.now, Sleep: rooms.sleep, Logger: c.Logger,
 		Allow: rooms.hub.Allow,
 	})
 }

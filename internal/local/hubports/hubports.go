@@ -15,6 +15,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/buses"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 )
 
 // AWS is the hub's ports on an emulator, which may be put in after the hub was made.
@@ -25,13 +26,23 @@ type AWS struct {
 }
 
 var (
-	_ hub.Pusher = (*AWS)(nil)
-	_ hub.Queue  = (*AWS)(nil)
-	_ hub.Bus    = (*AWS)(nil)
+	_ hub.Preparer = (*AWS)(nil)
+	_ hub.Queue    = (*AWS)(nil)
+	_ hub.Bus      = (*AWS)(nil)
 )
 
 func (a *AWS) Push(ctx context.Context, connection string, frame []byte) error {
 	return AsHub(a.Emulator.Gateway.Post(ctx, connection, frame))
+}
+
+func (a *AWS) Prepare(frame []byte) func(ctx context.Context, connection string) error {
+	wire := gateway.NewFrame(frame)
+	return func(ctx context.Context, connection string) error {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("post to %s: %w", connection, err)
+		}
+		return AsHub(a.Emulator.Gateway.PostFrame(connection, wire))
+	}
 }
 
 func (a *AWS) Close(ctx context.Context, connection string) error {
