@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -47,7 +46,6 @@ func (Foreign) describe(context.Context, string) (user, name string, rooms []str
 func (b Bellhop) routes(e *emulator.Emulator) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /_bellhop/rooms/{room}": b.serveRoom,
-		"POST /_bellhop/replay":      func(w http.ResponseWriter, r *http.Request) { b.serveReplay(e, w, r) },
 		"POST /_bellhop/expire":      func(w http.ResponseWriter, r *http.Request) { b.serveExpire(e, w, r) },
 	}
 }
@@ -57,7 +55,7 @@ func (Foreign) routes(*emulator.Emulator) map[string]http.HandlerFunc {
 		Refuse(w, http.StatusNotFound, "this is for Bellhop's own API; another template is served")
 	}
 	return map[string]http.HandlerFunc{
-		"GET /_bellhop/rooms/{room}": notOurs, "POST /_bellhop/replay": notOurs, "POST /_bellhop/expire": notOurs,
+		"GET /_bellhop/rooms/{room}": notOurs, "POST /_bellhop/expire": notOurs,
 	}
 }
 
@@ -113,7 +111,7 @@ func (b Bellhop) room(r *http.Request, room string) (RoomDetail, error) {
 		return d, fmt.Errorf("read presence in %s: %w", room, err)
 	}
 	for _, h := range present {
-		if !h.Ending {
+		if !h.Since.IsZero() && !h.Ending {
 			d.Presence = append(d.Presence, h.Occupant())
 		}
 	}
@@ -125,74 +123,6 @@ func (b Bellhop) room(r *http.Request, room string) (RoomDetail, error) {
 	return d, nil
 }
 
-// row is the connection that a request names.
-func (b Bellhop) row(w http.ResponseWriter, r *http.Request, id string) (hub.Connection, bool) {
-	row, err := b.Store.Connection(r.Context(), id)
-	if errors.Is(err, hub.ErrNotFound) {
-		Refuse(w, http.StatusNotFound, "this connection is closed")
-		return row, false
-	}
-	if err != nil {
-		Refuse(w, http.StatusInternalServerError, err.Error())
-		return row, false
-	}
-	return row, true
-}
-
-// serveReplay runs the function again with a frame, as if the connection had sent it. The answer comes here instead of to
-// the client.
-func (b Bellhop) serveReplay(e *emulator.Emulator, w http.ResponseWriter, r *http.Request) {
-	var ask struct {
-		Connection string `json:"connection"`
-		Frame      string `json:"frame"`
-	}
-	if !decode(w, r, &ask, `{"connection":"…","frame":"{\"action\":\"join\",…}"}`) {
-		return
-	}
-	row, ok := b.row(w, r, ask.Connection)
-	if !ok {
-		return
-	}
-	payload, err := messageEvent(row, ask.Frame, e.Gateway.Stage())
-	if err != nil {
-		Refuse(w, http.StatusInternalServerError, err.Error())
-		return
-	}
-	began := time.Now()
-	out, err := e.Functions.Invoke(r.Context(), "message", payload)
-	if err != nil {
-		Refuse(w, http.StatusBadGateway, err.Error())
-		return
-	}
-	var answer struct {
-		Body string `json:"body"`
-	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		Refuse(w, http.StatusBadGateway, "the function answered no JSON")
-		return
-	}
-	JSON(w, http.StatusOK, map[string]any{"reply": answer.Body, "micros": time.Since(began).Microseconds()})
-}
-
-// messageEvent is a message as API Gateway hands it to a function: the fields that functions here look at.
-func messageEvent(c hub.Connection, frame, stage string) ([]byte, error) {
-	grants, err := json.Marshal(c.Grants)
-	if err != nil {
-		return nil, fmt.Errorf("encode grants: %w", err)
-	}
-	return json.Marshal(map[string]any{
-		"requestContext": map[string]any{
-			"routeKey": "$default", "eventType": "MESSAGE", "connectionId": c.ID, "stage": stage, "messageDirection": "IN",
-			"connectedAt": c.ConnectedAt.UnixMilli(), "requestTimeEpoch": time.Now().UnixMilli(),
-			"authorizer": map[string]string{
-				"principalId": c.User, "user": c.User, "name": c.Name, "grants": string(grants),
-				"expires": strconv.FormatInt(c.Expires.Unix(), 10),
-			},
-		},
-		"body": frame, "isBase64Encoded": false,
-	})
-}
-
 // serveExpire ends the token of a connection now, and runs the sweep, which tells the client and closes the connection.
 func (b Bellhop) serveExpire(e *emulator.Emulator, w http.ResponseWriter, r *http.Request) {
 	var ask struct {
@@ -201,8 +131,13 @@ func (b Bellhop) serveExpire(e *emulator.Emulator, w http.ResponseWriter, r *htt
 	if !decode(w, r, &ask, `{"connection":"…"}`) {
 		return
 	}
-	row, ok := b.row(w, r, ask.Connection)
-	if !ok {
+	row, err := b.Store.Connection(r.Context(), ask.Connection)
+	if errors.Is(err, hub.ErrNotFound) {
+		Refuse(w, http.StatusNotFound, "this connection is closed")
+		return
+	}
+	if err != nil {
+		Refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	over := hub.Identity{User: row.User, Name: row.Name, Grants: row.Grants, Expires: time.Now().Add(-time.Second)}

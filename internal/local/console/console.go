@@ -5,14 +5,17 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/hubports"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 )
 
@@ -27,7 +30,7 @@ const (
 type Console struct {
 	emulator *emulator.Emulator
 	api      API
-	look     *Inspector
+	watch    *Watch
 	local    bool // only this machine can reach the server
 }
 
@@ -41,9 +44,9 @@ type API interface {
 	routes(e *emulator.Emulator) map[string]http.HandlerFunc
 }
 
-// New makes the console of an emulator and its API, about which look knows what happened. local: only this machine can reach it.
-func New(e *emulator.Emulator, api API, look *Inspector, local bool) *Console {
-	return &Console{emulator: e, api: api, look: look, local: local}
+// New makes the console of an emulator and its API, about which watch knows what happened. local: only this machine can reach it.
+func New(e *emulator.Emulator, api API, watch *Watch, local bool) *Console {
+	return &Console{emulator: e, api: api, watch: watch, local: local}
 }
 
 // Routes adds what the console asks for, and what it does beside the management API and emit.
@@ -51,11 +54,12 @@ func (c *Console) Routes(pages *http.ServeMux) {
 	list := map[string]http.HandlerFunc{
 		"GET /_bellhop/stats":       c.serveStats,
 		"GET /_bellhop/connections": c.serveConnections,
-		"GET /_bellhop/events":      c.look.stream.serve,
+		"GET /_bellhop/events":      c.watch.stream.serve,
 		"GET /_bellhop/overview":    c.serveOverview,
 		"GET /_bellhop/cost":        c.serveCost,
 		"GET /_bellhop/traces":      c.serveTraces,
 		"GET /_bellhop/trace/{id}":  c.serveTrace,
+		"POST /_bellhop/replay":     c.serveReplay,
 	}
 	maps.Copy(list, c.api.routes(c.emulator))
 	for pattern, handle := range list {
@@ -64,13 +68,13 @@ func (c *Console) Routes(pages *http.ServeMux) {
 }
 
 // Start begins to count, when everything of an earlier run is cleared away.
-func (c *Console) Start() { c.look.start(c.emulator.Stats) }
+func (c *Console) Start() { c.watch.start(c.emulator.Stats) }
 
 // Close ends the numbers, and lets those who watch go.
-func (c *Console) Close() { c.look.stream.close() }
+func (c *Console) Close() { c.watch.stream.close() }
 
 // Cost is what was used so far.
-func (c *Console) Cost() cost.Report { return c.look.report() }
+func (c *Console) Cost() cost.Report { return c.watch.meter.Report() }
 
 func (c *Console) serveStats(w http.ResponseWriter, _ *http.Request) {
 	JSON(w, http.StatusOK, c.emulator.Stats())
@@ -166,16 +170,16 @@ func matches(q string, texts []string) bool {
 }
 
 func (c *Console) serveCost(w http.ResponseWriter, _ *http.Request) {
-	JSON(w, http.StatusOK, c.look.report())
+	JSON(w, http.StatusOK, c.watch.meter.Report())
 }
 
 func (c *Console) serveTraces(w http.ResponseWriter, _ *http.Request) {
-	JSON(w, http.StatusOK, c.look.traces.Recent(100))
+	JSON(w, http.StatusOK, c.watch.traces.Recent(100))
 }
 
 // serveTrace gives the traces of an id, one for each room, with the users of connections that are still open.
 func (c *Console) serveTrace(w http.ResponseWriter, r *http.Request) {
-	list := c.look.traces.Traces(r.PathValue("id"))
+	list := c.watch.traces.Traces(r.PathValue("id"))
 	if len(list) == 0 {
 		Refuse(w, http.StatusNotFound, "no event with this id is remembered: only the newest are, and only those that were logged")
 		return
@@ -189,7 +193,29 @@ func (c *Console) serveTrace(w http.ResponseWriter, r *http.Request) {
 func (c *Console) nameUsers(t trace.Trace) {
 	for i := range t.Steps {
 		if id := t.Steps[i].Connection; id != "" {
-			t.Steps[i].User = c.look.meter.Owner(id)
+			t.Steps[i].User = c.watch.meter.Owner(id)
 		}
 	}
+}
+
+// serveReplay does with a frame what would be done if the connection had sent it. The answer comes here instead of to the client.
+func (c *Console) serveReplay(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Connection string `json:"connection"`
+		Frame      string `json:"frame"`
+	}
+	if !decode(w, r, &ask, `{"connection":"…","frame":"{\"action\":\"join\",…}"}`) {
+		return
+	}
+	began := time.Now()
+	answer, err := c.emulator.Gateway.Replay(r.Context(), ask.Connection, []byte(ask.Frame))
+	if errors.Is(hubports.AsHub(err), hub.ErrGone) {
+		Refuse(w, http.StatusNotFound, "this connection is closed")
+		return
+	}
+	if err != nil {
+		Refuse(w, http.StatusBadGateway, err.Error())
+		return
+	}
+	JSON(w, http.StatusOK, map[string]any{"reply": string(answer), "micros": time.Since(began).Microseconds()})
 }

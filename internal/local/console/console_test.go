@@ -41,6 +41,11 @@ func TestOverview(t *testing.T) {
 	if len(d.Members) != 1 || d.Members[0].User != "ana" || len(d.Presence) != 1 || d.Presence[0].Status != "online" || d.Seq != 1 {
 		t.Errorf("got %+v", d)
 	}
+	ana.Does(`{"action":"leave","id":"3","room":"community:t"}`)
+	servertest.Eventually(t, "ana is not present any more", func() bool {
+		d = servertest.Get[console.RoomDetail](s, "rooms/community:t")
+		return len(d.Members) == 0 && len(d.Presence) == 0
+	})
 	if status, _ := s.Ask(http.MethodGet, "/_bellhop/rooms/no%20room", ""); status != http.StatusBadRequest {
 		t.Errorf("a malformed room: got %d", status)
 	}
@@ -131,26 +136,18 @@ func TestCostOfAConversation(t *testing.T) {
 	if r.Usage.ConnectionMinutes <= 0 || r.Usage.LambdaGBSeconds <= 0 || r.Usage.BytesOut <= 0 || r.DynamoDB != cost.Estimated {
 		t.Errorf("got %+v", r)
 	}
-	named := func(list []cost.Share, name string) cost.Usage {
-		for _, share := range list {
-			if share.Name == name {
-				return share.Usage
-			}
-		}
-		return cost.Usage{}
-	}
-	room := named(r.Rooms.Top, "channel:a")
+	room := share(r.Rooms.Top, "channel:a")
 	// All but the connects and the ping: 4 in; 3 replies, 3 pushes.
 	if room.MessagesIn != 4 || room.MessagesOut != 6 || room.LambdaRequests != 4 || room.WriteUnits != 10 {
 		t.Errorf("room: got %+v", room)
 	}
-	if got := named(r.Users.Top, "ana"); got.MessagesIn != 4 || got.MessagesOut != 2+3+1 {
+	if got := share(r.Users.Top, "ana"); got.MessagesIn != 4 || got.MessagesOut != 2+3+1 {
 		t.Errorf("ana, who said everything: got %+v", got)
 	}
-	if got := named(r.Events.Top, "user:typing"); got.MessagesIn != 1 || got.MessagesOut != 1 || got.WriteUnits != 0 {
+	if got := share(r.Events.Top, "user:typing"); got.MessagesIn != 1 || got.MessagesOut != 1 || got.WriteUnits != 0 {
 		t.Errorf("typing: got %+v", got)
 	}
-	if got := named(r.Events.Top, "ping"); got.MessagesIn != 1 || got.MessagesOut != 1 || got.LambdaRequests != 0 {
+	if got := share(r.Events.Top, "ping"); got.MessagesIn != 1 || got.MessagesOut != 1 || got.LambdaRequests != 0 {
 		t.Errorf("ping: got %+v", got)
 	}
 	if status, body := s.Ask(http.MethodPost, "/dev/@connections/"+url.PathEscape(servertest.Get[console.Overview](s, "overview?q=bob").Connections[0].ID), strings.Repeat("x", 40<<10)); status != http.StatusOK {
@@ -205,6 +202,83 @@ func TestReplay(t *testing.T) {
 	}
 	if status, _ := s.Ask(http.MethodPost, "/_bellhop/replay", `no json`); status != http.StatusBadRequest {
 		t.Errorf("no JSON: got %d", status)
+	}
+}
+
+// TestBothDialects: what a client of Socket.IO hears is traced and on the bill as what the others hear is, wherever the functions run.
+func TestBothDialects(t *testing.T) {
+	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
+		s := servertest.Start(t, place)
+		ana, sid := s.Connect("ana"), s.Socket("sid")
+		ana.Does(`{"action":"join","id":"1","room":"channel:a"}`)
+		sid.Write(`420["join",{"room":"channel:a"}]`)
+		sid.Read("430[")
+		before := servertest.Get[cost.Report](s, "cost")
+		ana.Does(`{"action":"publish","id":"m1","room":"channel:a","event":"message:new","data":{"content":"hi"}}`)
+		ana.Event("message:new", "channel:a")
+		sid.Read(`42["message:new",{"content":"hi"}`)
+		servertest.Eventually(t, "both have heard it", func() bool {
+			list := servertest.Get[[]trace.Trace](s, "trace/m1")
+			return len(list) == 1 && list[0].Counts[trace.Delivered] == 2
+		})
+		after := servertest.Get[cost.Report](s, "cost")
+		sent := func(of func(cost.Report) cost.Shares, name string) float64 {
+			return share(of(after).Top, name).MessagesOut - share(of(before).Top, name).MessagesOut
+		}
+		for what, of := range map[string]func(cost.Report) cost.Shares{
+			"channel:a":   func(r cost.Report) cost.Shares { return r.Rooms },
+			"ana":         func(r cost.Report) cost.Shares { return r.Users },
+			"message:new": func(r cost.Report) cost.Shares { return r.Events },
+		} {
+			// The message twice. Where the functions are in this process, the reply counts as well.
+			if got := sent(of, what); got < 2 {
+				t.Errorf("%s: got %g messages, want those to both", what, got)
+			}
+		}
+	})
+}
+
+// share is what a name has used.
+func share(list []cost.Share, name string) cost.Usage {
+	for _, s := range list {
+		if s.Name == name {
+			return s.Usage
+		}
+	}
+	return cost.Usage{}
+}
+
+// TestReplayOfAPacket: a frame of a client of Socket.IO is done again as its connection's, in its dialect.
+func TestReplayOfAPacket(t *testing.T) {
+	s := servertest.Start(t, servertest.Bolt(t))
+	ana, sid := s.Connect("ana"), s.Socket("sid")
+	ana.Does(`{"action":"join","id":"1","room":"channel:a"}`)
+	id := servertest.Get[console.Overview](s, "overview?q=sid").Connections[0].ID
+	replay := func(frame string) string {
+		t.Helper()
+		ask, err := json.Marshal(map[string]string{"connection": id, "frame": frame})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, body := s.Ask(http.MethodPost, "/_bellhop/replay", string(ask))
+		var answer struct{ Reply string }
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+		return answer.Reply
+	}
+	if got := replay(`421["join",{"room":"channel:a"}]`); !strings.HasPrefix(got, `431[{"ok":true`) {
+		t.Errorf("join: got %s", got)
+	}
+	if got := replay(`422["message:send",{"channelId":"a","content":"again","id":"m1"}]`); !strings.HasPrefix(got, `432[{"ok":true`) {
+		t.Errorf("message:send: got %s", got)
+	}
+	if e := ana.Event("message:new", "channel:a"); servertest.Object(e, "from")["userId"] != "sid" {
+		t.Errorf("got %v, want a message of sid's", e)
+	}
+	sid.Read(`42["message:new",{"content":"again"}`)
+	if got := replay(`423["join",{"room":"user:ana"}]`); !strings.Contains(got, `"code":"forbidden"`) {
+		t.Errorf("another user's room: got %s", got)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
 const (
@@ -167,6 +169,8 @@ type Shares struct {
 // Meter counts what a running Bellhop uses. Its zero value is ready; it is safe for concurrent use, and its memory is
 // bounded but for what it knows of each open connection.
 type Meter struct {
+	hub.NoObserver
+
 	Now      func() time.Time // nil: time.Now
 	DynamoDB string           // how its units are counted; empty: Estimated
 

@@ -44,12 +44,11 @@ func (b Bellhop) compose(ctx context.Context, c Config, _ processes.Here) (*comp
 	if err != nil {
 		return nil, err
 	}
-	look := console.NewInspector(w.template, false)
+	watch := console.NewWatch(w.template)
 	rules := w.rules
-	notes := look.Wrap(&rules, b.Store, deliverQueue)
+	notes := watch.Hub(&rules, b.Store, deliverQueue)
 	h, sockets := socketio.Wire(rules, notes, w.settings.Sockets)
-	parts := b.parts(w, h, sockets, look)
-	parts.attach = append(parts.attach, func(e *emulator.Emulator) { look.Post = e.Gateway.PostFrame })
+	parts := b.parts(w, h, sockets, watch)
 	parts.emulator.Functions = map[string]invoke.Function{
 		"authorize":  route.Authorize(rules.Verifier, b.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
@@ -100,13 +99,13 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 }
 
 // parts are those that Bellhop has wherever its functions run.
-func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, look *console.Inspector) *composition {
+func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, watch *console.Watch) *composition {
 	parts := &composition{
 		emulator: emulator.Config{
 			Template: w.template, QueueFile: b.QueueFile,
 			Mappings: []string{"socket.io"}, // where clients of Socket.IO look
 		},
-		look: look, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},
+		watch: watch, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},
 		attach: []func(*emulator.Emulator){func(e *emulator.Emulator) { w.aws.Emulator = e }},
 		begin:  []func(context.Context) error{departAll(h)},
 		end:    []func(context.Context) error{b.Hooks.Close},

@@ -57,9 +57,11 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 	if err != nil {
 		return nil, err
 	}
-	look := console.NewInspector(w.template, true)
+	watch := console.NewWatch(w.template)
+	watch.Principals()
+	watch.Overhear() //nolint:contextcheck // what is overheard belongs to no call
 	h, sockets := socketio.Wire(w.rules, d.Bellhop.Store, w.settings.Sockets)
-	parts := d.Bellhop.parts(w, h, sockets, look)
+	parts := d.Bellhop.parts(w, h, sockets, watch)
 	if parts.emulator.Functions, err = d.Functions.Functions(ctx, here); err != nil {
 		return nil, err
 	}

@@ -22,9 +22,11 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	if err != nil {
 		return nil, err
 	}
+	watch := console.NewWatch(f.Template)
+	watch.Principals()
 	return &composition{
 		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API},
-		look:     console.NewInspector(f.Template, true), console: console.Foreign{},
+		watch:    watch, console: console.Foreign{},
 		pages:  map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
 		extras: []extra{secretOf(nil)},
 		end:    []func(context.Context) error{f.Functions.Close},

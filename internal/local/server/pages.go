@@ -26,7 +26,6 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", protocolDocument(c.Release))
 	pages.HandleFunc("POST /_bellhop/token", minting(c))
 	s.console.Routes(pages)
-	aws := parts.look.Posts(s.emulator)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := r.Header.Get("Upgrade") == ""
 		if plain && console.OfAnotherSite(r, c.Local) {
@@ -44,7 +43,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 			}
 		}
 		if s.emulator.Owns(r) {
-			aws.ServeHTTP(w, r)
+			s.emulator.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'")

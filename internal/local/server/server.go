@@ -40,7 +40,7 @@ type API interface {
 // composition is what an API brings to a server.
 type composition struct {
 	emulator emulator.Config // the template with its functions, and where its queues are kept
-	look     *console.Inspector
+	watch    *console.Watch
 	console  console.API
 	pages    map[string]http.Handler // beside those under /_bellhop/
 	extras   []extra
@@ -75,15 +75,15 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 		return nil, errors.Join(err, listener.Close())
 	}
 	g := parts.emulator
-	g.Functions = parts.look.Functions(g.Functions)
-	g.IdleTimeout, g.MaxConnection, g.Faults, g.Logger, g.Observe = c.IdleTimeout, c.MaxConnection, c.Faults, c.Logger, parts.look.Observe(c.Observe)
+	g.Functions = parts.watch.Functions(g.Functions)
+	g.IdleTimeout, g.MaxConnection, g.Faults, g.Logger, g.Observe = c.IdleTimeout, c.MaxConnection, c.Faults, c.Logger, parts.watch.Observe(c.Observe)
 	if s.emulator, err = emulator.New(g); err != nil { //nolint:contextcheck // it outlives who starts it
 		return nil, errors.Join(err, listener.Close())
 	}
 	for _, attach := range parts.attach {
 		attach(s.emulator)
 	}
-	s.console = console.New(s.emulator, parts.console, parts.look, c.Local)
+	s.console = console.New(s.emulator, parts.console, parts.watch, c.Local)
 	s.end = parts.end
 	s.web = &http.Server{Handler: s.handler(c, parts), ReadHeaderTimeout: 10 * time.Second}
 	s.emulator.Start()

@@ -1,27 +1,31 @@
 // Package trace remembers what became of logged events: when each was received and logged, whom it was pushed to, who was
 // gone, what was left to the queue.
 //
-// A [Recorder] is told by wrappers around the store, the pusher and the queue. One frame goes to many connections and may carry
-// several events, so deliveries are noted once for each frame ([Recorder.Frame]) and shared by the traces of its events.
+// A [Recorder] observes a hub. What is pushed goes to many connections and may be several events, so deliveries are noted once and
+// shared by the traces of these events.
 package trace
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // The bounds of a recorder's memory. Whatever is oldest goes.
 const (
 	maxTraces = 2000
 	maxBytes  = 16 << 20
-	maxListed = 2000 // deliveries of one frame that are listed; more are only counted
-	maxSteps  = 500  // other steps of one event
-	maxFrames = 200  // frames that one event was in: a page of a large room has its own
+	maxListed = 200_000 // deliveries of one event; more are only counted
+	maxSteps  = 500     // other steps of one event
 )
 
 // about what an entry takes in memory.
@@ -70,60 +74,68 @@ type Trace struct {
 	Unlisted int             `json:"unlisted,omitempty"` // steps that are counted but not listed
 }
 
-// Event is a logged event, as a recorder is told of it.
-type Event struct {
-	ID, Room, Name, Epoch, From string
-	Seq                         int64
-	Function, Connection        string // who logged it, and for whom; may be empty
-	Received                    time.Time
-	Again                       bool // it was in the log already
+// Work is what was going on when something was logged.
+type Work struct {
+	Function   string // empty: unknown
+	Connection string // whose frame it was; empty: nobody's
+	Began      time.Time
 }
 
-// Ref names an event.
-type Ref struct{ Room, ID string }
-
-// Recorder remembers the newest events. Its zero value is ready; it is safe for concurrent use.
+// Recorder is a [hub.Observer] that remembers the newest events. Its zero value is ready; it is safe for concurrent use.
 type Recorder struct {
-	Now func() time.Time // nil: time.Now
+	hub.NoObserver
 
-	bytes atomic.Int64
+	Now  func() time.Time           // nil: time.Now
+	Work func(context.Context) Work // says what a call is part of; nil: nobody knows
 
 	mu    sync.Mutex
+	bytes int
 	byID  map[string][]*record // of different rooms
 	order []*record            // the oldest first
 }
 
+var _ hub.Observer = (*Recorder)(nil)
+
 // record is an event that is remembered.
 type record struct {
-	Event
+	hub.Entry
 
 	steps    []Step
-	frames   []*Frame
-	unlisted map[Outcome]int // steps beyond maxSteps
+	blocks   []*block
+	listed   int             // deliveries in blocks
+	unlisted map[Outcome]int // steps beyond maxSteps, and deliveries beyond maxListed
 }
 
-// Frame is a frame that is pushed to many. Its methods may be called on nil, which is a frame of no known event.
-type Frame struct {
-	recorder *Recorder
-	holders  int // records that have it; under the recorder's lock
-
-	mu       sync.Mutex
-	list     []delivery
-	details  map[int]string // of few deliveries, by index
-	counts   [4]int
-	unlisted int
-	first    time.Time
+// block is deliveries of the same events.
+type block struct {
+	holders int // records that have it
+	list    []delivery
+	details map[int]string // of few deliveries, by index
+	first   time.Time
 }
 
 // delivery is small: there is one for every member of a large room.
 type delivery struct {
 	connection string
-	micros     uint32 // since the frame's first
+	micros     uint32 // since the block's first
 	outcome    uint8
 }
 
 // outcomes are those of a push, by their number in a delivery.
 func outcomes() [4]Outcome { return [4]Outcome{Delivered, Gone, Throttled, Failed} }
+
+// outcome is what an error of a push means.
+func outcome(err error) (number uint8, detail string) {
+	switch {
+	case err == nil:
+		return 0, ""
+	case errors.Is(err, hub.ErrGone):
+		return 1, ""
+	case errors.Is(err, hub.ErrThrottled):
+		return 2, ""
+	}
+	return 3, err.Error()
+}
 
 func (r *Recorder) now() time.Time {
 	if r.Now != nil {
@@ -132,30 +144,36 @@ func (r *Recorder) now() time.Time {
 	return time.Now()
 }
 
-// Logged notes that an event was logged, or sent again.
-func (r *Recorder) Logged(e Event) {
+// Logged is [hub.Observer].Logged.
+func (r *Recorder) Logged(ctx context.Context, e hub.Entry, again bool) {
 	now := r.now()
-	if e.Received.IsZero() {
-		e.Received = now
+	w := Work{Began: now}
+	if r.Work != nil {
+		w = r.Work(ctx)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.find(Ref{e.Room, e.ID})
+	r.log(e, again, w, now)
+}
+
+// log remembers an event. The lock is held.
+func (r *Recorder) log(e hub.Entry, again bool, w Work, now time.Time) {
+	rec := r.find(e.Event)
 	if rec == nil {
 		rec = r.add(e)
 	}
-	rec.step(r, Step{At: e.Received, What: Received, Connection: e.Connection, Detail: e.Function})
 	what := Logged
-	if e.Again {
+	if again {
 		what = Again
 	}
+	rec.step(r, Step{At: w.Began, What: Received, Connection: w.Connection, Detail: w.Function})
 	rec.step(r, Step{At: now, What: what})
 }
 
 // find gives the record of an event. The lock is held.
-func (r *Recorder) find(ref Ref) *record {
-	for _, rec := range r.byID[ref.ID] {
-		if rec.Room == ref.Room {
+func (r *Recorder) find(e protocol.Event) *record {
+	for _, rec := range r.byID[e.ID] {
+		if rec.Room == e.Room {
 			return rec
 		}
 	}
@@ -163,8 +181,8 @@ func (r *Recorder) find(ref Ref) *record {
 }
 
 // add begins a record, in the place of the oldest if there are too many. The lock is held.
-func (r *Recorder) add(e Event) *record {
-	for len(r.order) > 0 && (len(r.order) >= maxTraces || r.bytes.Load() > maxBytes) {
+func (r *Recorder) add(e hub.Entry) *record {
+	for len(r.order) > 0 && (len(r.order) >= maxTraces || r.bytes > maxBytes) {
 		r.drop(r.order[0])
 		r.order[0] = nil
 		r.order = r.order[1:]
@@ -172,10 +190,11 @@ func (r *Recorder) add(e Event) *record {
 	if r.byID == nil {
 		r.byID = map[string][]*record{}
 	}
-	rec := &record{Event: e}
+	e.Data = nil // it may be long
+	rec := &record{Entry: e}
 	r.byID[e.ID] = append(r.byID[e.ID], rec)
 	r.order = append(r.order, rec)
-	r.bytes.Add(traceBytes)
+	r.bytes += traceBytes
 	return rec
 }
 
@@ -186,90 +205,145 @@ func (r *Recorder) drop(rec *record) {
 	} else {
 		r.byID[rec.ID] = rest
 	}
-	r.bytes.Add(-int64(traceBytes + stepBytes*len(rec.steps)))
-	for _, f := range rec.frames {
-		if f.holders--; f.holders == 0 {
-			f.mu.Lock()
-			r.bytes.Add(-int64(deliveryBytes * len(f.list)))
-			f.mu.Unlock()
+	r.bytes -= traceBytes + stepBytes*len(rec.steps)
+	for _, b := range rec.blocks {
+		if b.holders--; b.holders == 0 {
+			r.bytes -= traceBytes + deliveryBytes*len(b.list)
 		}
 	}
 }
 
+// count notes what is not listed.
+func (rec *record) count(what Outcome, n int) {
+	if rec.unlisted == nil {
+		rec.unlisted = map[Outcome]int{}
+	}
+	rec.unlisted[what] += n
+}
+
 func (rec *record) step(r *Recorder, s Step) {
 	if len(rec.steps) >= maxSteps {
-		if rec.unlisted == nil {
-			rec.unlisted = map[Outcome]int{}
-		}
-		rec.unlisted[s.What]++
+		rec.count(s.What, 1)
 		return
 	}
 	if rec.steps == nil {
 		rec.steps = make([]Step, 0, 2) // most have no more
 	}
 	rec.steps = append(rec.steps, s)
-	r.bytes.Add(stepBytes)
+	r.bytes += stepBytes
 }
 
-// Note adds a step to an event that is remembered.
-func (r *Recorder) Note(ref Ref, what Outcome, detail string) {
+// Queued is [hub.Observer].Queued: a job that is about an event is a step of it.
+func (r *Recorder) Queued(_ context.Context, j hub.Job, delay time.Duration) {
+	if j.Event == nil || j.Event.ID == "" {
+		return
+	}
+	s := Step{What: Queued, Detail: string(j.Kind)}
+	switch j.Kind {
+	case hub.JobRetry:
+		s.What = Retried
+		s.Detail = fmt.Sprintf("try %d, in %s: %s", j.Attempt+1, delay.Round(10*time.Millisecond), text.Plural(len(j.Targets), "connection"))
+	case hub.JobFanOut:
+		s.Detail = fmt.Sprintf("shard %d, after %s", j.Shard, text.Plural(j.Passed, "member"))
+	default:
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rec := r.find(ref); rec != nil {
-		rec.step(r, Step{At: r.now(), What: what, Detail: detail})
+	if rec := r.find(*j.Event); rec != nil {
+		s.At = r.now()
+		rec.step(r, s)
 	}
 }
 
-// Frame begins a frame that carries events. It is nil if none of them is remembered.
-func (r *Recorder) Frame(refs []Ref) *Frame {
+// Pushed is [hub.Observer].Pushed.
+func (r *Recorder) Pushed(_ context.Context, d hub.Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var f *Frame
-	for _, ref := range refs {
-		rec := r.find(ref)
-		if rec == nil || len(rec.frames) >= maxFrames {
+	r.push(d)
+}
+
+// Heard is Pushed where nobody tells what is logged: events that have an id and a place in a room are remembered from now on.
+func (r *Recorder) Heard(d hub.Delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range d.Events {
+		if e.ID != "" && e.Seq > 0 && r.find(e) == nil {
+			r.log(hub.Entry{Event: e}, false, Work{Began: d.At}, d.At)
+		}
+	}
+	r.push(d)
+}
+
+// push notes deliveries. The lock is held.
+func (r *Recorder) push(d hub.Delivery) {
+	var about []*record
+	for _, e := range d.Events {
+		if rec := r.find(e); e.ID != "" && rec != nil {
+			about = append(about, rec)
+		}
+	}
+	if len(about) == 0 {
+		return
+	}
+	room := maxListed
+	for _, rec := range about {
+		room = min(room, maxListed-rec.listed)
+	}
+	b := r.open(about)
+	for i, to := range d.To {
+		number, detail := outcome(to.Err)
+		if i < room {
+			b.add(to, number, detail)
 			continue
 		}
-		if f == nil {
-			f = &Frame{recorder: r}
+		for _, rec := range about {
+			rec.count(outcomes()[number], 1)
 		}
-		f.holders++
-		rec.frames = append(rec.frames, f)
 	}
-	return f
+	n := min(len(d.To), room)
+	for _, rec := range about {
+		rec.listed += n
+	}
+	r.bytes += deliveryBytes * n
 }
 
-// Pushed notes what became of the frame at one connection.
-func (f *Frame) Pushed(connection string, what Outcome, detail string) {
-	if f == nil {
-		return
+// open gives the block that deliveries of events go to: the last one, if it is of the same events.
+func (r *Recorder) open(about []*record) *block {
+	last := about[0].last()
+	same := last != nil && last.holders == len(about)
+	for _, rec := range about[1:] {
+		same = same && rec.last() == last
 	}
-	now := f.recorder.now()
-	outcome := 0
-	for i, o := range outcomes() {
-		if o == what {
-			outcome = i
-		}
+	if same {
+		return last
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.first.IsZero() {
-		f.first = now
+	b := &block{holders: len(about)}
+	r.bytes += traceBytes
+	for _, rec := range about {
+		rec.blocks = append(rec.blocks, b)
 	}
-	f.counts[outcome]++
-	if len(f.list) >= maxListed {
-		f.unlisted++
-		return
+	return b
+}
+
+func (rec *record) last() *block {
+	if len(rec.blocks) == 0 {
+		return nil
+	}
+	return rec.blocks[len(rec.blocks)-1]
+}
+
+func (b *block) add(to hub.Reached, number uint8, detail string) {
+	if b.first.IsZero() {
+		b.first = to.At
 	}
 	if detail != "" {
-		if f.details == nil {
-			f.details = map[int]string{}
+		if b.details == nil {
+			b.details = map[int]string{}
 		}
-		f.details[len(f.list)] = detail
+		b.details[len(b.list)] = detail
 	}
-	after := min(max(0, now.Sub(f.first).Microseconds()), math.MaxUint32)
-	f.list = append(f.list, delivery{connection, uint32(after), uint8(outcome)})
-	f.recorder.bytes.Add(deliveryBytes)
+	after := min(max(0, to.At.Sub(b.first).Microseconds()), math.MaxUint32)
+	b.list = append(b.list, delivery{to.Connection, uint32(after), number})
 }
 
 // Traces gives what is remembered of an id, one trace for each room, the oldest first.
@@ -302,8 +376,11 @@ func (r *Recorder) Recent(limit int) []Trace {
 
 func (rec *record) trace() Trace {
 	t := Trace{
-		ID: rec.ID, Room: rec.Room, Event: rec.Name, Seq: rec.Seq, Epoch: rec.Epoch, From: rec.From,
+		ID: rec.ID, Room: rec.Room, Event: rec.Event.Event, Seq: rec.Seq, Epoch: rec.Epoch,
 		Steps: slices.Clone(rec.steps), Counts: map[Outcome]int{},
+	}
+	if rec.From != nil {
+		t.From = rec.From.UserID
 	}
 	for what, n := range rec.unlisted {
 		t.Counts[what] += n
@@ -321,20 +398,14 @@ func (rec *record) trace() Trace {
 		default:
 		}
 	}
-	for _, f := range rec.frames {
-		f.mu.Lock()
-		for i, what := range outcomes() {
-			if f.counts[i] > 0 {
-				t.Counts[what] += f.counts[i]
-			}
-		}
-		t.Unlisted += f.unlisted
-		for i, d := range f.list {
+	for _, b := range rec.blocks {
+		for i, d := range b.list {
+			what := outcomes()[d.outcome]
+			t.Counts[what]++
 			t.Steps = append(t.Steps, Step{
-				At: f.first.Add(time.Duration(d.micros) * time.Microsecond), What: outcomes()[d.outcome], Connection: d.connection, Detail: f.details[i],
+				At: b.first.Add(time.Duration(d.micros) * time.Microsecond), What: what, Connection: d.connection, Detail: b.details[i],
 			})
 		}
-		f.mu.Unlock()
 	}
 	slices.SortStableFunc(t.Steps, func(a, b Step) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
 	for i := range t.Steps {
