@@ -21,7 +21,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     projects: [
       { extends: true, test: { name: "node", include: ["test/{core,server,upgrade}/**/*.test.ts"] } },
-      { extends: true, test: { name: "node over socket.io", include: ["test/core/{room,connection,hooks}.test.ts"], env: over } },
+      { extends: true, test: { name: "node over socket.io", include: ["test/core/{room,connection,hooks,silence}.test.ts"], env: over } },
       { extends: true, test: { name: "react 19", ...react19 } },
       {
         extends: true,

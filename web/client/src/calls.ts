@@ -1,6 +1,6 @@
 import type { ClientEvents } from "./api.js";
 import { BellhopError, mayWorkLater } from "./error.js";
-import { newId } from "./requests.js";
+import { newId, type Ask } from "./requests.js";
 import { jitter } from "./time.js";
 import { encode, type Action } from "./transport.js";
 
@@ -18,14 +18,14 @@ export interface Place {
 export interface Line {
   readonly open: boolean;
   /** Sends an action once and resolves to the data of its reply. */
-  ask<T>(action: Action): Promise<T>;
+  ask<T>(ask: Ask): Promise<T | null>;
   dropped(what: ClientEvents["dropped"]): void;
 }
 
 interface Call {
   action: Action & { id: string };
   room: Place | null;
-  state: "waiting" | "sent" | "pausing";
+  state: "waiting" | "asked" | "pausing";
   tries: number;
   resolve(data: never): void;
   reject(err: unknown): void;
@@ -36,16 +36,17 @@ interface Call {
 /**
  * Everything that is sent until it is answered, in the order in which it was called: when the connection is open and the
  * room joined, and again, under the same id, after whatever may be over later. The publishes of one room go out one after
- * the other, so that the room has them in this order.
+ * the other, so that the room has them in this order. While there is no connection, so many publishes and so many other
+ * calls may wait; one more takes the place of the oldest.
  */
 export class Calls {
   #line: Line;
   #time: number;
   #limit: number;
-  #calls: Call[] = []; // oldest first
+  #calls = new Set<Call>(); // oldest first
   #over: BellhopError | null = null;
 
-  /** @param time how long a call is tried, in milliseconds @param limit how many publishes may wait for a connection */
+  /** @param time how long a call is tried, in milliseconds @param limit how many of each kind may wait for a connection */
   constructor(line: Line, time: number, limit: number) {
     this.#line = line;
     this.#time = time;
@@ -58,18 +59,24 @@ export class Calls {
       encode(action); // too large is said at once
       const deadline = setTimeout(() => this.#settle(call, () => reject(this.#tooLate(action.action))), this.#time);
       const call: Call = { action: { ...action, id: action.id ?? newId() }, room, state: "waiting", tries: 0, resolve, reject, deadline };
-      this.#calls.push(call);
-      this.#dropOldest();
+      this.#calls.add(call);
+      this.#dropOldest(call);
       this.run();
     });
   }
 
+  /** Something waits for the room. */
+  waitFor(name: string): boolean {
+    return [...this.#calls].some(({ room }) => room?.name === name);
+  }
+
   /** Sends what can be sent now. */
   run(): void {
+    if (!this.#line.open) return;
     const taken = new Set<Place>(); // rooms whose next publish is found
     for (const call of [...this.#calls]) {
-      const { room } = call;
-      if (room?.error && call.state === "waiting" && this.#line.open) {
+      const { room, state } = call;
+      if (state === "waiting" && room?.error) {
         if (this.#remove(call)) call.reject(room.error);
         continue;
       }
@@ -77,40 +84,51 @@ export class Calls {
         if (taken.has(room)) continue;
         taken.add(room);
       }
-      if (call.state === "waiting" && this.#line.open && (!room || room.joined)) void this.#send(call);
+      if (state === "waiting" && (!room || room.joined)) void this.#ask(call);
     }
   }
 
-  /** Fails all calls of one room, or of the whole client and for good. */
-  end(reason: BellhopError, room?: Place): void {
-    if (!room) this.#over = reason;
-    for (const call of [...this.#calls]) if ((!room || call.room === room) && this.#remove(call)) call.reject(reason);
+  /** Fails all calls of one room. */
+  leave(room: Place, reason: BellhopError): void {
+    for (const call of [...this.#calls]) if (call.room === room && this.#remove(call)) call.reject(reason);
   }
 
-  async #send(call: Call): Promise<void> {
-    call.state = "sent";
+  /** Fails all calls. */
+  fail(reason: BellhopError): void {
+    for (const call of [...this.#calls]) if (this.#remove(call)) call.reject(reason);
+  }
+
+  /** Fails all calls, and those that are to come. */
+  end(reason: BellhopError): void {
+    this.#over = reason;
+    this.fail(reason);
+  }
+
+  async #ask(call: Call): Promise<void> {
+    call.state = "asked";
     try {
-      const data = await this.#line.ask<never>(call.action);
-      this.#settle(call, () => call.resolve(data));
+      const data = await this.#line.ask<never>(() => (this.#calls.has(call) ? call.action : null));
+      this.#settle(call, () => call.resolve(data as never));
     } catch (err) {
-      if (!this.#calls.includes(call)) return;
+      if (!this.#calls.has(call)) return;
       if (mayWorkLater(err)) this.#again(call, err);
       else if (err instanceof BellhopError && err.code === "not_in_room" && call.room && !call.room.error) this.#again(call, err);
       else this.#settle(call, () => call.reject(err));
     }
   }
 
+  /** It waits for what it waited for the first time, and before that for a moment, if that may help. */
   #again(call: Call, { code, retryAfterMs }: BellhopError): void {
-    call.state = "waiting";
     if (code === "not_in_room") call.room!.expelled();
-    else if (code !== "disconnected") {
-      call.state = "pausing";
-      call.pause = setTimeout(() => {
-        call.state = "waiting";
-        this.run();
-      }, retryAfterMs ?? jitter(call.tries++, 250, 5_000));
-    }
-    this.run();
+    const once = code === "not_in_room" && call.tries === 0;
+    const pause = code === "disconnected" || once ? 0 : (retryAfterMs ?? jitter(call.tries, 250, 5_000));
+    call.tries++;
+    call.state = pause > 0 ? "pausing" : "waiting";
+    if (pause === 0) return this.run();
+    call.pause = setTimeout(() => {
+      call.state = "waiting";
+      this.run();
+    }, pause);
   }
 
   #settle(call: Call, how: () => void): void {
@@ -120,22 +138,20 @@ export class Calls {
   }
 
   #remove(call: Call): boolean {
-    const at = this.#calls.indexOf(call);
-    if (at >= 0) this.#calls.splice(at, 1);
     clearTimeout(call.deadline);
     clearTimeout(call.pause);
-    return at >= 0;
+    return this.#calls.delete(call);
   }
 
-  /** While there is no connection a publish that is one too many takes the place of the oldest. */
-  #dropOldest(): void {
+  #dropOldest(added: Call): void {
     if (this.#line.open) return;
-    const publishes = this.#calls.filter(isPublish);
-    const oldest = publishes[0];
-    if (publishes.length <= this.#limit || !oldest || !this.#remove(oldest)) return;
-    const what = { room: oldest.room!.name, event: String(oldest.action.event), id: oldest.action.id };
-    oldest.reject(new BellhopError("dropped", `Too much waits for the connection: ${what.event} in ${what.room} was dropped.`, { retry: true }));
-    this.#line.dropped(what);
+    const alike = [...this.#calls].filter((call) => isPublish(call) === isPublish(added));
+    const [oldest] = alike;
+    if (alike.length <= this.#limit || !oldest || !this.#remove(oldest)) return;
+    const { action: { action, event, id }, room } = oldest;
+    const what = isPublish(oldest) ? `${String(event)} in ${room!.name}` : action;
+    oldest.reject(new BellhopError("dropped", `Too much waits for the connection: ${what} was dropped.`, { retry: true }));
+    if (isPublish(oldest)) this.#line.dropped({ room: room!.name, event: String(event), id });
   }
 
   #tooLate(action: string): BellhopError {

@@ -1,21 +1,26 @@
 import type { Client, ClientEvents, Room, Status, Unsubscribe } from "./api.js";
 import { Calls, type Place } from "./calls.js";
-import { BellhopError } from "./error.js";
+import { BellhopError, mayWorkLater } from "./error.js";
 import { Handle } from "./handle.js";
-import { KeepAlive } from "./keepalive.js";
+import { Joins, type Joining } from "./joins.js";
 import { Listeners } from "./listeners.js";
-import { Requests, needsToken } from "./requests.js";
+import { Liveness } from "./liveness.js";
+import { Requests, needsToken, type Ask } from "./requests.js";
 import { SharedRoom, type Line, type Wish } from "./room.js";
-import { readToken, renewIn } from "./token.js";
-import { REPLY_TIMEOUT, type Action, type ConnectOptions, type Frame, type OpenTransport, type Transport } from "./transport.js";
-import type { Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
+import { jitter, within } from "./time.js";
+import { readToken, renewIn, type Claims } from "./token.js";
+import { REPLY_TIMEOUT, noToken, type Action, type ConnectOptions, type Frame, type OpenTransport, type Transport } from "./transport.js";
+import type { JoinResult, Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
 import { WebSocketTransport } from "./websocket.js";
+
+const TOKEN_WITHIN = 15_000;
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Opens a connection to a WebSocket API of Bellhop, and keeps it open.
  *
  * @param url such as wss://abc.execute-api.eu-west-1.amazonaws.com/prod, or ws://127.0.0.1:4000/dev
- * @throws Error where there is no WebSocket and none is given
+ * @throws Error where there is no WebSocket and none is given, or no such URL
  */
 export function connect(url: string, options: ConnectOptions): Client {
   return new Connection(url, options);
@@ -30,31 +35,48 @@ class Connection implements Client, Line {
   #listeners = new Listeners<ClientEvents>();
   #status: Status = "connecting";
   #error: BellhopError | null = null;
-  #userId: string | null = null;
   #rooms = new Map<string, SharedRoom>();
   #requests: Requests;
+  #joins: Joins;
   #calls: Calls;
-  #keepAlive = new KeepAlive(() => this.send({ action: "ping" }), () => this.#transport.reconnect());
+  #liveness: Liveness;
+  #offered: Claims | null = null; // of the token that the next connection is asked for with
+  #offers = 0;
+  #claims: Claims | null = null; // of the one that the server has accepted last
+  #ahead = Infinity; // how much the clock here is ahead of the one that signs tokens, at most
   #renewal: ReturnType<typeof setTimeout> | undefined;
-  #expires: number | null = null;
-  #stopWatching: () => void = () => {};
+  #stopWatching: () => void;
 
   constructor(url: string, options: ConnectOptions) {
     this.#options = options;
-    this.#requests = new Requests((action) => this.send(action), options.replyTimeout ?? REPLY_TIMEOUT);
+    this.#liveness = new Liveness(
+      () => this.#transport.send({ action: "ping" }),
+      (silent) => this.restart(`Nothing was heard for ${Math.round(silent / 1000)} s, not even an answer to a ping.`),
+    );
+    this.#requests = new Requests({
+      send: (action) => this.#transport.send(action),
+      asked: () => this.#liveness.asked(),
+      unanswered: () => this.#liveness.check(),
+    }, options.replyTimeout ?? REPLY_TIMEOUT);
     this.#calls = new Calls(this, options.publishTimeout ?? 60_000, options.offlineLimit ?? 100);
+    this.#joins = new Joins(this.#requests, ({ name }) => this.#calls.waitFor(name));
     const open: OpenTransport = options.transport ?? ((...how) => new WebSocketTransport(...how));
     this.#transport = open(url, options, {
       token: () => this.#token(),
       connecting: () => this.#set("connecting"),
       open: () => this.#opened(),
       receive: (frame) => {
-        this.#keepAlive.received();
+        this.#liveness.received(frame.reply !== undefined || frame.event === "pong");
         this.#receive(frame);
       },
       lost: (reason) => this.#lost(reason),
     });
-    this.#watchNetwork();
+    this.#stopWatching = watchPage({
+      used: () => this.#liveness.look(),
+      shown: () => (this.open ? this.#liveness.look() : this.#transport.reconnect()),
+      online: () => this.reconnect(),
+      offline: () => this.restart("This device is offline."),
+    });
   }
 
   get status(): Status {
@@ -66,11 +88,11 @@ class Connection implements Client, Line {
   }
 
   get userId(): string | null {
-    return this.#userId;
+    return this.#claims?.userId ?? null;
   }
 
   get open(): boolean {
-    return this.#transport.open;
+    return this.#status !== "closed" && this.#transport.open;
   }
 
   on<E extends keyof ClientEvents>(event: E, handler: (value: ClientEvents[E]) => void): Unsubscribe {
@@ -81,7 +103,7 @@ class Connection implements Client, Line {
     let room = this.#rooms.get(name);
     if (!room) {
       room = new SharedRoom(this, name, options.since ?? null);
-      this.#rooms.set(name, room);
+      if (this.#status !== "closed") this.#rooms.set(name, room);
     }
     const handle = new Handle(this, room);
     if (this.#status !== "closed") room.enter(handle);
@@ -100,11 +122,11 @@ class Connection implements Client, Line {
 
   call<T>(action: string, { room, data, id }: { room?: string; data?: unknown; id?: string } = {}): Promise<T> {
     const frame = { action, ...(room !== undefined && { room }), ...(data !== undefined && { data }) };
-    return id === undefined ? this.ask<T>(frame) : this.persist<T>({ ...frame, id });
+    return id === undefined ? (this.ask<T>(() => frame) as Promise<T>) : this.persist<T>({ ...frame, id });
   }
 
   reconnect(): void {
-    if (this.open) this.#keepAlive.check();
+    if (this.open) this.#liveness.check();
     else this.#transport.reconnect();
   }
 
@@ -117,24 +139,32 @@ class Connection implements Client, Line {
   /** Sends an action that needs no reply, if the connection is open. */
   send(action: Action): boolean {
     const sent = this.#transport.send(action);
-    if (sent) this.#keepAlive.sent();
+    if (sent) this.#requests.pacer.sent();
     return sent;
   }
 
-  ask<T>(action: Action): Promise<T> {
-    return this.#requests.ask<T>(action);
+  ask<T>(ask: Ask): Promise<T | null> {
+    return this.#requests.ask<T>(ask);
   }
 
   persist<T>(action: Action, room: Place | null = null): Promise<T> {
     return this.#calls.add<T>(action, room);
   }
 
-  end(reason: BellhopError, room: Place): void {
-    this.#calls.end(reason, room);
+  joinRoom(room: Joining): Promise<JoinResult | null> {
+    return this.#joins.add(room);
   }
 
-  restart(): void {
-    this.#transport.reconnect();
+  leaveRoom({ name }: Joining): Promise<unknown> {
+    return this.#requests.ask(() => ({ action: "leave", room: name }), "membership");
+  }
+
+  endCalls(room: Place, reason: BellhopError): void {
+    this.#calls.leave(room, reason);
+  }
+
+  restart(why: string, cause?: unknown): void {
+    if (this.open) this.#transport.reconnect(new BellhopError("disconnected", why, { retry: true, cause }));
   }
 
   dropped(what: ClientEvents["dropped"]): void {
@@ -149,23 +179,43 @@ class Connection implements Client, Line {
   // —— the connection ——
 
   async #token(): Promise<string> {
-    const token = await this.#options.token();
-    const claims = readToken(token);
-    this.#userId = claims.userId;
-    this.#expires = claims.expires;
+    const offer = ++this.#offers;
+    const token = await this.#fresh();
+    if (offer === this.#offers) this.#offered = readToken(token); // an attempt that was given up is not what is accepted
     return token;
+  }
+
+  /** A token, or an error in time: a function that never settles would otherwise be waited for as long as the page lives. */
+  #fresh(): Promise<string> {
+    const late = () => new BellhopError("token", `The token function has not answered for ${TOKEN_WITHIN / 1000} s.`, { retry: true });
+    return within(TOKEN_WITHIN, Promise.resolve().then(() => this.#options.token()), late);
   }
 
   #opened(): void {
     this.#error = null;
-    this.#keepAlive.start();
-    this.#renewLater();
+    if (this.#offered) this.#accepted(this.#offered);
+    this.#liveness.start(this.#transport.probe);
+    this.#requests.pacer.start();
     this.#set("open");
     for (const room of [...this.#rooms.values()]) room.tend();
   }
 
+  /** The server has accepted a token: this is who the client is from now on. */
+  #accepted(claims: Claims): void {
+    const before = this.#claims;
+    this.#claims = claims;
+    if (before && before.userId !== claims.userId) {
+      // What the one has written must not go out in the name of the other.
+      this.wish = null;
+      for (const room of this.#rooms.values()) room.wish = null;
+      this.#calls.fail(new BellhopError("closed", `The token was ${before.userId}'s and is ${claims.userId}'s now.`));
+    }
+    if (before?.issued && claims.issued && claims.issued > before.issued) this.#ahead = Math.min(this.#ahead, Date.now() - claims.issued);
+    this.#renewLater();
+  }
+
   #lost(reason: BellhopError): void {
-    this.#keepAlive.stop();
+    this.#liveness.stop();
     clearTimeout(this.#renewal);
     this.#error = reason;
     this.#requests.fail(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
@@ -176,10 +226,14 @@ class Connection implements Client, Line {
   }
 
   #receive(frame: Frame): void {
+    if (this.#status === "closed") return; // by a listener, in the midst of a batch
     if (frame.batch) {
       for (const each of frame.batch) this.#receive(each);
     } else if (frame.reply !== undefined) {
-      this.#answered(frame);
+      this.#transport.good();
+      const refusal = this.#requests.answered(frame);
+      if (refusal && needsToken(refusal)) this.restart(refusal.message, refusal);
+      else if (refusal) this.#listeners.emit("error", refusal);
     } else if (frame.event === "pong") {
       this.#transport.good();
     } else if (frame.event && frame.room) {
@@ -193,66 +247,67 @@ class Connection implements Client, Line {
     }
   }
 
-  #answered(frame: Frame): void {
-    this.#transport.good();
-    const { refusal, known } = this.#requests.answered(frame);
-    if (refusal && needsToken(refusal)) this.#transport.reconnect();
-    else if (refusal && !known) this.#listeners.emit("error", refusal);
-  }
-
   /** Renews the token in place. Where that fails, the server ends the connection in time, and the next has a new token. */
   #renewLater(): void {
     clearTimeout(this.#renewal);
-    if (this.#expires === null) return;
-    this.#renewal = setTimeout(async () => {
-      try {
-        const token = await this.#token();
-        if (!this.open) return;
-        await this.ask({ action: "auth", token });
-        this.#renewLater();
-      } catch (err) {
-        if (!this.open) return;
-        this.#listeners.emit("error", err instanceof BellhopError ? err : new BellhopError("token", "The token could not be renewed: " + String(err), { retry: true, cause: err }));
-        this.#renewal = setTimeout(() => this.#renewLater(), 5_000);
-      }
-    }, Math.min(renewIn(this.#expires, Date.now()), 2 ** 31 - 1));
+    const ahead = this.#ahead === Infinity ? 0 : Math.max(0, this.#ahead);
+    const wait = this.#claims && renewIn(this.#claims, Date.now() - ahead);
+    if (wait !== null) this.#renewal = setTimeout(() => void this.#renew(0), Math.min(wait, LONGEST_TIMER));
+  }
+
+  async #renew(tries: number): Promise<void> {
+    try {
+      const token = await this.#fresh();
+      if (!this.open) return;
+      const claims = readToken(token);
+      if (claims.userId !== this.userId) return this.restart("The token is another user's.");
+      await this.ask(() => ({ action: "auth", token }));
+      this.#accepted(claims);
+    } catch (thrown) {
+      if (!this.open) return;
+      const err = noToken(thrown);
+      this.#listeners.emit("error", err);
+      if (err.code !== "token" && !mayWorkLater(thrown)) return this.restart(err.message, err);
+      this.#renewal = setTimeout(() => void this.#renew(tries + 1), err.retryAfterMs ?? 500 + jitter(tries, 1_000, 15_000));
+    }
   }
 
   #end(reason: BellhopError | null): void {
     if (this.#status === "closed") return;
+    this.#status = "closed";
+    this.#error = reason;
     const why = reason ?? new BellhopError("closed", "The client was closed.");
     this.#transport.close();
-    this.#keepAlive.stop();
+    this.#liveness.stop();
     this.#stopWatching();
     clearTimeout(this.#renewal);
-    this.#error = reason;
     this.#requests.fail(why);
     this.#calls.end(why);
-    for (const room of [...this.#rooms.values()]) room.disconnected();
+    for (const room of [...this.#rooms.values()]) room.end();
     this.#rooms.clear();
-    this.#set("closed");
+    this.#listeners.emit("status", "closed");
   }
 
   #set(status: Status): void {
-    if (this.#status !== status && this.#status !== "closed") {
+    if (this.#status === "closed") return;
+    if (this.#status !== status) {
       this.#status = status;
       this.#listeners.emit("status", status);
     }
     this.changed();
   }
+}
 
-  /** Comes back at once when the network does, and finds out about a connection that has slept. */
-  #watchNetwork(): void {
-    const page = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">> & { document?: Document };
-    if (!page.addEventListener || !page.removeEventListener) return;
-    const look = () => {
-      if (page.document?.visibilityState !== "hidden") this.reconnect();
-    };
-    page.addEventListener("online", look);
-    page.document?.addEventListener("visibilitychange", look);
-    this.#stopWatching = () => {
-      page.removeEventListener!("online", look);
-      page.document?.removeEventListener("visibilitychange", look);
-    };
-  }
+/** Tells of whoever uses a page, and of what it knows of its network. */
+function watchPage({ used, shown, online, offline }: Record<"used" | "shown" | "online" | "offline", () => void>): () => void {
+  const page = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">> & { document?: Document };
+  if (!page.addEventListener || !page.removeEventListener) return () => {};
+  const visible = () => page.document?.visibilityState !== "hidden" && shown();
+  const heard = { online, offline, visibilitychange: visible, pointermove: used, pointerdown: used, keydown: used };
+  const stops = Object.entries(heard).map(([name, handler]) => {
+    const target = name.endsWith("line") ? (page as Window) : page.document;
+    target?.addEventListener?.(name, handler, { passive: true });
+    return () => target?.removeEventListener?.(name, handler);
+  });
+  return () => stops.forEach((stop) => stop());
 }

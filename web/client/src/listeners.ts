@@ -13,6 +13,7 @@ export class Listeners<E> {
 
   emit<K extends keyof E>(name: K, value: E[K]): void {
     for (const handler of [...(this.#handlers.get(name) ?? [])] as ((value: E[K]) => void)[]) {
+      if (!this.#handlers.get(name)?.has(handler)) continue; // one before it has taken it away
       try {
         handler(value);
       } catch (err) {

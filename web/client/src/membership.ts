@@ -28,6 +28,8 @@ export type Reason =
   | "answered"
   /** The server has answered, or the pause is over, and by then nobody holds a handle. */
   | "outlived"
+  /** It was not even sent, since nobody held a handle when its turn came. */
+  | "spared"
   /** What was asked failed, and may work later. */
   | "failed"
   /** The pause is over. */
@@ -47,9 +49,9 @@ export type Reason =
 // end either way. So out of "joining", "filling" and "leaving" lead only an answer, and the end of the room or connection.
 const transitions: Record<State, Partial<Record<Reason, State>>> = {
   outside: { wanted: "joining" },
-  joining: { answered: "joined", outlived: "leaving", failed: "pausing", refused: "refused", closed: "closed", disconnected: "outside" },
+  joining: { answered: "joined", outlived: "leaving", spared: "outside", failed: "pausing", refused: "refused", closed: "closed", disconnected: "outside" },
   joined: { unwanted: "leaving", missing: "filling", expelled: "joining", closed: "closed", disconnected: "outside" },
-  filling: { answered: "joined", outlived: "leaving", failed: "joined", refused: "refused", closed: "closed", disconnected: "outside" },
+  filling: { answered: "joined", outlived: "leaving", spared: "leaving", failed: "joined", refused: "refused", closed: "closed", disconnected: "outside" },
   leaving: { answered: "outside", failed: "pausing", refused: "outside", disconnected: "outside" },
   pausing: { resumed: "joining", outlived: "leaving", closed: "closed", disconnected: "outside" },
   refused: { entered: "outside", unwanted: "outside", disconnected: "outside" }, // another token may allow more

@@ -1,6 +1,6 @@
 import type { JoinResult, Position, RoomEvent } from "./types.js";
 
-/** How many events are held back for an earlier one. Those beyond are dropped: the next join brings them again. */
+/** How many events are held back for an earlier one. Those beyond are dropped, but known: the gap lasts until a join brings them. */
 const HELD = 500;
 
 export type Logged = RoomEvent & { seq: number };
@@ -13,6 +13,8 @@ export class Order {
   #position: Position | null;
   #held = new Map<number, Logged>();
   #deliver: (event: Logged) => void;
+  #newest = 0; // of what was pushed over the present connection
+  #over = false;
   #settled = false; // the present connection has joined, so that pushed events are known to be of this epoch
 
   constructor(since: Position | null, deliver: (event: Logged) => void) {
@@ -24,14 +26,15 @@ export class Order {
     return this.#position && { ...this.#position };
   }
 
-  /** Something is missing between what was handed on and what is held. */
+  /** Something is missing between what was handed on and what was pushed, held or not. */
   get gap(): boolean {
-    return this.#settled && this.#held.size > 0;
+    return this.#settled && this.#newest > this.#position!.seq;
   }
 
   /** Takes in an event that was pushed. */
   push(event: Logged): void {
-    if (this.#settled && this.#position && event.seq <= this.#position.seq) return;
+    if (this.#over || (this.#settled && event.seq <= this.#position!.seq)) return;
+    this.#newest = Math.max(this.#newest, event.seq);
     if (this.#held.size >= HELD && !this.#held.has(event.seq)) {
       const last = Math.max(...this.#held.keys());
       if (event.seq > last) return;
@@ -44,18 +47,16 @@ export class Order {
   /** Takes in the reply to a join, and says how many missed events it brought. */
   joined(result: JoinResult): number {
     let missed = 0;
-    const known = this.#position;
-    if (result.recovered && known) {
+    this.#settled = true;
+    if (result.recovered && this.#position) {
       for (const event of result.events as Logged[]) {
-        if (event.seq <= this.#position!.seq) continue;
+        if (this.#over || event.seq <= this.#position.seq) continue;
         this.#advance(event);
         missed++;
       }
-      this.#position = { epoch: result.epoch, seq: Math.max(this.#position!.seq, result.seq) };
-    } else {
-      this.#position = { epoch: result.epoch, seq: result.seq };
     }
-    this.#settled = true;
+    const least = result.recovered ? (this.#position?.seq ?? 0) : 0;
+    this.#position = { epoch: result.epoch, seq: Math.max(least, result.seq) };
     this.#drain();
     return missed;
   }
@@ -64,6 +65,7 @@ export class Order {
   disconnected(): void {
     this.#settled = false;
     this.#held.clear();
+    this.#newest = 0;
   }
 
   /** The room was closed: its log is over. */
@@ -72,15 +74,20 @@ export class Order {
     this.#position = null;
   }
 
+  /** Nobody listens any more: nothing is handed on, even if more was about to be. */
+  end(): void {
+    this.#over = true;
+  }
+
   #advance(event: Logged): void {
     this.#position!.seq = event.seq;
     this.#deliver(event);
   }
 
   #drain(): void {
-    const position = this.#position!;
-    for (const seq of this.#held.keys()) if (seq <= position.seq) this.#held.delete(seq);
-    for (let next = this.#held.get(position.seq + 1); next; next = this.#held.get(position.seq + 1)) {
+    for (const seq of this.#held.keys()) if (seq <= this.#position!.seq) this.#held.delete(seq);
+    // A listener may end or reset this meanwhile.
+    for (let next; !this.#over && this.#position && (next = this.#held.get(this.#position.seq + 1)); ) {
       this.#held.delete(next.seq);
       this.#advance(next);
     }

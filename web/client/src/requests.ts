@@ -1,57 +1,114 @@
 import { BellhopError } from "./error.js";
+import { Pacer, type Kind } from "./pacer.js";
 import { refused, type Action, type Frame } from "./transport.js";
 
+/** What is asked is decided when its turn comes; null where it is needless by then. */
+export type Ask = () => Action | null;
+
 interface Pending {
+  ask: Ask;
+  kind: Kind;
   resolve(data: never): void;
-  reject(err: BellhopError): void;
-  timer: ReturnType<typeof setTimeout>;
+  reject(err: unknown): void;
+  /** What it was then, with its id. */
+  action?: Action & { id: string };
+  timer?: ReturnType<typeof setTimeout>;
 }
 
-/** What was sent on the present connection and is not yet answered, by id. */
-export class Requests {
-  #send: (action: Action) => boolean;
-  #timeout: number;
-  #pending = new Map<string, Pending>();
+/** What requests need of their client. */
+export interface Wire {
+  /** Sends an action if the connection is open, and says whether it was. */
+  send(action: Action): boolean;
+  /** An answer is awaited from now on. */
+  asked(): void;
+  /** None has come in time. */
+  unanswered(): void;
+}
 
-  constructor(send: (action: Action) => boolean, timeout: number) {
-    this.#send = send;
+/**
+ * What is asked on the present connection, each once: it waits for its turn, is sent, and waits for its reply. What was too
+ * much for the server was not done, and waits for another turn.
+ */
+export class Requests {
+  readonly pacer = new Pacer();
+
+  #wire: Wire;
+  #timeout: number;
+  #pending = new Set<Pending>();
+
+  constructor(wire: Wire, timeout: number) {
+    this.#wire = wire;
     this.#timeout = timeout;
   }
 
-  /** Sends an action once and resolves to the data of its reply. */
-  ask<T>(action: Action): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const id = action.id ?? newId();
-      if (!this.#send({ ...action, id })) return reject(new BellhopError("disconnected", "There is no connection.", { retry: true }));
-      const timer = setTimeout(() => {
-        if (this.#pending.get(id) === pending) this.#pending.delete(id);
-        reject(new BellhopError("timeout", `The server has not answered ${action.action}.`, { retry: true }));
-      }, this.#timeout);
-      const pending = { resolve, reject, timer };
-      this.#pending.set(id, pending);
+  /** Resolves to the data of the reply; to null if it was needless when its turn came. */
+  ask<T>(ask: Ask, kind: Kind = "call"): Promise<T | null> {
+    return new Promise<T | null>((resolve, reject) => {
+      const pending: Pending = { ask, kind, resolve, reject };
+      this.#pending.add(pending);
+      this.#queue(pending);
     });
   }
 
-  /** Takes in a reply, and gives the refusal that it is, if it is one, and whether it answered anything. */
-  answered({ reply, ok, data, error }: Frame): { refusal: BellhopError | null; known: boolean } {
-    const pending = typeof reply === "string" ? this.#take(reply) : undefined;
+  /** Takes in a reply, and gives the refusal that it is, if nobody else hears of it. */
+  answered({ reply, ok, data, error }: Frame): BellhopError | null {
     const refusal = ok ? null : refused(error);
-    if (!refusal) pending?.resolve(data as never);
-    else if (!needsToken(refusal)) pending?.reject(refusal);
-    else pending?.reject(new BellhopError("disconnected", refusal.message, { retry: true, cause: refusal })); // it is asked again on a new connection
-    return { refusal, known: pending !== undefined };
+    const pending = typeof reply === "string" ? [...this.#pending].find(({ action }) => action?.id === reply) : undefined;
+    if (refusal?.code === "rate_limited") {
+      this.pacer.refused(refusal.retryAfterMs);
+      if (pending) this.#queue(pending);
+      return pending ? null : refusal;
+    }
+    if (!pending) return refusal;
+    this.pacer.answered();
+    this.#forget(pending);
+    if (!refusal) pending.resolve(data as never);
+    else if (!needsToken(refusal)) pending.reject(refusal);
+    else pending.reject(new BellhopError("disconnected", refusal.message, { retry: true, cause: refusal })); // it is asked again on another
+    return refusal && needsToken(refusal) ? refusal : null;
   }
 
-  /** Fails all that is not answered. */
+  /** Fails all that is not answered: there is no connection any more. */
   fail(reason: BellhopError): void {
-    for (const id of [...this.#pending.keys()]) this.#take(id)!.reject(reason);
+    this.pacer.stop();
+    for (const pending of [...this.#pending]) {
+      this.#forget(pending);
+      pending.reject(reason);
+    }
   }
 
-  #take(id: string): Pending | undefined {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    clearTimeout(pending?.timer);
-    return pending;
+  #queue(pending: Pending): void {
+    clearTimeout(pending.timer);
+    this.pacer.add(pending.kind, () => this.#pending.has(pending) && this.#send(pending));
+  }
+
+  #send(pending: Pending): boolean {
+    try {
+      const action = pending.action ?? pending.ask();
+      if (!action) {
+        this.#forget(pending);
+        pending.resolve(null as never);
+        return false;
+      }
+      pending.action = { ...action, id: action.id ?? newId() };
+      if (!this.#wire.send(pending.action)) throw new BellhopError("disconnected", "There is no connection.", { retry: true });
+      pending.timer = setTimeout(() => {
+        this.#forget(pending);
+        pending.reject(new BellhopError("timeout", `The server has not answered ${action.action}.`, { retry: true }));
+        this.#wire.unanswered();
+      }, this.#timeout);
+    } catch (err) { // which may also be too large
+      this.#forget(pending);
+      pending.reject(err);
+      return false;
+    }
+    this.#wire.asked();
+    return true;
+  }
+
+  #forget(pending: Pending): void {
+    clearTimeout(pending.timer);
+    this.#pending.delete(pending);
   }
 }
 

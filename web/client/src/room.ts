@@ -1,6 +1,7 @@
 import type { Joined } from "./api.js";
 import type { Place } from "./calls.js";
 import { BellhopError, mayWorkLater } from "./error.js";
+import type { Joining } from "./joins.js";
 import { next, type Reason, type State } from "./membership.js";
 import { Order, type Logged } from "./order.js";
 import { Presence } from "./presence.js";
@@ -20,14 +21,15 @@ export interface Line {
   readonly userId: string | null;
   /** The status that was set for all rooms. */
   readonly wish: Wish | null;
-  /** Sends an action once and resolves to the data of its reply. */
-  ask<T>(action: Action): Promise<T>;
+  /** Resolves to the answer; to null if the room was not wanted any more when it could be asked for. */
+  joinRoom(room: Joining): Promise<JoinResult | null>;
+  leaveRoom(room: Joining): Promise<unknown>;
   /** Sends an action until it is answered. */
   persist<T>(action: Action, room: Place): Promise<T>;
   /** Fails all calls of a room that are not answered. */
-  end(reason: BellhopError, room: Place): void;
+  endCalls(room: Place, reason: BellhopError): void;
   /** Gives the connection up for a new one. */
-  restart(): void;
+  restart(why: string, cause?: unknown): void;
   /** The state of a room has changed. */
   changed(): void;
 }
@@ -45,7 +47,7 @@ export interface Holder {
 }
 
 /** A room of one connection, whoever holds it. */
-export class SharedRoom implements Place {
+export class SharedRoom implements Place, Joining {
   readonly name: string;
   wish: Wish | null = null; // the status that was set here
   readonly presence = new Presence();
@@ -80,9 +82,13 @@ export class SharedRoom implements Place {
     return this.#order.position;
   }
 
+  get wanted(): boolean {
+    return this.#holders.size > 0;
+  }
+
   /** Nobody holds it, and the server has nothing more to do for it. */
   get over(): boolean {
-    return this.#holders.size === 0 && this.#state === "outside";
+    return !this.wanted && this.#state === "outside";
   }
 
   enter(holder: Holder): void {
@@ -97,8 +103,9 @@ export class SharedRoom implements Place {
 
   exit(holder: Holder): void {
     this.#holders.delete(holder);
-    if (this.#wanted) return;
-    this.#line.end(new BellhopError("closed", `${this.name} was left.`), this);
+    if (this.wanted) return;
+    this.#line.endCalls(this, new BellhopError("closed", `${this.name} was left.`));
+    this.#order.end();
     this.#order = new Order(null, (event) => this.#hear(event));
     this.presence.clear();
     this.wish = this.#last = null;
@@ -108,7 +115,7 @@ export class SharedRoom implements Place {
 
   /** Brings the membership to what is wanted. */
   tend(): void {
-    if (!this.#wanted) this.#move("unwanted");
+    if (!this.wanted) this.#move("unwanted");
     else if (this.#line.open) this.#move("wanted");
   }
 
@@ -116,6 +123,13 @@ export class SharedRoom implements Place {
     this.#failures = this.#looks = 0;
     this.#order.disconnected();
     this.#move("disconnected");
+  }
+
+  /** The client was closed: nothing more is handed out. */
+  end(): void {
+    this.#order.end();
+    this.disconnected();
+    this.#holders.clear();
   }
 
   /** Takes in a frame of this room. */
@@ -167,7 +181,7 @@ export class SharedRoom implements Place {
       if (!(err instanceof BellhopError)) throw err;
       if (turn !== this.#turn || err.code === "disconnected") return;
       // What was not answered may still be done, whenever; on a new connection it is not.
-      if (err.code === "timeout") this.#line.restart();
+      if (err.code === "timeout") this.#line.restart(err.message, err);
       else if (mayWorkLater(err)) this.#pause(err.retryAfterMs ?? jitter(this.#failures++, 500, 10_000));
       else this.#move("refused", this.#state === "leaving" ? null : err);
     }
@@ -176,22 +190,23 @@ export class SharedRoom implements Place {
   #pause(ms: number): void {
     this.#move("failed");
     if (this.joined) this.#after(ms, () => this.#move("missing"));
-    else this.#after(ms, () => this.#move(this.#wanted ? "resumed" : "outlived"));
+    else this.#after(ms, () => this.#move(this.wanted ? "resumed" : "outlived"));
   }
 
   async #join(): Promise<void> {
     for (const turn = this.#turn; ; ) {
       const [order, since] = [this.#order, this.#order.position];
       this.presence.expect();
-      const result = await this.#line.ask<JoinResult>({ action: "join", room: this.name, ...(since && { since }) });
+      const result = await this.#line.joinRoom(this);
       if (turn !== this.#turn) return;
-      if (!this.#wanted) return this.#move("outlived");
+      if (!result) return this.#move(this.#failures > 0 ? "outlived" : "spared"); // the server may have done it before
+      if (!this.wanted) return this.#move("outlived");
       if (order !== this.#order) continue; // all have left meanwhile, and somebody has come who is to begin anew
       const recovered = result.recovered && since !== null;
       const missed = order.joined(result);
       this.#missed = recovered ? this.#missed + missed : 0;
       if (turn !== this.#turn) return;
-      if (!this.#wanted) return this.#move("outlived");
+      if (!this.wanted) return this.#move("outlived");
       if (order !== this.#order) continue;
       if (result.presence) this.presence.snapshot(result.presence, result.seq);
       if (result.more && result.events.length > 0) continue;
@@ -215,7 +230,7 @@ export class SharedRoom implements Place {
 
   async #leave(): Promise<void> {
     const turn = this.#turn;
-    await this.#line.ask({ action: "leave", room: this.name });
+    await this.#line.leaveRoom(this);
     if (turn !== this.#turn) return;
     this.#order.disconnected();
     this.#move("answered");
@@ -247,10 +262,6 @@ export class SharedRoom implements Place {
     this.#line.persist<PresenceResult>({ action: "presence", room: this.name, ...wish }, this).catch(() => {});
   }
 
-  get #wanted(): boolean {
-    return this.#holders.size > 0;
-  }
-
   #hear(event: RoomEvent): void {
     const changed = this.presence.apply(event);
     this.#emit("event", event);
@@ -258,6 +269,6 @@ export class SharedRoom implements Place {
   }
 
   #emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void {
-    for (const holder of [...this.#holders]) holder.emit(name, value);
+    for (const holder of [...this.#holders]) if (this.#holders.has(holder)) holder.emit(name, value);
   }
 }

@@ -82,7 +82,7 @@ class SocketIOTransport implements Transport {
   }
 
   get open(): boolean {
-    return !this.#closed && this.#socket.connected;
+    return !this.#closed && this.#trying && this.#socket.connected;
   }
 
   send(action: Action): boolean {
@@ -108,10 +108,12 @@ class SocketIOTransport implements Transport {
     this.#refusals = 0;
   }
 
-  reconnect(): void {
+  reconnect(reason = new BellhopError("disconnected", "The connection was given up for a new one.", { retry: true })): void {
     if (this.#closed) return;
-    if (this.open) this.#socket.io.engine?.close();
-    else if (!this.#trying) {
+    if (this.open) {
+      this.#lost(reason); // before the socket says the same in its words
+      if (!this.#closed) this.#socket.io.engine?.close();
+    } else if (!this.#trying) {
       this.#socket.disconnect(); // ends a pause of socket.io-client's, as nothing else does
       this.#again();
     }

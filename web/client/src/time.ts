@@ -3,18 +3,10 @@ export function jitter(attempt: number, first: number, most: number): number {
   return Math.random() * Math.min(most, first * 2 ** Math.min(attempt, 20));
 }
 
-/** Waits, but for no longer than until the signal is aborted; then it rejects with the signal's reason. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Settles as a promise does, or rejects if it has not by then. */
+export function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
-    const end = () => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", end);
-      resolve();
-    }, ms);
-    signal.addEventListener("abort", end, { once: true });
+    const timer = setTimeout(() => reject(late()), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

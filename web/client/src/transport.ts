@@ -1,4 +1,5 @@
 import { BellhopError } from "./error.js";
+import type { Probe } from "./liveness.js";
 import type { ErrorCode } from "./types.js";
 
 /** The most that a client may send in one frame, in bytes. */
@@ -68,6 +69,8 @@ export interface TransportEvents {
 /** Holds one connection open, whatever is spoken over it. */
 export interface Transport {
   readonly open: boolean;
+  /** Asks for a sign of life at no cost, where that can be done. */
+  readonly probe?: Probe | undefined;
   /**
    * Sends an action if the connection is open, and says whether it was.
    *
@@ -76,8 +79,12 @@ export interface Transport {
   send(action: Action): boolean;
   /** The server has answered: what fails from now on begins with short pauses. */
   good(): void;
-  /** Gives the open connection up for a new one, or ends the pause before an attempt. One that is under way goes on. */
-  reconnect(): void;
+  /**
+   * Gives the open connection up for a new one, or ends the pause before an attempt. One that has just begun goes on.
+   *
+   * @param reason why an open connection is given up
+   */
+  reconnect(reason?: BellhopError): void;
   close(): void;
 }
 

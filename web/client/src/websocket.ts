@@ -1,5 +1,5 @@
-import ReconnectingWebSocket from "partysocket/ws";
 import { BellhopError } from "./error.js";
+import type { Probe } from "./liveness.js";
 import { jitter } from "./time.js";
 import {
   FIRST_DELAY, MAX_DELAY, encode, noToken, type Action, type ConnectOptions, type Frame, type Transport, type TransportEvents,
@@ -10,108 +10,143 @@ const SUBPROTOCOL = "bellhop.v1";
 const DELAY_AFTER_LONG = 4_000;
 const LONG = 60 * 60_000;
 const HANDSHAKE_TIMEOUT = 15_000;
+/** An attempt that is younger is let go on when somebody asks for another. */
+const PATIENCE = 2_000;
 
-/** Holds one WebSocket open. Reconnecting itself is partysocket's; the pauses are this client's, for their full jitter. */
+/** A WebSocket as browsers have it, and what the one of the package `ws` has beside that. */
+type Socket = WebSocket & Partial<{ ping(): void; on(event: "pong", heard: () => void): void; terminate(): void }>;
+
+/** Holds one WebSocket open. */
 export class WebSocketTransport implements Transport {
-  #socket: ReconnectingWebSocket;
+  probe: Probe | undefined;
+
+  #url: string;
+  #class: new (url: string, protocols: string[]) => Socket;
   #events: TransportEvents;
   #maxDelay: number;
-  #attempts = 0; // one more than have failed since the connection was last known to be good
+  #socket: Socket | null = null;
+  #attempt = 0; // counts them: what comes of an earlier one comes too late
+  #began = Date.now(); // when the present one did; 0 in the pause before it
   #openedAt = 0;
-  #wake: (() => void) | null = null;
   #closed = false;
-  #trying = false; // a handshake is under way or a connection open, whose end is news
+  #failed = 0; // one more than have failed since the connection was last known to be good
+  #timer: ReturnType<typeof setTimeout> | undefined; // of the pause or the handshake
 
   constructor(url: string, options: ConnectOptions, events: TransportEvents) {
     const implementation = options.WebSocket ?? (globalThis as { WebSocket?: unknown }).WebSocket;
     if (!implementation) throw new Error('There is no WebSocket here: npm install ws, and give its class as the option "WebSocket".');
+    if (!/^(ws|http)s?:\/\/./.test(url)) {
+      throw new Error(`connect needs the URL of a WebSocket API, such as wss://abc.execute-api.eu-west-1.amazonaws.com/prod, and was given ${JSON.stringify(url)}.`);
+    }
+    this.#url = url.replace(/^http/, "ws");
+    this.#class = implementation as new (url: string, protocols: string[]) => Socket;
     this.#events = events;
     this.#maxDelay = options.maxDelay ?? MAX_DELAY;
-    const socket = new ReconnectingWebSocket(url, () => this.#next(), {
-      WebSocket: implementation as typeof WebSocket,
-      minReconnectionDelay: 0,
-      maxReconnectionDelay: 0,
-      connectionTimeout: HANDSHAKE_TIMEOUT,
-      maxEnqueuedMessages: 0,
-    });
-    this.#socket = socket;
-    // Not by the on… properties, which partysocket calls itself: some DOMs call them for dispatched events once more.
-    socket.addEventListener("open", () => {
-      this.#openedAt = Date.now();
-      events.open();
-    });
-    socket.addEventListener("message", ({ data }) => void (typeof data === "string" && data && this.#received(data)));
-    socket.addEventListener("close", ({ code }) => this.#lost(new BellhopError("disconnected", `The connection was closed (${code}).`, { retry: true })));
-    socket.addEventListener("error", () => this.#lost(new BellhopError("disconnected", "The connection was refused or cut.", { retry: true })));
+    queueMicrotask(() => this.#again());
   }
 
   get open(): boolean {
-    return !this.#closed && this.#socket.readyState === 1;
+    return this.#socket?.readyState === 1;
   }
 
   send(action: Action): boolean {
     const frame = encode(action);
-    return this.open && this.#socket.send(frame);
+    if (!this.open) return false;
+    this.#socket!.send(frame);
+    return true;
   }
 
   good(): void {
-    this.#attempts = Math.min(this.#attempts, 1);
+    this.#failed = Math.min(this.#failed, 1);
   }
 
-  reconnect(): void {
-    if (this.#wake) this.#wake();
-    else if (this.open) this.#socket.reconnect(1000);
+  reconnect(reason = new BellhopError("disconnected", "The connection was given up for a new one.", { retry: true })): void {
+    if (this.#closed) return;
+    if (this.open) this.#lost(reason);
+    else if (this.#began === 0 || Date.now() - this.#began > PATIENCE) void this.#connect();
   }
 
   close(): void {
     this.#closed = true;
-    this.#wake?.();
-    this.#socket.close(1000);
+    this.#drop(true);
   }
 
-  #received(text: string): void {
-    let frame: Frame;
-    try {
-      frame = JSON.parse(text) as Frame;
-    } catch {
-      frame = { reply: null, ok: false, error: { code: "internal", message: "The server sent a frame that is no JSON.", retry: false } };
-    }
-    this.#events.receive(frame);
+  /** Ends what there is of a connection. Nothing is heard of it any more. */
+  #drop(politely: boolean): void {
+    clearTimeout(this.#timer);
+    this.#attempt++;
+    const socket = this.#socket;
+    this.#socket = null;
+    this.probe = undefined;
+    if (politely || !socket?.terminate) socket?.close(1000);
+    else socket.terminate(); // who does not answer does not answer a close either
   }
 
+  /** The present attempt, or the connection that it has led to, is over. */
   #lost(reason: BellhopError): void {
-    if (!this.#trying || this.#closed) return;
-    this.#trying = false;
+    this.#drop(false);
+    const attempt = this.#attempt;
     this.#events.lost(reason);
+    if (attempt === this.#attempt) this.#again(); // unless it was closed meanwhile
   }
 
-  /** partysocket asks for the subprotocols of each attempt: the token's place, and that of the pause before it. */
-  async #next(): Promise<string[]> {
+  /** Connects, after a pause if the last attempt has failed. */
+  #again(): void {
+    if (this.#closed) return;
+    this.#began = 0;
     this.#events.connecting();
     const long = this.#openedAt > 0 && Date.now() - this.#openedAt > LONG;
     this.#openedAt = 0;
-    const failed = this.#attempts++;
-    if (failed > 0) await this.#pause(jitter(failed - 1, long ? DELAY_AFTER_LONG : FIRST_DELAY, this.#maxDelay));
-    if (this.#closed) return [];
+    const failed = this.#failed++;
+    if (failed === 0) return void this.#connect();
+    this.#timer = setTimeout(() => void this.#connect(), jitter(failed - 1, long ? DELAY_AFTER_LONG : FIRST_DELAY, this.#maxDelay));
+  }
+
+  async #connect(): Promise<void> {
+    this.#drop(false);
+    const attempt = this.#attempt;
+    const present = () => attempt === this.#attempt;
+    this.#began = Date.now();
+    let token: string | undefined;
     try {
-      const token = await this.#events.token();
-      this.#trying = true;
-      return [SUBPROTOCOL, `bearer.${token}`];
+      token = await this.#events.token();
+      if (!present()) return;
+      this.#listen(new this.#class(this.#url, [SUBPROTOCOL, `bearer.${token}`]), present);
     } catch (err) {
-      const reason = noToken(err);
-      if (!this.#closed) this.#events.lost(reason);
-      throw reason; // partysocket tries again
+      if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", `The token cannot be sent: ${String(err)}`, { retry: true, cause: err }));
     }
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#wake?.(), ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        this.#wake = null;
-        resolve();
-      };
+  #listen(socket: Socket, present: () => boolean): void {
+    this.#socket = socket;
+    const lost = (words: string) => present() && this.#lost(new BellhopError("disconnected", words, { retry: true }));
+    this.#timer = setTimeout(() => lost(`${this.#url} has not answered for ${HANDSHAKE_TIMEOUT / 1000} s.`), HANDSHAKE_TIMEOUT);
+    socket.addEventListener("open", () => {
+      if (!present()) return;
+      clearTimeout(this.#timer);
+      this.#openedAt = Date.now();
+      if (socket.ping && socket.on) {
+        let heard: (() => void) | undefined;
+        socket.on("pong", () => present() && heard?.());
+        this.probe = (pong) => {
+          heard = pong;
+          socket.ping!();
+        };
+      }
+      this.#events.open();
     });
+    socket.addEventListener("message", ({ data }) => {
+      if (present() && typeof data === "string" && data) this.#events.receive(decode(data));
+    });
+    socket.addEventListener("error", (event) => lost(`The connection was refused or cut. ${(event as { message?: string }).message ?? ""}`.trim()));
+    socket.addEventListener("close", ({ code }) => lost(`The connection was closed (${code}).`));
+  }
+}
+
+function decode(text: string): Frame {
+  try {
+    return JSON.parse(text) as Frame;
+  } catch {
+    return { reply: null, ok: false, error: { code: "internal", message: "The server sent a frame that is no JSON.", retry: false } };
   }
 }

@@ -8,10 +8,10 @@ export type { Claims };
 
 /** One `bellhop dev`, and clients of it. */
 export class Bellhop extends Server {
-  /** A client of a user, who may do everything unless grants say less. */
-  connect(user: string, options: Partial<ConnectOptions> & Claims = {}): Client {
-    const { ttl, name, grants, ...rest } = options;
-    return connect(this.ws, {
+  /** A client of a user, who may do everything unless grants say less; by another way if url names one. */
+  connect(user: string, options: Partial<ConnectOptions> & Claims & { url?: string } = {}): Client {
+    const { ttl, name, grants, url = this.ws, ...rest } = options;
+    return connect(url, {
       token: () => this.token(user, { ...(ttl && { ttl }), ...(name && { name }), ...(grants && { grants }) }),
       WebSocket,
       maxDelay: 500,

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { readToken, renewIn } from "../../src/token.js";
 import type { HistoryResult, JoinResult, Occupant, PresenceResult, PublishResult } from "../../src/types.js";
 
 // The frames that the server's own tests hold its codec to.
@@ -44,19 +43,4 @@ test("events are what the types say", () => {
   const events = [...server].filter(([, frame]) => "event" in frame);
   expect(events.length).toBeGreaterThan(10);
   for (const [name, frame] of events) fits(frame, event, name); // their data is held against the types in web/asyncapi
-});
-
-test("tokens are read, also those of other alphabets, and what is none harms nobody", () => {
-  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  expect(readToken(`x.${encode({ sub: "анна-ü?>", exp: 1_700_000_000 })}.y`)).toEqual({ userId: "анна-ü?>", expires: 1_700_000_000_000 });
-  for (const bad of ["", "a.b.c", `x.${encode({ sub: 1, exp: "soon" })}.y`]) expect(readToken(bad)).toEqual({ userId: null, expires: null });
-});
-
-test("a token is renewed in time, however long it lives", () => {
-  for (const life of [1_000, 30_000, 90_000, 3_600_000]) {
-    const wait = renewIn(1e12 + life, 1e12);
-    expect(wait).toBeGreaterThanOrEqual(life * 0.6);
-    expect(wait).toBeLessThanOrEqual(life > 60_000 ? life - 30_000 : life * 0.8);
-  }
-  expect(renewIn(0, 5)).toBe(0);
 });

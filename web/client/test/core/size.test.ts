@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build, type Rolldown } from "vite";
+import { expect, test, vi } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+
+/** What a page that uses an entry loads of it, minified and gzipped, in bytes. */
+async function size(code: string, external: string[] = []): Promise<number> {
+  const entry = "\0entry";
+  const built = (await build({
+    root, configFile: false, logLevel: "error",
+    plugins: [{
+      name: "entry",
+      resolveId: (id) => (id === entry ? id : undefined),
+      load: (id) => (id === entry ? code.replaceAll("src/", `${root}/src/`) : undefined),
+    }],
+    build: { write: false, minify: true, rollupOptions: { external, input: entry, preserveEntrySignatures: "strict" } },
+  })) as Rolldown.RolldownOutput;
+  return gzipSync(built.output.map((chunk) => ("code" in chunk ? chunk.code : "")).join("")).length;
+}
+
+test("the sizes are as the README says, and the core has at most 10 KB", { timeout: 60_000 }, async () => {
+  vi.stubEnv("NODE_ENV", "production"); // otherwise JSX says where it comes from
+  const react = ["react", "react/jsx-runtime"];
+  const core = await size(`export * from "src/index.ts"`);
+  const entries = {
+    "@bellhop/client": core,
+    "@bellhop/client/react": (await size(`export * from "src/react/index.ts"; export * from "src/index.ts"`, react)) - core,
+    "@bellhop/client/socketio": (await size(`export * from "src/socketio.ts"; export * from "src/index.ts"`)) - core,
+    "@bellhop/client/server": await size(`export * from "src/server/index.ts"`, ["@aws-sdk/client-lambda", "@aws-sdk/client-sqs"]),
+  };
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  for (const [name, bytes] of Object.entries(entries)) {
+    const said = Number(new RegExp(`\`${name}\` \\|.*\\| ([\\d.]+) KB`).exec(readme)?.[1]);
+    expect(Math.abs(said - bytes / 1024), `${name} has ${(bytes / 1024).toFixed(1)} KB, the README says ${said}`).toBeLessThan(0.15);
+  }
+  expect(core).toBeLessThanOrEqual(10 * 1024);
+});
