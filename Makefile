@@ -30,7 +30,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 
 test: validate lint ## install what is needed and run every test
-	scripts/dynamodb-local $(GO) test -race ./...
+	scripts/dynamodb-local sh -c '$(GO) test -race ./... && $(GO) test ./internal/check/interleaving'
 	scripts/test-deployed
 	@if [ -f web/package-lock.json ]; then \
 		set -ex; \
