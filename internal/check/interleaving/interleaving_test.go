@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,9 +163,9 @@ var errDied = errors.New("the function was cut off")
 type way func(at int, meet func()) hubtest.Step
 
 func counted(at int, then func(do func() error) error, after error) hubtest.Step {
-	n := 0
+	var calls atomic.Int64
 	return func(_ context.Context, _ string, do func() error) error {
-		switch n++; {
+		switch n := int(calls.Add(1)); {
 		case n == at:
 			return then(do)
 		case n > at && after != nil:
