@@ -65,6 +65,7 @@ func Bolt(tb testing.TB) Place {
 // Dynamo is a table in DynamoDB Local, with the functions in this process.
 func Dynamo(tb testing.TB) Place {
 	tb.Helper()
+	elsewhere(tb)
 	db := dynamotest.New(tb, "e2e")
 	return On(dynamo.New(db.Client, db.Name, dynamo.Options{}))
 }
@@ -72,6 +73,7 @@ func Dynamo(tb testing.TB) Place {
 // Deployed is a table in DynamoDB Local that the functions use as they are deployed: built, in processes of their own.
 func Deployed(tb testing.TB) Place {
 	tb.Helper()
+	elsewhere(tb)
 	db := dynamotest.New(tb, "e2e")
 	return Place{Store: dynamo.New(db.Client, db.Name, dynamo.Options{}), api: func(tb testing.TB, c server.Config, b server.Bellhop) server.API {
 		tb.Helper()
