@@ -80,7 +80,6 @@ func Launch(tb testing.TB, binary string, env []string, args ...string) *Program
 // printed collects what a program prints.
 type printed struct{ p *Program }
 
-// Write is [io.Writer].Write.
 func (w *printed) Write(b []byte) (int, error) {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()

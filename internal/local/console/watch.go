@@ -80,7 +80,6 @@ type watched struct {
 	memory int
 }
 
-// Invoke is [invoke.Function].Invoke.
 func (f watched) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	w, why := f.watch, invoke.CauseOf(ctx)
 	for _, tell := range w.invoked {

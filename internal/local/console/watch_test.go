@@ -119,5 +119,4 @@ func TestFunctionsElsewhere(t *testing.T) {
 // answering is a function that always says the same.
 type answering string
 
-// Invoke is [invoke.Function].Invoke.
 func (a answering) Invoke(context.Context, []byte) ([]byte, error) { return []byte(a), nil }

@@ -12,7 +12,7 @@ import (
 // gateway tells of every push, also of those that are about no event.
 var _ hub.Observer = (*Meter)(nil)
 
-// Pushed is [hub.Observer].Pushed. Where several events are one frame, it is on the bill of the first.
+// Pushed divides a delivery. Where several events are one frame, it is on the bill of the first.
 func (m *Meter) Pushed(ctx context.Context, d hub.Delivery) {
 	each := make([]Delta, len(d.Events))
 	for _, to := range d.To {
@@ -45,7 +45,6 @@ func (m *Meter) Pushed(ctx context.Context, d hub.Delivery) {
 // jobSize is about what a job takes in the queue without its event's data and its targets.
 const jobSize = 400
 
-// Queued is [hub.Observer].Queued.
 func (m *Meter) Queued(_ context.Context, j hub.Job, _ time.Duration) {
 	size := jobSize + 60*len(j.Targets)
 	if j.Event != nil {

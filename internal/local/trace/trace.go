@@ -144,7 +144,6 @@ func (r *Recorder) now() time.Time {
 	return time.Now()
 }
 
-// Logged is [hub.Observer].Logged.
 func (r *Recorder) Logged(ctx context.Context, e hub.Entry, again bool) {
 	now := r.now()
 	w := Work{Began: now}
@@ -233,7 +232,7 @@ func (rec *record) step(r *Recorder, s Step) {
 	r.bytes += stepBytes
 }
 
-// Queued is [hub.Observer].Queued: a job that is about an event is a step of it.
+// Queued notes a job: one that is about an event is a step of it.
 func (r *Recorder) Queued(_ context.Context, j hub.Job, delay time.Duration) {
 	if j.Event == nil || j.Event.ID == "" {
 		return
@@ -255,7 +254,6 @@ func (r *Recorder) Queued(_ context.Context, j hub.Job, delay time.Duration) {
 	}
 }
 
-// Pushed is [hub.Observer].Pushed.
 func (r *Recorder) Pushed(_ context.Context, d hub.Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
