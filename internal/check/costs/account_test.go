@@ -52,7 +52,7 @@ func newAccount(t testing.TB, o socketio.Options) *account {
 	a.log = slog.New(slog.NewJSONHandler(a.logs, noTime)).With("requestId", "8f507cfc-xmpl-4697-b07a-ac58fc914c95")
 	a.World = hubtest.New(t, func(c *hub.Config) {
 		a.metrics = metrics.New("bellhop", a.logs, c.Now)
-		c.Store, c.Observers, c.Logger = cost.Store{Store: c.Store.(socketio.Store), Meter: a.meter}, []hub.Observer{a.metrics}, a.log
+		c.Store, c.Observers, c.Logger = cost.NewStore(c.Store.(socketio.Store), a.meter), []hub.Observer{a.metrics}, a.log
 		c.Limits = hub.Limits{Rate: 10_000, Burst: 10_000}
 	})
 	a.Hub, a.sockets = socketio.Wire(a.Config, a.Config.Store.(socketio.Notes), o)

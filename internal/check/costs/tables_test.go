@@ -50,7 +50,7 @@ func broadcastTable(t testing.TB) [][]string {
 			t.Fatal(err)
 		}
 		meter := &cost.Meter{}
-		f := storetest.FanOut(t, cost.Store{Store: store, Meter: meter}, n, meter.Start)
+		f := storetest.FanOut(t, cost.NewStore(store, meter), n, meter.Start)
 		if err := store.Close(); err != nil {
 			t.Error(err)
 		}

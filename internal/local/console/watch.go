@@ -55,7 +55,7 @@ func NewWatch(t *template.Template) *Watch {
 // Hub listens to a hub in this process, with what its store costs among it. queue is the logical id of the hub's queue.
 func (w *Watch) Hub(c *hub.Config, store socketio.Store, queue string) socketio.Notes {
 	w.meter.DynamoDB = cost.Estimated
-	metered := cost.Store{Store: store, Meter: w.meter}
+	metered := cost.NewStore(store, w.meter)
 	c.Store = metered
 	c.Observers = append(c.Observers, w.traces, w.meter)
 	w.told[queue] = true

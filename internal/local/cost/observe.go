@@ -12,6 +12,15 @@ import (
 // gateway tells of every push, also of those that are about no event.
 var _ hub.Observer = (*Meter)(nil)
 
+// Logged says what an invocation is about.
+func (m *Meter) Logged(ctx context.Context, e hub.Entry, _ bool) {
+	user := ""
+	if e.From != nil {
+		user = e.From.UserID
+	}
+	VisitOf(ctx).About(e.Room, user, e.Event.Event, false)
+}
+
 // Pushed divides a delivery. Where several events are one frame, it is on the bill of the first.
 func (m *Meter) Pushed(ctx context.Context, d hub.Delivery) {
 	each := make([]Delta, len(d.Events))

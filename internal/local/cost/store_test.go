@@ -19,7 +19,7 @@ import (
 // and one for each query that finds nothing, which DynamoDB Local gives away.
 func TestStoreAgreesWithDynamoDB(t *testing.T) {
 	meter := &cost.Meter{}
-	w := hubtest.New(t, func(c *hub.Config) { c.Store = cost.Store{Store: c.Store.(socketio.Store), Meter: meter} })
+	w := hubtest.New(t, func(c *hub.Config) { c.Store = cost.NewStore(c.Store.(socketio.Store), meter) })
 	ctx := t.Context()
 	all := hub.Grants{"*": {hub.GrantJoin, hub.GrantPublish}}
 	connect := func(user string) hub.Caller {
