@@ -23,6 +23,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/server"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
+	"github.com/bellhop-rt/bellhop/internal/local/terminal"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
@@ -76,10 +77,10 @@ func (c devCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := newDevLog(os.Stderr, c.Quiet)
+	log := terminal.New(os.Stderr, c.Quiet)
 	config := server.Config{
 		Secret: c.secret(), Local: local, Parameters: c.Parameter, IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
-		Logger: slog.New(log.handler()), Observe: log.observe(), Release: release(),
+		Logger: slog.New(log.Handler()), Observe: log.Observe(), Release: release(),
 	}
 	if config.Faults, err = c.faults(); err != nil {
 		return err
@@ -101,9 +102,9 @@ func (c devCommand) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeStore())
 	}
-	log.welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
+	log.Welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
 	err = errors.Join(c.serve(ctx, s), record(s.Cost(), c.Record))
-	log.goodbye(c.where())
+	log.Goodbye(c.where())
 	return errors.Join(err, closeStore())
 }
 

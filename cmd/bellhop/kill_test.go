@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
+	"github.com/bellhop-rt/bellhop/internal/local/tail"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -47,7 +48,7 @@ func (w *writer) dial(t *testing.T, p *servertest.Program) *websocket.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dial(t.Context(), p.URL+"/dev", signed)
+	conn, err := tail.Dial(t.Context(), p.URL+"/dev", signed)
 	if err != nil {
 		t.Error(err)
 	}

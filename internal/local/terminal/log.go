@@ -1,4 +1,5 @@
-package main
+// Package terminal is what a person watches while developing.
+package terminal
 
 import (
 	"cmp"
@@ -17,8 +18,8 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 )
 
-// devLog is what a person watches while developing: a line for each thing that happens, coloured on a terminal.
-type devLog struct {
+// Log is a line for each thing that happens, coloured on a terminal.
+type Log struct {
 	mu      sync.Mutex
 	w       io.Writer
 	quiet   bool
@@ -31,10 +32,11 @@ type devLog struct {
 // linesASecond bounds the log: a busy server would do nothing else, and nobody could read it.
 const linesASecond = 100
 
-func newDevLog(w *os.File, quiet bool) *devLog {
+// New makes a log that shows problems only if it is quiet.
+func New(w *os.File, quiet bool) *Log {
 	info, err := w.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &devLog{w: w, quiet: quiet, paint: terminal}
+	return &Log{w: w, quiet: quiet, paint: terminal}
 }
 
 // The colours, as SGR codes.
@@ -47,22 +49,22 @@ const (
 	cyan   = "36"
 )
 
-func (l *devLog) colour(code, text string) string {
+func (l *Log) colour(code, text string) string {
 	if !l.paint || code == plain {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (l *devLog) print(at time.Time, colour, sign, text string) {
+func (l *Log) print(at time.Time, colour, sign, text string) {
 	line := l.colour(dim, at.Format("15:04:05.000")) + " " + l.colour(colour, sign) + " " + text + "\n"
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = io.WriteString(l.w, line)
 }
 
-// welcome says what is where. foreign: it is another application's API.
-func (l *devLog) welcome(address, path, data string, foreign bool) {
+// Welcome says what is where. foreign: it is another application's API.
+func (l *Log) Welcome(address, path, data string, foreign bool) {
 	where := "in memory"
 	if data != "" {
 		where = "in " + data
@@ -93,7 +95,8 @@ Stop:  Ctrl-C
 `, address, where)
 }
 
-func (l *devLog) goodbye(data string) {
+// Goodbye says what is kept of it.
+func (l *Log) Goodbye(data string) {
 	text := "stopped; everything is saved in " + data
 	if data == "" {
 		text = "stopped"
@@ -101,15 +104,15 @@ func (l *devLog) goodbye(data string) {
 	l.print(time.Now(), plain, "·", text)
 }
 
-// observe gives nil, which costs the emulator nothing, when nobody wants to see.
-func (l *devLog) observe() func(emulator.Event) {
+// Observe gives nil, which costs the emulator nothing, when nobody wants to see.
+func (l *Log) Observe() func(emulator.Event) {
 	if l.quiet {
 		return nil
 	}
 	return l.event
 }
 
-func (l *devLog) event(e emulator.Event) {
+func (l *Log) event(e emulator.Event) {
 	at := time.Now()
 	if !l.space(at) {
 		return
@@ -128,7 +131,7 @@ func (l *devLog) event(e emulator.Event) {
 }
 
 // space reports whether another line may be printed now, and says afterwards how many could not.
-func (l *devLog) space(now time.Time) bool {
+func (l *Log) space(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if second := now.Unix(); second != l.second {
@@ -192,21 +195,21 @@ func shorten(data []byte) string {
 	return text
 }
 
-// handler is for what the functions log: problems, since observe shows the rest.
-func (l *devLog) handler() slog.Handler { return &devHandler{log: l} }
+// Handler is for what the functions log: problems, since Observe shows the rest.
+func (l *Log) Handler() slog.Handler { return &handler{log: l} }
 
-type devHandler struct {
-	log   *devLog
+type handler struct {
+	log   *Log
 	attrs []slog.Attr
 }
 
 // Enabled is [slog.Handler].Enabled.
-func (h *devHandler) Enabled(_ context.Context, level slog.Level) bool {
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn
 }
 
 // Handle is [slog.Handler].Handle.
-func (h *devHandler) Handle(_ context.Context, r slog.Record) error {
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	colour := yellow
 	if r.Level >= slog.LevelError {
 		colour = red
@@ -225,9 +228,9 @@ func (h *devHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 // WithAttrs is [slog.Handler].WithAttrs.
-func (h *devHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &devHandler{log: h.log, attrs: append(slices.Clip(h.attrs), attrs...)}
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &handler{log: h.log, attrs: append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup is [slog.Handler].WithGroup. Groups are not shown.
-func (h *devHandler) WithGroup(string) slog.Handler { return h }
+func (h *handler) WithGroup(string) slog.Handler { return h }
