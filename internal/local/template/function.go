@@ -23,13 +23,10 @@ type Function struct {
 	Remote     string // code in S3, which is not here: s3://bucket/key
 	Folder     string // last element of CodeURI, empty if that is no folder of its own
 
-	Handler      string
-	Runtime      string // such as provided.al2023, nodejs22.x; empty for an image
-	Architecture string // x86_64 or arm64
-	BuildMethod  string // Metadata.BuildMethod, such as go1.x or makefile
-	Layers       []string
-	MemoryMB     int
-	Timeout      time.Duration
+	Handler  string
+	Runtime  string // such as provided.al2023, nodejs22.x; empty for an image
+	MemoryMB int
+	Timeout  time.Duration
 	// Concurrency is ReservedConcurrentExecutions: how many invocations run at once. Nil is no limit of its own, 0 is none at all.
 	Concurrency *int
 }
@@ -42,8 +39,6 @@ type functionProps struct {
 	ImageURI     string    `yaml:"ImageUri"`
 	Handler      string    `yaml:"Handler"`
 	Runtime      string    `yaml:"Runtime"`
-	Architecture []string  `yaml:"Architectures"`
-	Layers       []string  `yaml:"Layers"`
 	Memory       int       `yaml:"MemorySize"`
 	Timeout      int       `yaml:"Timeout"`
 	Concurrency  *int      `yaml:"ReservedConcurrentExecutions"`
@@ -53,7 +48,6 @@ type functionProps struct {
 const (
 	defaultFunctionTimeout = 3 // seconds
 	defaultFunctionMemory  = 128
-	defaultArchitecture    = "x86_64"
 )
 
 func (r *reader) readFunctions() error {
@@ -73,11 +67,14 @@ func (r *reader) readFunctions() error {
 
 func (r *reader) readFunction(res *resource, globals functionProps) (f Function, err error) {
 	var p functionProps
+	if res.kind == typeServerlessFunction {
+		p = globals
+	}
 	if err := r.decode(res, &p); err != nil {
 		return f, err
 	}
-	if res.kind == typeServerlessFunction {
-		p.inherit(globals)
+	if p.InlineCode != "" || p.ImageURI != "" { // in the place of Globals' folder
+		p.CodeURI = yaml.Node{}
 	}
 	p.Timeout, p.Memory = cmp.Or(p.Timeout, defaultFunctionTimeout), cmp.Or(p.Memory, defaultFunctionMemory)
 	if p.Timeout < 1 || p.Timeout > 900 {
@@ -90,34 +87,14 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	f = Function{
 		ID: res.id, Name: name, ARN: r.arn(res, name), Line: res.line,
 		InlineCode: p.InlineCode, ImageURI: p.ImageURI,
-		Handler: p.Handler, Runtime: p.Runtime, Architecture: defaultArchitecture, Layers: p.Layers,
+		Handler: p.Handler, Runtime: p.Runtime,
 		MemoryMB: p.Memory, Timeout: time.Duration(p.Timeout) * time.Second, Concurrency: p.Concurrency,
-	}
-	if len(p.Architecture) > 0 {
-		f.Architecture = p.Architecture[0]
-	}
-	if b := child(res.metadata, "BuildMethod"); b != nil {
-		f.BuildMethod = b.Value
 	}
 	f.locate(&p.CodeURI)
 	f.locate(&p.Code)
 	f.Folder = folderOf(f.CodeURI)
 	r.warnOf(res)
 	return f, nil
-}
-
-// inherit takes what Globals says where the function itself says nothing. Layers are added together, as SAM does.
-func (p *functionProps) inherit(g functionProps) {
-	if p.CodeURI.IsZero() && p.InlineCode == "" && p.ImageURI == "" {
-		p.CodeURI = g.CodeURI
-	}
-	p.Handler, p.Runtime = cmp.Or(p.Handler, g.Handler), cmp.Or(p.Runtime, g.Runtime)
-	p.Memory, p.Timeout = cmp.Or(p.Memory, g.Memory), cmp.Or(p.Timeout, g.Timeout)
-	p.Concurrency = cmp.Or(p.Concurrency, g.Concurrency)
-	if len(p.Architecture) == 0 {
-		p.Architecture = g.Architecture
-	}
-	p.Layers = slices.Concat(g.Layers, p.Layers)
 }
 
 // locate reads a CodeUri or Code in any of its forms.

@@ -12,8 +12,6 @@ const (
 type Table struct {
 	ID   string // logical id
 	Name string // TableName, or the logical id
-	ARN  string
-	Line int
 
 	Attributes []TableAttribute
 	Key        []TableKey
@@ -88,7 +86,7 @@ func (r *reader) readTables() error {
 			return err
 		}
 		table := Table{
-			ID: res.id, Name: name, ARN: r.arn(res, name), Line: res.line,
+			ID: res.id, Name: name,
 			Attributes: p.Attributes, Key: p.Key, Global: p.Global, Local: p.Local,
 			OnDemand: p.Billing == "PAY_PER_REQUEST", Stream: p.Stream.View,
 		}

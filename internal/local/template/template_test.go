@@ -165,16 +165,15 @@ func TestReadFunctions(t *testing.T) {
 	none := 0
 	for id, want := range map[string]Function{
 		"Connect": {
-			Name: "Connect", CodeURI: "src/", Handler: "connect.handler", Runtime: "nodejs22.x", Architecture: "arm64", BuildMethod: "esbuild",
-			Layers: []string{"Shared"}, MemoryMB: 512, Timeout: 20 * time.Second, Concurrency: &none,
+			Name: "Connect", CodeURI: "src/", Handler: "connect.handler", Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second, Concurrency: &none,
 		},
 		"Inline": {
 			Name: "local-inline", InlineCode: "def handler(event, context): return {}", Handler: "index.handler", Runtime: "python3.13",
-			Architecture: "arm64", Layers: []string{"Shared"}, MemoryMB: 512, Timeout: 20 * time.Second,
+			MemoryMB: 512, Timeout: 20 * time.Second,
 		},
-		"Plain":    {Name: "plain", InlineCode: "x = 1", Handler: "index.handler", Runtime: "python3.13", Architecture: "x86_64", MemoryMB: 128, Timeout: 3 * time.Second},
-		"Image":    {Name: "Image", ImageURI: "shop:latest", Runtime: "nodejs22.x", Architecture: "arm64", Layers: []string{"Shared"}, MemoryMB: 512, Timeout: 20 * time.Second},
-		"Bucketed": {Name: "Bucketed", Remote: "s3://code/a.zip", Handler: "a.b", Runtime: "nodejs22.x", Architecture: "x86_64", MemoryMB: 128, Timeout: 3 * time.Second},
+		"Plain":    {Name: "plain", InlineCode: "x = 1", Handler: "index.handler", Runtime: "python3.13", MemoryMB: 128, Timeout: 3 * time.Second},
+		"Image":    {Name: "Image", ImageURI: "shop:latest", Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second},
+		"Bucketed": {Name: "Bucketed", Remote: "s3://code/a.zip", Handler: "a.b", Runtime: "nodejs22.x", MemoryMB: 128, Timeout: 3 * time.Second},
 	} {
 		want.ID = id
 		if f := got[id]; !reflect.DeepEqual(f, want) {
@@ -239,22 +238,19 @@ func TestReadEnvironment(t *testing.T) {
 
 func TestReadTables(t *testing.T) {
 	tables := readShop(t).Tables
-	for i := range tables {
-		tables[i].Line = 0
-	}
 	want := []Table{
 		{
-			ID: "Orders", Name: "orders-test", ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/orders-test",
+			ID: "Orders", Name: "orders-test",
 			Attributes: []TableAttribute{{"pk", "S"}, {"sk", "N"}, {"user", "S"}}, Key: []TableKey{{"pk", "HASH"}, {"sk", "RANGE"}},
 			Global:   []TableIndex{{Name: "byUser", Key: []TableKey{{"user", "HASH"}}, Projection: TableProjection{Type: "INCLUDE", Attributes: []string{"total"}}}},
 			OnDemand: true, TTL: "expires", Stream: "NEW_IMAGE",
 		},
 		{
-			ID: "Sessions", Name: "Sessions", ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/Sessions",
+			ID: "Sessions", Name: "Sessions",
 			Attributes: []TableAttribute{{"connectionId", "S"}}, Key: []TableKey{{"connectionId", "HASH"}}, OnDemand: true,
 		},
 		{
-			ID: "Counters", Name: "Counters", ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/Counters",
+			ID: "Counters", Name: "Counters",
 			Attributes: []TableAttribute{{"id", "S"}}, Key: []TableKey{{"id", "HASH"}}, Throughput: TableThroughput{Read: 1, Write: 2},
 		},
 	}
