@@ -1,8 +1,10 @@
 package queues
 
 import (
-	"container/heap"
+	"cmp"
 	"time"
+
+	"github.com/tidwall/btree"
 )
 
 // Message is what a queue holds.
@@ -33,27 +35,34 @@ type entry struct {
 	receipt   string // of the last delivery
 	visibleAt time.Time
 	holders   int // deliveries that have received and not settled it
-	place     int // in the heap, -1 when it is out
+}
+
+func (e *entry) before(other *entry) bool {
+	return cmp.Or(e.visibleAt.Compare(other.visibleAt), cmp.Compare(e.ID, other.ID)) < 0
 }
 
 // backlog is the messages of one queue, ordered by when they may be received next. It is all that a queue keeps.
 type backlog struct {
 	queue   string   // logical id
 	journal *journal // nil: in memory only
-	entries byVisibility
+	entries *btree.BTreeG[*entry]
 	byID    map[string]*entry
 	bytes   int
 }
 
+func newBacklog(queue string) backlog {
+	return backlog{queue: queue, entries: btree.NewBTreeGOptions((*entry).before, btree.Options{NoLocks: true}), byID: map[string]*entry{}}
+}
+
 func (b *backlog) add(e *entry) {
-	heap.Push(&b.entries, e)
+	b.entries.Set(e)
 	b.byID[e.ID] = e
 	b.bytes += e.size()
 	b.journal.mark(b.queue, e)
 }
 
 func (b *backlog) remove(e *entry) {
-	if e.place >= 0 {
+	if b.byID[e.ID] == e {
 		b.take(e)
 		b.journal.gone(e.ID)
 	}
@@ -61,55 +70,16 @@ func (b *backlog) remove(e *entry) {
 
 // take removes an entry that goes to another queue. Until it is there the file has it here: no flush may find it nowhere.
 func (b *backlog) take(e *entry) {
-	heap.Remove(&b.entries, e.place)
+	b.entries.Delete(e)
 	delete(b.byID, e.ID)
 	b.bytes -= e.size()
 }
 
 func (b *backlog) hide(e *entry, until time.Time) {
-	if e.place >= 0 {
+	if b.byID[e.ID] == e {
+		b.entries.Delete(e)
 		e.visibleAt = until
-		heap.Fix(&b.entries, e.place)
+		b.entries.Set(e)
 		b.journal.mark(b.queue, e)
 	}
-}
-
-// next is the entry that is visible first, nil if there is none.
-func (b *backlog) next() *entry {
-	if len(b.entries.list) == 0 {
-		return nil
-	}
-	return b.entries.list[0]
-}
-
-// byVisibility is a heap of entries.
-type byVisibility struct{ list []*entry }
-
-// Len is heap.Interface's.
-func (h *byVisibility) Len() int { return len(h.list) }
-
-// Less is heap.Interface's.
-func (h *byVisibility) Less(i, j int) bool { return h.list[i].visibleAt.Before(h.list[j].visibleAt) }
-
-// Swap is heap.Interface's.
-func (h *byVisibility) Swap(i, j int) {
-	h.list[i], h.list[j] = h.list[j], h.list[i]
-	h.list[i].place, h.list[j].place = i, j
-}
-
-// Push is heap.Interface's.
-func (h *byVisibility) Push(x any) {
-	e := x.(*entry) // only add pushes
-	e.place = len(h.list)
-	h.list = append(h.list, e)
-}
-
-// Pop is heap.Interface's.
-func (h *byVisibility) Pop() any {
-	last := len(h.list) - 1
-	e := h.list[last]
-	h.list[last] = nil
-	h.list = h.list[:last]
-	e.place = -1
-	return e
 }

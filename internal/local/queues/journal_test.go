@@ -25,7 +25,7 @@ func contents(s *Service) string {
 	for _, queue := range []string{"Jobs", "DeadJobs"} {
 		q := s.find(queue)
 		for _, m := range s.Waiting(queue) {
-			for _, e := range q.backlog.entries.list {
+			for _, e := range q.backlog.entries.Items() {
 				if e.ID == m.ID {
 					fmt.Fprintln(&out, queue, m.Body, m.ID, m.SentAt.UnixNano(), m.FirstReceived.UnixNano(), m.Receives, m.Error, e.visibleAt.UnixNano())
 				}
@@ -261,9 +261,9 @@ func TestQueueFileCannotBeWritten(t *testing.T) {
 		if err := s.journal.flush(); err == nil || !strings.Contains(err.Error(), path) {
 			t.Fatalf("flush without a disk: got %v", err)
 		}
-		q.backlog.remove(q.backlog.next())
+		q.backlog.remove(q.backlog.entries.Items()[0])
 	}
-	q.backlog.remove(q.backlog.next()) // "old"
+	q.backlog.remove(q.backlog.entries.Items()[0]) // "old"
 	if n := len(s.journal.dirty); n != 2 {
 		t.Errorf("%d messages are to be written, want 2", n)
 	}

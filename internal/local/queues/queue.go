@@ -36,8 +36,7 @@ type queue struct {
 }
 
 func (s *Service) newQueue(spec *template.Queue) (*queue, error) {
-	q := &queue{srv: s, spec: spec, wake: make(chan struct{}, 1)}
-	q.backlog.queue, q.backlog.byID = spec.ID, map[string]*entry{}
+	q := &queue{srv: s, spec: spec, wake: make(chan struct{}, 1), backlog: newBacklog(spec.ID)}
 	m := spec.Mapping
 	if m == nil {
 		return q, nil
@@ -127,8 +126,8 @@ func (q *queue) receive(most int, visibility time.Duration, holders int) (batch 
 	var dead []*entry
 	q.mu.Lock()
 	for len(batch) < most {
-		e := q.backlog.next()
-		if e == nil || e.visibleAt.After(now) {
+		e, ok := q.backlog.entries.Min()
+		if !ok || e.visibleAt.After(now) {
 			break
 		}
 		if q.expired(e, now) {
@@ -151,7 +150,7 @@ func (q *queue) receive(most int, visibility time.Duration, holders int) (batch 
 		batch = append(batch, e)
 	}
 	wait = time.Hour
-	if e := q.backlog.next(); e != nil {
+	if e, ok := q.backlog.entries.Min(); ok {
 		wait = e.visibleAt.Sub(now)
 	}
 	q.mu.Unlock()
@@ -261,14 +260,13 @@ func failures(out []byte, batch []*entry) (map[string]bool, error) {
 	return failed, nil
 }
 
-// messages lists what is in the queue.
-func (q *queue) messages(order func(a, b *entry) int) []Message {
+// messages lists what is in the queue, in the order in which it may be received.
+func (q *queue) messages() []Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	entries := slices.SortedFunc(slices.Values(q.backlog.entries.list), order)
-	out := make([]Message, len(entries))
-	for i, e := range entries {
-		out[i] = e.Message
+	out := []Message{}
+	for _, e := range q.backlog.entries.Items() {
+		out = append(out, e.Message)
 	}
 	return out
 }
@@ -277,6 +275,6 @@ func (q *queue) stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return Stats{
-		Waiting: len(q.backlog.entries.list), Running: len(q.jobs), Sent: q.sent, Done: q.done, Failed: q.failed, DeadLetters: q.deads,
+		Waiting: q.backlog.entries.Len(), Running: len(q.jobs), Sent: q.sent, Done: q.done, Failed: q.failed, DeadLetters: q.deads,
 	}
 }

@@ -213,7 +213,7 @@ func (s *Service) DeadLetters(name string) []Message {
 	} else if !slices.ContainsFunc(s.queues, func(other *queue) bool { return other.dead == q }) {
 		return nil
 	}
-	return q.messages(func(a, b *entry) int { return a.SentAt.Compare(b.SentAt) })
+	return slices.SortedFunc(slices.Values(q.messages()), func(a, b Message) int { return a.SentAt.Compare(b.SentAt) })
 }
 
 // Waiting lists what is in a queue, in the order in which it may be received: after Close, what is lost with the process unless there is
@@ -223,7 +223,7 @@ func (s *Service) Waiting(name string) []Message {
 	if q == nil {
 		return nil
 	}
-	return q.messages(func(a, b *entry) int { return a.visibleAt.Compare(b.visibleAt) })
+	return q.messages()
 }
 
 // Stats are the totals of one queue, and what is in it.

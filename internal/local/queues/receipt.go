@@ -62,7 +62,7 @@ func (q *queue) changeVisibility(receipt string, visibility *int) error {
 func (q *queue) purge() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e := q.backlog.next(); e != nil; e = q.backlog.next() {
+	for _, e := range q.backlog.entries.Items() {
 		q.backlog.remove(e)
 	}
 	return nil
@@ -73,7 +73,7 @@ func (q *queue) depth() (visible, inFlight, delayed int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.srv.cfg.Now()
-	for _, e := range q.backlog.entries.list {
+	for _, e := range q.backlog.entries.Items() {
 		switch {
 		case !e.visibleAt.After(now):
 			visible++
