@@ -33,9 +33,10 @@ type Config struct {
 	// Functions holds the code, by logical id of the template's function or by folder name (the last element of its CodeUri).
 	Functions map[string]invoke.Function
 
-	// API, Mappings, IdleTimeout, MaxConnection, Faults and Choices are the gateway's; see [gateway.Config].
+	// These are the gateway's; see [gateway.Config].
 	API           string
 	Mappings      []string
+	DomainName    string
 	IdleTimeout   time.Duration
 	MaxConnection time.Duration
 	Faults        gateway.Faults
@@ -80,7 +81,7 @@ func New(cfg Config) (e *Emulator, err error) {
 		return nil, err
 	}
 	e.Gateway, err = gateway.New(gateway.Config{
-		Template: cfg.Template, Functions: e.Functions, API: cfg.API, Mappings: cfg.Mappings,
+		Template: cfg.Template, Functions: e.Functions, API: cfg.API, Mappings: cfg.Mappings, DomainName: cfg.DomainName,
 		IdleTimeout: cfg.IdleTimeout, MaxConnection: cfg.MaxConnection, Faults: cfg.Faults, Choices: cfg.Choices,
 		Now: cfg.Now, Observe: cfg.observeGateway(),
 	})

@@ -97,51 +97,27 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 type authorization struct {
 	PrincipalID string `json:"principalId"`
 	Policy      struct {
-		Statement statements `json:"Statement"`
+		Statement oneOrMore[statement] `json:"Statement"`
 	} `json:"policyDocument"`
 	Context map[string]any `json:"context"`
 }
 
 type statement struct {
-	Effect   string      `json:"Effect"`
-	Action   stringOrSet `json:"Action"`
-	Resource stringOrSet `json:"Resource"`
+	Effect   string            `json:"Effect"`
+	Action   oneOrMore[string] `json:"Action"`
+	Resource oneOrMore[string] `json:"Resource"`
 }
 
-// statements accepts one statement without its array, as IAM does.
-type statements []statement
+// oneOrMore accepts one value without its array, as IAM does.
+type oneOrMore[T any] []T
 
-// UnmarshalJSON reads an object or an array of them.
-func (s *statements) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '{' {
-		*s = make(statements, 1)
+// UnmarshalJSON reads a value or an array of them.
+func (s *oneOrMore[T]) UnmarshalJSON(b []byte) error {
+	if b[0] != '[' && b[0] != 'n' { // null is no value
+		*s = make(oneOrMore[T], 1)
 		return json.Unmarshal(b, &(*s)[0])
 	}
-	return json.Unmarshal(b, (*[]statement)(s))
-}
-
-// stringOrSet is "a" or ["a","b"].
-type stringOrSet []string
-
-// UnmarshalJSON reads a string or an array of them.
-func (s *stringOrSet) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		*s = make(stringOrSet, 1)
-		return json.Unmarshal(b, &(*s)[0])
-	}
-	return json.Unmarshal(b, (*[]string)(s))
-}
-
-func (s stringOrSet) covers(value string, fold bool) bool {
-	for _, pattern := range s {
-		if fold {
-			pattern, value = strings.ToLower(pattern), strings.ToLower(value)
-		}
-		if wildcard(pattern, value) {
-			return true
-		}
-	}
-	return false
+	return json.Unmarshal(b, (*[]T)(s))
 }
 
 func parseAuthorization(out []byte) (authorization, error) {
@@ -169,7 +145,9 @@ func parseAuthorization(out []byte) (authorization, error) {
 func (a authorization) allows(arn string) bool {
 	allowed := false
 	for _, st := range a.Policy.Statement {
-		if !st.Action.covers("execute-api:Invoke", true) || !st.Resource.covers(arn, false) {
+		action := slices.ContainsFunc(st.Action, func(pattern string) bool { return wildcard(strings.ToLower(pattern), "execute-api:invoke") })
+		resource := slices.ContainsFunc(st.Resource, func(pattern string) bool { return wildcard(pattern, arn) })
+		if !action || !resource {
 			continue
 		}
 		switch st.Effect {

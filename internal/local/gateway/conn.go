@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -23,7 +24,7 @@ type conn struct {
 	sock    net.Conn
 	raw     syscall.RawConn // nil if sock is not a plain socket
 	flusher *flusher
-	in      input
+	in      *bufio.Reader
 
 	ordinal     int64 // of all connections opened; 0 if it never was
 	connectedAt int64 // milliseconds
@@ -57,30 +58,7 @@ type closing struct {
 	reason string
 }
 
-// input is the reader's small buffer. Payloads that do not fit are read past it.
-type input struct {
-	sock io.Reader
-	buf  []byte
-	r, w int
-}
-
-const inputSize = 512
-
-func (in *input) Read(p []byte) (int, error) {
-	if in.r == in.w {
-		if len(p) >= len(in.buf) {
-			return in.sock.Read(p)
-		}
-		n, err := in.sock.Read(in.buf)
-		in.r, in.w = 0, n
-		if n == 0 {
-			return 0, err
-		}
-	}
-	n := copy(p, in.buf[in.r:in.w])
-	in.r += n
-	return n, nil
-}
+const inputSize = 512 // of the reader's buffer; payloads that do not fit are read past it
 
 // touch is called for every message in either direction: that is what AWS counts as activity. For pings see Choices.PingsKeepAlive.
 func (c *conn) touch(now time.Time) { c.lastActive.Store(now.UnixMilli()) }
@@ -156,7 +134,7 @@ func (c *conn) await() {
 func (c *conn) read() closing {
 	lost := closing{code: codeAbnormal, reason: reasonLost}
 	for {
-		h, err := ws.ReadHeaderBuffer(&c.in, c.header[:])
+		h, err := ws.ReadHeaderBuffer(c.in, c.header[:])
 		if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
 			c.violation(closing{code: codeProtocol, reason: "Protocol error"})
 			return lost
@@ -177,7 +155,7 @@ func (c *conn) read() closing {
 			continue
 		}
 		if c.isEnded() {
-			_, err = io.CopyN(io.Discard, &c.in, h.Length)
+			_, err = io.CopyN(io.Discard, c.in, h.Length)
 		} else {
 			err = c.data(h)
 		}
@@ -233,7 +211,7 @@ func (c *conn) control(h ws.Header) (why closing, done bool) {
 		return closing{code: codeAbnormal, reason: reasonLost}, true
 	}
 	payload := buf[:h.Length]
-	if _, err := io.ReadFull(&c.in, payload); err != nil {
+	if _, err := io.ReadFull(c.in, payload); err != nil {
 		return closing{code: codeAbnormal, reason: reasonLost}, true
 	}
 	if h.Masked {
@@ -276,7 +254,7 @@ func (c *conn) data(h ws.Header) error {
 		*c.partial = (*c.partial)[:old+n]
 	}
 	payload := (*c.partial)[old:]
-	if _, err := io.ReadFull(&c.in, payload); err != nil {
+	if _, err := io.ReadFull(c.in, payload); err != nil {
 		return err
 	}
 	ws.Cipher(payload, h.Mask, 0)

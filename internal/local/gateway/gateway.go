@@ -128,7 +128,6 @@ func New(cfg Config) (*Server, error) {
 		arn: "arn:aws:execute-api:" + cfg.Template.Region + ":" + cfg.Template.Account + ":" + api.APIID + "/" + api.Stage + "/$connect",
 	}
 	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
-	s.conns.init()
 	for range runtime.GOMAXPROCS(0) {
 		s.flushers = append(s.flushers, newFlusher(s))
 	}

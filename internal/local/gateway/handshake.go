@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; it protects nothing
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -211,11 +214,10 @@ func (h *handshake) upgrade(w http.ResponseWriter) error {
 	c, s := h.conn, h.conn.srv
 	c.sock, c.raw = sock, rawConn(sock)
 	c.flusher = s.flushers[int(s.turn.Add(1))%len(s.flushers)]
-	c.in = input{sock: sock, buf: make([]byte, inputSize)}
+	c.in = bufio.NewReaderSize(sock, inputSize)
 	if n := rw.Reader.Buffered(); n > 0 { // a client that did not wait for the 101
 		early, _ := rw.Peek(n)
-		c.in.buf = append(make([]byte, 0, max(n, inputSize)), early...)
-		c.in.w = n
+		c.in.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(early)), sock))
 	}
 	c.lastActive.Store(c.connectedAt)
 	// The order matters: posts go behind the 101, and who has read the 101 can be posted to.

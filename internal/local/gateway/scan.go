@@ -11,129 +11,93 @@ type step struct {
 	index int
 }
 
-// lookup finds the value at path in one pass that also checks that all of data is JSON. raw is the value as written, nil if there is
-// none; of members with the same name the last one counts. It accepts exactly what encoding/json accepts, without decoding anything.
+// lookup finds the value at path without decoding anything. raw is the value as written, nil if there is none; of members with the same
+// name the last one counts. valid is false if data is not JSON.
 func lookup(data []byte, path []step) (raw []byte, valid bool) {
-	s := scanner{data: data}
-	var stack [64]byte
-	s.stack = stack[:0]
-	s.space()
-	raw, ok := s.find(path)
-	if !ok {
+	if !json.Valid(data) {
 		return nil, false
 	}
-	s.space()
-	return raw, s.pos == len(data)
-}
-
-const maxNesting = 10000 // as in encoding/json
-
-type scanner struct {
-	data  []byte
-	pos   int
-	stack []byte // open brackets
-}
-
-func (s *scanner) peek() byte {
-	if s.pos < len(s.data) {
-		return s.data[s.pos]
-	}
-	return 0
-}
-
-func (s *scanner) space() {
-	for s.pos < len(s.data) {
-		switch s.data[s.pos] {
-		case ' ', '\t', '\n', '\r':
-			s.pos++
-		default:
-			return
+	raw = data[space(data):]
+	for _, s := range path {
+		if raw = child(raw, s); raw == nil {
+			return nil, true
 		}
 	}
+	return raw[:end(raw)], true
 }
 
-func (s *scanner) accept(c byte) bool {
-	if s.peek() != c {
-		return false
+// child is the member or element of the value that valid JSON begins with, up to the end of the text, nil if there is none.
+func child(data []byte, s step) (found []byte) {
+	if isMember := s.index < 0; isMember && data[0] != '{' || !isMember && data[0] != '[' {
+		return nil
 	}
-	s.pos++
-	return true
+	for i, rest := 0, data[1+space(data[1:]):]; rest[0] != '}' && rest[0] != ']'; i++ {
+		wanted := i == s.index
+		if s.index < 0 {
+			key := rest[:end(rest)]
+			wanted = isName(key, s.name)
+			rest = rest[len(key):]
+			rest = rest[space(rest)+1:] // the colon
+			rest = rest[space(rest):]
+		}
+		if wanted {
+			found = rest
+		}
+		rest = rest[end(rest):]
+		rest = rest[space(rest):]
+		if rest[0] == ',' {
+			rest = rest[1+space(rest[1:]):]
+		}
+	}
+	return found
 }
 
-// find reads one value and returns the part of it that path leads to.
-func (s *scanner) find(path []step) (raw []byte, ok bool) {
-	switch {
-	case len(path) == 0:
-		start := s.pos
-		ok = s.skip()
-		return s.data[start:s.pos], ok
-	case s.peek() == '{' && path[0].index < 0:
-		return s.member(path)
-	case s.peek() == '[' && path[0].index >= 0:
-		return s.element(path)
+// space is how much white space there is.
+func space(data []byte) (n int) {
+	for n < len(data) && (data[n] == ' ' || data[n] == '\n' || data[n] == '\r' || data[n] == '\t') {
+		n++
 	}
-	return nil, s.skip()
+	return n
 }
 
-func (s *scanner) member(path []step) (raw []byte, ok bool) {
-	s.push('{')
-	s.pos++
-	s.space()
-	if s.accept('}') {
-		s.pop()
-		return nil, true
-	}
-	for {
-		key, ok := s.key()
-		if !ok {
-			return nil, false
+// end is the length of the value that valid JSON begins with. It does not recurse: a message of 10,000 brackets must not grow the
+// reader's stack.
+func end(data []byte) (n int) {
+	for depth := 0; ; {
+		switch data[n] {
+		case '{', '[':
+			depth++
+			n++
+		case '}', ']':
+			depth--
+			n++
+		case '"':
+			n += text(data[n:])
+		case ',', ':', ' ', '\n', '\r', '\t':
+			n++
+			continue // these end no value that began here
+		default: // a number or a word
+			if after := bytes.IndexAny(data[n:], ",]} \n\r\t"); after >= 0 {
+				n += after
+			} else {
+				n = len(data)
+			}
 		}
-		if isName(key, path[0].name) {
-			raw, ok = s.find(path[1:])
-		} else {
-			ok = s.skip()
+		if depth == 0 {
+			return n
 		}
-		if !ok {
-			return nil, false
-		}
-		s.space()
-		if s.accept('}') {
-			s.pop()
-			return raw, true
-		}
-		if !s.accept(',') {
-			return nil, false
-		}
-		s.space()
 	}
 }
 
-func (s *scanner) element(path []step) (raw []byte, ok bool) {
-	s.push('[')
-	s.pos++
-	s.space()
-	if s.accept(']') {
-		s.pop()
-		return nil, true
-	}
-	for i := 0; ; i++ {
-		if i == path[0].index {
-			raw, ok = s.find(path[1:])
-		} else {
-			ok = s.skip()
+// text is the length of a string with its quotes.
+func text(data []byte) int {
+	for n := 1; ; n++ {
+		switch data[n] {
+		case '\\':
+			n++
+		case '"':
+			return n + 1
 		}
-		if !ok {
-			return nil, false
-		}
-		s.space()
-		if s.accept(']') {
-			s.pop()
-			return raw, true
-		}
-		if !s.accept(',') {
-			return nil, false
-		}
-		s.space()
 	}
 }
 
@@ -155,173 +119,4 @@ func appendUnquoted(b, raw []byte) []byte {
 		return append(b, raw...)
 	}
 	return append(b, text...)
-}
-
-// key reads a member's name, with quotes, and the colon after it.
-func (s *scanner) key() (raw []byte, ok bool) {
-	start := s.pos
-	if !s.str() {
-		return nil, false
-	}
-	raw = s.data[start:s.pos]
-	s.space()
-	if !s.accept(':') {
-		return nil, false
-	}
-	s.space()
-	return raw, true
-}
-
-func (s *scanner) push(c byte) { s.stack = append(s.stack, c) }
-func (s *scanner) pop()        { s.stack = s.stack[:len(s.stack)-1] }
-
-// skip reads one value without recursion: a message of 10,000 brackets must not grow the reader's stack.
-func (s *scanner) skip() bool {
-	base := len(s.stack)
-	for {
-		opened, ok := s.open()
-		if !ok {
-			return false
-		}
-		if opened {
-			continue
-		}
-		if more, ok := s.closeAll(base); !ok {
-			return false
-		} else if !more {
-			return true
-		}
-	}
-}
-
-// open reads a scalar or an empty container, or the beginning of another one up to where its first value starts.
-func (s *scanner) open() (opened, ok bool) {
-	c := s.peek()
-	if c != '{' && c != '[' {
-		return false, s.scalar(c)
-	}
-	if len(s.stack) >= maxNesting {
-		return false, false
-	}
-	s.pos++
-	s.space()
-	if s.accept(c + 2) { // in ASCII the closing bracket is two after the opening one
-		return false, true
-	}
-	s.push(c)
-	if c == '{' {
-		_, ok = s.key()
-		return true, ok
-	}
-	return true, true
-}
-
-// closeAll goes from the end of a value to the start of the next one; more is false if the container at base ended.
-func (s *scanner) closeAll(base int) (more, ok bool) {
-	for len(s.stack) > base {
-		top := s.stack[len(s.stack)-1]
-		s.space()
-		switch {
-		case s.accept(','):
-			s.space()
-			if top == '{' {
-				_, ok = s.key()
-				return true, ok
-			}
-			return true, true
-		case s.accept(top + 2):
-			s.pop()
-		default:
-			return false, false
-		}
-	}
-	return false, true
-}
-
-func (s *scanner) scalar(c byte) bool {
-	switch c {
-	case '"':
-		return s.str()
-	case 't':
-		return s.word("true")
-	case 'f':
-		return s.word("false")
-	case 'n':
-		return s.word("null")
-	}
-	return s.number()
-}
-
-func (s *scanner) word(w string) bool {
-	if len(s.data)-s.pos < len(w) || string(s.data[s.pos:s.pos+len(w)]) != w {
-		return false
-	}
-	s.pos += len(w)
-	return true
-}
-
-func (s *scanner) str() bool {
-	if !s.accept('"') {
-		return false
-	}
-	for s.pos < len(s.data) {
-		c := s.data[s.pos]
-		s.pos++
-		switch {
-		case c == '"':
-			return true
-		case c == '\\':
-			if !s.escape() {
-				return false
-			}
-		case c < 0x20:
-			return false
-		}
-	}
-	return false
-}
-
-func (s *scanner) escape() bool {
-	c := s.peek()
-	s.pos++
-	switch c {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return true
-	case 'u':
-		for range 4 {
-			c := s.peek()
-			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
-				return false
-			}
-			s.pos++
-		}
-		return true
-	}
-	return false
-}
-
-func (s *scanner) number() bool {
-	s.accept('-')
-	if !s.accept('0') && !s.digits() {
-		return false
-	}
-	if s.accept('.') && !s.digits() {
-		return false
-	}
-	if c := s.peek(); c == 'e' || c == 'E' {
-		s.pos++
-		if !s.accept('+') {
-			s.accept('-')
-		}
-		return s.digits()
-	}
-	return true
-}
-
-func (s *scanner) digits() bool {
-	start := s.pos
-	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
-		s.pos++
-	}
-	return s.pos > start
 }
