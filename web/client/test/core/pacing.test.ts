@@ -138,6 +138,19 @@ test("publishes and joins do not hold each other up", async () => {
   expect(wire.named("publish").length).toBeGreaterThan(10);
 });
 
+test("a call that was too much for the server was not done, and is sent again, also one without an id", async () => {
+  let refusals = 3;
+  const wire = new Wire((frame) => (frame.action === "app:once" && refusals-- > 0 ? refusal("rate_limited", { retryAfterMs: 300 }) : answer(frame)));
+  client = wire.connect();
+  await pass(0.1);
+  const done = client.call("app:once", { room: "channel:1" });
+  await pass(5);
+  expect(await done).toMatchObject({ room: "channel:1" });
+  const times = wire.sent.map(({ at }) => at);
+  expect(times).toHaveLength(4);
+  for (let n = 1; n < 4; n++) expect(times[n]! - times[n - 1]!).toBeGreaterThanOrEqual(300);
+});
+
 test("what is left before its turn is not joined", async () => {
   const { wire } = limitedEach(10, 20);
   client = wire.connect();
