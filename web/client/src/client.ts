@@ -6,7 +6,7 @@ import { Joins, type Joining } from "./joins.js";
 import { Listeners } from "./listeners.js";
 import { Liveness } from "./liveness.js";
 import { Requests, needsToken, type Ask } from "./requests.js";
-import { SharedRoom, type Line, type Wish } from "./room.js";
+import { SharedRoom, taken, type Line, type Wish } from "./room.js";
 import { jitter, within } from "./time.js";
 import { readToken, renewIn, type Claims } from "./token.js";
 import { REPLY_TIMEOUT, noToken, type Action, type ConnectOptions, type Frame, type OpenTransport, type Transport } from "./transport.js";
@@ -20,7 +20,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * Opens a connection to a WebSocket API of Bellhop, and keeps it open.
  *
  * @param url such as wss://abc.execute-api.eu-west-1.amazonaws.com/prod, or ws://127.0.0.1:4000/dev
- * @throws Error where there is no WebSocket and none is given, or no such URL
+ * @throws Error where there is no WebSocket and none is given, no such URL, or no token function
  */
 export function connect(url: string, options: ConnectOptions): Client {
   return new Connection(url, options);
@@ -45,9 +45,11 @@ class Connection implements Client, Line {
   #claims: Claims | null = null; // of the one that the server has accepted last
   #ahead = Infinity; // how much the clock here is ahead of the one that signs tokens, at most
   #renewal: ReturnType<typeof setTimeout> | undefined;
+  #warned = false;
   #stopWatching: () => void;
 
   constructor(url: string, options: ConnectOptions) {
+    if (typeof options?.token !== "function") throw new Error("connect needs a function that gives a token, as the option \"token\".");
     this.#options = options;
     this.#liveness = new Liveness(
       () => this.#transport.send({ action: "ping" }),
@@ -111,9 +113,9 @@ class Connection implements Client, Line {
   }
 
   presence(status: string, data?: unknown): Promise<PresenceResult> {
-    this.wish = { status, ...(data !== undefined && { data }) };
+    const wish: Wish = (this.wish = { status, ...(data !== undefined && { data }) });
     for (const room of this.#rooms.values()) room.wish = null;
-    return this.persist({ action: "presence", ...this.wish });
+    return taken(wish, this.persist({ action: "presence", ...wish }));
   }
 
   readNotification(id: string): Promise<PublishResult> {
@@ -221,6 +223,10 @@ class Connection implements Client, Line {
     this.#requests.fail(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
     for (const room of [...this.#rooms.values()]) room.disconnected();
     if (reason.code !== "disconnected" || this.#status !== "open") this.#listeners.emit("error", reason);
+    if (reason.retry && !this.#claims && !this.#warned) {
+      this.#warned = true; // whoever sets this up looks into the console
+      console.warn(`Bellhop: ${reason.message}`);
+    }
     if (!reason.retry) return this.#end(reason);
     this.#set("connecting");
   }

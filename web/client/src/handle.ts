@@ -2,7 +2,7 @@ import type { Joined, Room, Unsubscribe } from "./api.js";
 import { BellhopError } from "./error.js";
 import { Listeners } from "./listeners.js";
 import { newId } from "./requests.js";
-import type { Holder, Line, RoomEvents, SharedRoom } from "./room.js";
+import { taken, type Holder, type Line, type RoomEvents, type SharedRoom, type Wish } from "./room.js";
 import type { Action } from "./transport.js";
 import type { DataOf, HistoryResult, Occupant, Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
 
@@ -65,9 +65,10 @@ export class Handle implements Room, Holder {
   }
 
   presence(status: string, data?: unknown): Promise<PresenceResult> {
-    const wish = { status, ...(data !== undefined && { data }) };
+    const wish: Wish = { status, ...(data !== undefined && { data }) };
+    const set = this.#call<PresenceResult>({ action: "presence", room: this.name, ...wish });
     if (!this.#left) this.#room.wish = wish;
-    return this.#call({ action: "presence", room: this.name, ...wish });
+    return taken(wish, set);
   }
 
   history(options: { before?: number; limit?: number } = {}): Promise<HistoryResult> {

@@ -7,12 +7,20 @@ import { Order, type Logged } from "./order.js";
 import { Presence } from "./presence.js";
 import { jitter } from "./time.js";
 import type { Action } from "./transport.js";
-import type { JoinResult, Position, PresenceResult, RoomEvent } from "./types.js";
+import type { JoinResult, Occupant, Position, PresenceResult, RoomEvent } from "./types.js";
 
 /** A status that is kept: the server is told of it again after an absence. */
 export interface Wish {
   status: string;
   data?: unknown;
+  /** The server has taken it: another one that is heard after that was set later, on another device. */
+  taken?: boolean;
+}
+
+/** Notes that the server has taken a wish, when it has. */
+export function taken<T>(wish: Wish, set: Promise<T>): Promise<T> {
+  set.then(() => (wish.taken = true), () => {});
+  return set;
 }
 
 /** What rooms need of their client. */
@@ -20,7 +28,7 @@ export interface Line {
   readonly open: boolean;
   readonly userId: string | null;
   /** The status that was set for all rooms. */
-  readonly wish: Wish | null;
+  wish: Wish | null;
   /** Resolves to the answer; to null if the room was not wanted any more when it could be asked for. */
   joinRoom(room: Joining): Promise<JoinResult | null>;
   leaveRoom(room: Joining): Promise<unknown>;
@@ -195,7 +203,7 @@ export class SharedRoom implements Place, Joining {
 
   async #join(): Promise<void> {
     for (const turn = this.#turn; ; ) {
-      const [order, since] = [this.#order, this.#order.position];
+      const [order, since, here] = [this.#order, this.#order.position, this.#me?.since];
       this.presence.expect();
       const result = await this.#line.joinRoom(this);
       if (turn !== this.#turn) return;
@@ -209,6 +217,7 @@ export class SharedRoom implements Place, Joining {
       if (!this.wanted) return this.#move("outlived");
       if (order !== this.#order) continue;
       if (result.presence) this.presence.snapshot(result.presence, result.seq);
+      if (here === this.#me?.since) this.#giveWay();
       if (result.more && result.events.length > 0) continue;
       this.#welcome(recovered, result);
       return;
@@ -254,16 +263,36 @@ export class SharedRoom implements Place, Joining {
     }, ms);
   }
 
-  /** A status that was set is set again when the server knows of another: after an absence longer than the grace. */
+  /** What the others see of this user. */
+  get #me(): Occupant | undefined {
+    return this.presence.users.get(this.#line.userId ?? "");
+  }
+
+  /** A status that was set, where the others see another one. */
+  get #unseen(): Wish | null {
+    const [wish, me] = [this.wish ?? this.#line.wish, this.#me];
+    return wish && me && (me.status !== wish.status || JSON.stringify(me.data) !== JSON.stringify(wish.data)) ? wish : null;
+  }
+
+  /** A status that was set is set again after an absence longer than the grace, which begins another presence. */
   #keepStatus(): void {
-    const wish = this.wish ?? this.#line.wish;
-    const mine = this.presence.users.get(this.#line.userId ?? "");
-    if (!wish || !mine || (mine.status === wish.status && JSON.stringify(mine.data) === JSON.stringify(wish.data))) return;
-    this.#line.persist<PresenceResult>({ action: "presence", room: this.name, ...wish }, this).catch(() => {});
+    const wish = this.#unseen;
+    if (!wish) return;
+    const { status, data } = wish;
+    this.#line.persist<PresenceResult>({ action: "presence", room: this.name, status, ...(data !== undefined && { data }) }, this).catch(() => {});
+  }
+
+  /** Within one presence, what others see is what was set last: if it is not what was set here, then on another device. */
+  #giveWay(): void {
+    const wish = this.#unseen;
+    if (!wish?.taken) return;
+    if (wish === this.wish) this.wish = null;
+    else this.#line.wish = null;
   }
 
   #hear(event: RoomEvent): void {
     const changed = this.presence.apply(event);
+    if (changed && this.joined && event.event === "presence:changed") this.#giveWay();
     this.#emit("event", event);
     if (changed) this.#emit("change", undefined);
   }

@@ -1,5 +1,6 @@
 import { BellhopError } from "./error.js";
 import type { Probe } from "./liveness.js";
+import { whyRefused } from "./setup.js";
 import { jitter } from "./time.js";
 import {
   FIRST_DELAY, MAX_DELAY, encode, noToken, type Action, type ConnectOptions, type Frame, type Transport, type TransportEvents,
@@ -111,15 +112,17 @@ export class WebSocketTransport implements Transport {
     try {
       token = await this.#events.token();
       if (!present()) return;
-      this.#listen(new this.#class(this.#url, [SUBPROTOCOL, `bearer.${token}`]), present);
+      this.#listen(new this.#class(this.#url, [SUBPROTOCOL, `bearer.${token}`]), token, present);
     } catch (err) {
-      if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", `The token cannot be sent: ${String(err)}`, { retry: true, cause: err }));
+      if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", whyRefused(this.#url, token, String(err), Date.now()), { retry: true, cause: err }));
     }
   }
 
-  #listen(socket: Socket, present: () => boolean): void {
+  #listen(socket: Socket, token: string, present: () => boolean): void {
     this.#socket = socket;
     const lost = (words: string) => present() && this.#lost(new BellhopError("disconnected", words, { retry: true }));
+    const over = (detail: string | undefined, words: string) =>
+      present() && lost(this.#openedAt > 0 ? words : whyRefused(this.#url, token, detail, Date.now()));
     this.#timer = setTimeout(() => lost(`${this.#url} has not answered for ${HANDSHAKE_TIMEOUT / 1000} s.`), HANDSHAKE_TIMEOUT);
     socket.addEventListener("open", () => {
       if (!present()) return;
@@ -138,8 +141,8 @@ export class WebSocketTransport implements Transport {
     socket.addEventListener("message", ({ data }) => {
       if (present() && typeof data === "string" && data) this.#events.receive(decode(data));
     });
-    socket.addEventListener("error", (event) => lost(`The connection was refused or cut. ${(event as { message?: string }).message ?? ""}`.trim()));
-    socket.addEventListener("close", ({ code }) => lost(`The connection was closed (${code}).`));
+    socket.addEventListener("error", (event) => over((event as { message?: string }).message, "The connection was cut."));
+    socket.addEventListener("close", ({ code }) => over(undefined, `The connection was closed (${code}).`));
   }
 }
 

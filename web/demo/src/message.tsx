@@ -13,7 +13,7 @@ interface Props {
 
 /** One message, with what its writer can do about it. */
 export const Message = memo(function Message({ message, own, follows, onDelete, onRetry }: Props) {
-  const { id, content, userId, userName, ts, status, deleted, error, data } = message;
+  const { id, content, userId, userName, ts, status, deleted, error, isFinal, data } = message;
   const name = userName || userId || "Server";
   const classes = ["message", own && "own", follows && "follows", status, deleted && "deleting"];
   return (
@@ -34,7 +34,7 @@ export const Message = memo(function Message({ message, own, follows, onDelete, 
         {status === "failed" && (
           <p className="foot">
             <span className="error" role="alert">Not sent: {sentence(error)}</span>{" "}
-            <button className="link" type="button" data-testid="retry" onClick={() => onRetry(id)}>Try again</button>
+            {!isFinal && <button className="link" type="button" data-testid="retry" onClick={() => onRetry(id)}>Try again</button>}
             <button className="link" type="button" data-testid="discard" onClick={() => onDelete(id)}>Discard</button>
           </p>
         )}

@@ -1,5 +1,5 @@
 import type { CheckIn, Goal, RoomEvent } from "../types.js";
-import { LogStore } from "./log.js";
+import { LogStore, PAGE } from "./log.js";
 import type { SocketError } from "./room.js";
 import type { Session } from "./session.js";
 
@@ -38,7 +38,7 @@ export class BuddyStore extends LogStore<Item, BuddyState> {
   #shown: Pick<BuddyState, "goals" | "checkIns"> = initial;
 
   constructor(session: Session | null, userId: string) {
-    super(session, `user:${userId}`, BuddyStore.key(userId), initial, { page: 200, pages: 5, enough: MOST, keep: 2 * MOST });
+    super(session, `user:${userId}`, BuddyStore.key(userId), initial, { page: PAGE, pages: 25, enough: MOST, keep: 2 * MOST });
   }
 
   protected override read(event: RoomEvent): void {

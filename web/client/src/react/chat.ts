@@ -20,6 +20,8 @@ export interface ChatMessage {
   readonly status: "pending" | "sent" | "failed";
   /** Why it failed. */
   readonly error?: SocketError;
+  /** It failed for what it is, such as too large, so that `retry` cannot succeed. It can only be dropped. */
+  readonly isFinal?: true;
   /** This user has deleted it, and the server has not answered yet. After that it is gone. */
   readonly deleted?: true;
   /** All that was published, `content` among it. */
@@ -60,7 +62,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   #userName: string | undefined;
 
   constructor(session: Session | null, channelId: string) {
-    super(session, `channel:${channelId}`, ChatStore.key(channelId), initial, { page: 50, pages: 5, enough: 1, keep: 1_000 });
+    super(session, `channel:${channelId}`, ChatStore.key(channelId), initial, { page: 50, pages: 25, enough: 20, keep: 1_000 });
   }
 
   /**
@@ -86,6 +88,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     const message = this.item(id);
     if (!message) return shown(Promise.reject(new BellhopError("bad_request", `There is no message ${id}.`)));
     if (message.status !== "failed") return this.#sending.get(id) ?? Promise.resolve(id);
+    if (message.isFinal) return shown(Promise.reject(message.error as SocketError));
     const { error: _, ...rest } = message;
     this.put(id, { ...rest, status: "pending" });
     const sent = this.#send(id, message.data);
@@ -169,7 +172,9 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     } catch (err) {
       const message = this.item(id);
       if (message?.status === "sent") return id; // just the answer was lost
-      if (message) this.put(id, { ...message, status: "failed", error: err as SocketError });
+      const { code } = err as SocketError;
+      const isFinal = code === "too_large" || code === "bad_request" || code === "conflict";
+      if (message) this.put(id, { ...message, status: "failed", error: err as SocketError, ...(isFinal && { isFinal }) });
       throw err;
     }
     return id;

@@ -87,14 +87,14 @@ export function usePresenceSocket(communityId: Id): PresenceSocket {
 }
 
 /** What {@link useNotificationsSocket} gives. */
-export interface NotificationsSocket extends NotificationsState, Pick<NotificationsStore, "markRead" | "markAllRead"> {}
+export interface NotificationsSocket extends NotificationsState, Pick<NotificationsStore, "markRead" | "markAllRead" | "loadMore"> {}
 
 /** Shows the notifications of a user, which is the one who is connected; without an argument it is that one anyway. */
 export function useNotificationsSocket(userId?: string | null): NotificationsSocket {
   const me = useSocket().userId;
   const store = useShared("useNotificationsSocket", NotificationsStore, idle.notifications, userId === undefined ? me : userId);
   const state = useStore(store);
-  return useMemo(() => ({ ...state, markRead: store.markRead, markAllRead: store.markAllRead }), [state, store]);
+  return useMemo(() => ({ ...state, markRead: store.markRead, markAllRead: store.markAllRead, loadMore: store.loadMore }), [state, store]);
 }
 
 /** Shows what the buddies of the user who is connected did. */

@@ -5,7 +5,7 @@ import type { Session } from "./session.js";
 
 /** How much of a log a store loads and keeps. */
 export interface Extent {
-  /** Events of one request. */
+  /** Events of the first request. Those after it ask for more, since what is sought is rare. */
   page: number;
   /** Requests at a time, however little they bring. */
   pages: number;
@@ -29,6 +29,16 @@ interface Part {
   events: RoomEvent[];
   more: boolean;
 }
+
+/** The part of a log that was not loaded: everything before a seq, if there is more. */
+export interface Earlier {
+  epoch: string;
+  before: number | undefined;
+  more: boolean;
+}
+
+/** The most events of one request. */
+export const PAGE = 200;
 
 const RETRY_AFTER = 1_000;
 const RETRY_AT_MOST = 20_000;
@@ -84,12 +94,23 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
   /** The newest part is not there yet, and is on its way. */
   protected get isLoading(): boolean {
     const nowhere = !this.session || (this.running && !this.room);
-    return this.#loading && !nowhere && !this.error;
+    return this.#loading && !nowhere && !this.failure;
   }
 
   protected item(id: string): T | undefined {
     return this.#entries.get(id)?.value;
   }
+
+  /** The place of an item in the log; Infinity for what is not logged yet. */
+  protected seqOf(id: string): number {
+    return this.#entries.get(id)?.seq ?? Infinity;
+  }
+
+  /** The log is about to be loaded anew, or for the first time. */
+  protected began(): void {}
+
+  /** The newest part of the log was loaded, and so much is before it. `current` says whether it is still this loading. */
+  protected loaded(_before: Earlier, _current: () => boolean): void {}
 
   /** Puts an item in its place; without a seq at the end, or where it was. */
   protected put(id: string, value: T, seq?: number): void {
@@ -120,6 +141,7 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
     if (this.#loaded) this.recovered = recovered;
     if (this.#loaded && recovered) return;
     this.#turn++;
+    this.began();
     void this.#load(0);
   }
 
@@ -146,6 +168,7 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
       this.#oldest = undefined;
       this.#reach(part);
       this.succeed();
+      this.loaded({ epoch: part.epoch, before: this.#oldest, more: part.more }, () => turn === this.#turn);
     } catch (err) {
       if (turn !== this.#turn) return;
       this.fail(err);
@@ -163,6 +186,7 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
     if (turn !== this.#turn) return;
     if (part.epoch !== this.#epoch) {
       this.#turn++;
+      this.began();
       return this.#load(0);
     }
     this.#keep += part.events.length;
@@ -182,7 +206,7 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
     const { page, pages, enough } = this.#extent;
     const part: Part = { epoch: "", events: [], more: true };
     for (let i = 0; i < pages && part.more && part.events.filter((event) => this.wanted(event)).length < enough; i++) {
-      const got = await room.history({ limit: page, ...(before !== undefined && { before }) });
+      const got = await room.history({ limit: Math.min(page * 2 ** i, PAGE), ...(before !== undefined && { before }) });
       if (part.epoch && got.epoch !== part.epoch) break; // a new log began: its first event makes the client join again
       part.epoch = got.epoch;
       part.more = got.more;

@@ -1,5 +1,6 @@
+import type { Joined } from "../api.js";
 import type { Notification, RoomEvent } from "../types.js";
-import { LogStore } from "./log.js";
+import { LogStore, PAGE, type Earlier } from "./log.js";
 import { shown, type SocketError } from "./room.js";
 import type { Session } from "./session.js";
 
@@ -19,48 +20,82 @@ export interface NotificationItem {
 
 /** The notifications of a user as of now. */
 export interface NotificationsState {
-  /** Newest first, at most 200. */
+  /** Newest first: the last 200, and what was loaded beside. */
   readonly notifications: readonly NotificationItem[];
-  /** How many of them are not read. */
+  /** How many are not read, of all that the log holds, loaded or not. It grows while they are counted, after a page was loaded. */
   readonly unread: number;
+  /** There are older notifications for `loadMore`. */
+  readonly hasMore: boolean;
   readonly isConnected: boolean;
   readonly isLoading: boolean;
   /** Why the user's room cannot be joined, or what has failed last. */
   readonly error: SocketError | null;
 }
 
-const initial: NotificationsState = { notifications: [], unread: 0, isConnected: false, isLoading: true, error: null };
-const READS = 1_000;
+const initial: NotificationsState = { notifications: [], unread: 0, hasMore: false, isConnected: false, isLoading: true, error: null };
+
+/** The reading of everything up to a seq is logged as that of a notification with this before the seq for an id. */
+const UNTIL = "until:";
+/** Pages that are counted at most: of events of all kinds. */
+const COUNTED = 50;
 
 /** The notifications in the log of the user's own room, where their reading is logged too. */
 export class NotificationsStore extends LogStore<NotificationItem, NotificationsState> {
   static readonly key = (userId: string): string => `notifications ${userId}`;
 
-  /** Ids: a reading may be heard before the page with the notification comes. */
+  /** What is not read, with its seq, of all that was counted. */
+  readonly #unread = new Map<string, number>();
+  /** Ids: a reading is counted before its notification, since the log is read from its end. */
   readonly #read = new Set<string>();
+  /** Up to this seq all is read. */
+  #until = 0;
+  /** What this user has just read, and the server has not answered yet. */
+  readonly #marked = new Set<string>();
+  #uncounted: (Earlier & { current: () => boolean }) | null = null;
+  #counting = false;
   #from: readonly NotificationItem[] = [];
-  #shown: Pick<NotificationsState, "notifications" | "unread"> = initial;
+  #shown: readonly NotificationItem[] = [];
 
   constructor(session: Session | null, userId: string) {
-    super(session, `user:${userId}`, NotificationsStore.key(userId), initial, { page: 200, pages: 5, enough: 50, keep: 200 });
+    super(session, `user:${userId}`, NotificationsStore.key(userId), initial, { page: PAGE, pages: 5, enough: 50, keep: 200 });
   }
 
   /** Marks a notification as read, on all devices. It shows at once, and is undone if the server refuses. */
-  readonly markRead = (id: string): Promise<void> => this.#mark([id]);
+  readonly markRead = (id: string): Promise<void> => (this.#isRead(id, this.seqOf(id)) ? Promise.resolve() : this.#mark(id, [id]));
 
-  /** Marks all as read. */
-  readonly markAllRead = (): Promise<void> => this.#mark(this.items().filter(({ isRead }) => !isRead).map(({ id }) => id).reverse());
+  /** Marks all as read that there are now, loaded or not. */
+  readonly markAllRead = (): Promise<void> => {
+    const until = Math.max(0, ...this.#unread.values());
+    return until > 0 ? this.#mark(UNTIL + until, [...this.#unread.keys()]) : Promise.resolve();
+  };
 
-  protected override read({ event, seq, id, ts, data }: RoomEvent): void {
-    if (event === "notification:new" && id !== undefined) {
-      const { type, title, body } = (data ?? {}) as Notification;
-      const isRead = this.#read.has(id) || (this.item(id)?.isRead ?? false);
-      const item = { id, type: type ?? "", title: title ?? "", body: body ?? "", isRead, ts: ts ?? Date.now(), data: (data ?? {}) as Notification };
-      this.put(id, item, seq ?? Infinity);
-    } else if (event === "notification:read") {
-      const read = (data as { notificationId?: string } | null)?.notificationId;
-      if (read !== undefined) this.#reading(read);
-    }
+  protected override began(): void {
+    this.#unread.clear();
+    this.#read.clear();
+    this.#until = 0;
+    this.#uncounted = null;
+  }
+
+  protected override loaded(earlier: Earlier, current: () => boolean): void {
+    this.#uncounted = { ...earlier, current };
+    void this.#countOn();
+  }
+
+  protected override joined(joined: Joined): void {
+    super.joined(joined);
+    void this.#countOn(); // where it was given up
+  }
+
+  protected override read(event: RoomEvent): void {
+    this.#count(event);
+    const { event: name, seq, id, ts, data } = event;
+    if (name === "notification:read") return this.#refresh();
+    if (name !== "notification:new" || id === undefined) return;
+    const { type, title, body } = (data ?? {}) as Notification;
+    this.put(id, {
+      id, type: type ?? "", title: title ?? "", body: body ?? "", isRead: this.#isRead(id, seq ?? Infinity), ts: ts ?? Date.now(),
+      data: (data ?? {}) as Notification,
+    }, seq ?? Infinity);
   }
 
   protected override wanted({ event }: RoomEvent): boolean {
@@ -71,39 +106,78 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
     const items = this.items();
     if (items !== this.#from) {
       this.#from = items;
-      this.#shown = { notifications: [...items].reverse(), unread: items.filter(({ isRead }) => !isRead).length };
+      this.#shown = [...items].reverse();
     }
-    return { ...this.#shown, isConnected: this.isConnected, isLoading: this.isLoading, error: this.error };
+    const unread = [...this.#unread.keys()].filter((id) => !this.#marked.has(id)).length;
+    return { notifications: this.#shown, unread, hasMore: this.hasMore, isConnected: this.isConnected, isLoading: this.isLoading, error: this.error };
   }
 
-  /** One after the other, as the server takes them. */
-  #mark(ids: string[]): Promise<void> {
-    for (const id of ids) this.#set(id, true);
-    this.flush();
+  #count({ event, seq, id, data }: RoomEvent): void {
+    if (event === "notification:new" && id !== undefined) {
+      if (!this.#read.has(id) && (seq ?? Infinity) > this.#until) this.#unread.set(id, seq ?? Infinity);
+    } else if (event === "notification:read") {
+      this.#reading((data as { notificationId?: string } | null)?.notificationId ?? "");
+    }
+  }
+
+  #reading(what: string): void {
+    const until = what.startsWith(UNTIL) ? Number(what.slice(UNTIL.length)) : NaN;
+    if (until > this.#until) {
+      this.#until = until;
+      for (const [id, seq] of this.#unread) if (seq <= until) this.#unread.delete(id);
+    } else if (Number.isNaN(until)) {
+      this.#read.add(what);
+      this.#unread.delete(what);
+    }
+  }
+
+  /** Counts what was not loaded, back to the beginning, or to where everything is read. */
+  async #countOn(): Promise<void> {
+    if (this.#counting) return;
+    this.#counting = true;
+    try {
+      for (let pages = 0; pages < COUNTED; pages++) {
+        const rest = this.#uncounted;
+        if (!rest || !this.room || !rest.current() || !rest.more || rest.before === undefined || rest.before <= this.#until) break;
+        const part = await this.room.history({ limit: PAGE, before: rest.before });
+        if (rest !== this.#uncounted) continue; // another loading has begun
+        if (part.epoch !== rest.epoch) break; // so will it soon
+        for (const event of part.events) this.#count(event);
+        this.#uncounted = { ...rest, before: part.events[0]?.seq, more: part.more };
+        this.changed();
+      }
+    } catch {
+      // the next join goes on, and until then there are at least so many
+    }
+    this.#counting = false;
+  }
+
+  #mark(what: string, ids: string[]): Promise<void> {
     return shown(
       this.act(async () => {
+        for (const id of ids) this.#marked.add(id);
+        this.#refresh();
+        this.flush();
         try {
-          for (const id of ids) {
-            if (this.#read.has(id)) continue;
-            await this.session?.client?.readNotification(id);
-            this.#reading(id);
-          }
-        } catch (err) {
-          for (const id of ids) if (!this.#read.has(id)) this.#set(id, false);
-          throw err;
+          await this.session?.client?.readNotification(what);
+          this.#reading(what);
+        } finally {
+          for (const id of ids) this.#marked.delete(id);
+          this.#refresh();
         }
       }),
     );
   }
 
-  #reading(id: string): void {
-    this.#read.add(id);
-    for (const oldest of this.#read) if (this.#read.size > READS) this.#read.delete(oldest);
-    this.#set(id, true);
+  #isRead(id: string, seq: number): boolean {
+    return this.#read.has(id) || this.#marked.has(id) || seq <= this.#until;
   }
 
-  #set(id: string, isRead: boolean): void {
-    const item = this.item(id);
-    if (item && item.isRead !== isRead) this.put(id, { ...item, isRead });
+  #refresh(): void {
+    for (const item of this.items()) {
+      const isRead = this.#isRead(item.id, this.seqOf(item.id));
+      if (item.isRead !== isRead) this.put(item.id, { ...item, isRead });
+    }
+    this.changed();
   }
 }

@@ -57,8 +57,9 @@ export function BellhopProvider(props: BellhopProviderProps): ReactNode {
     return new Session({
       open: () => {
         const { token, options } = latest.current;
-        if (user === null || url === undefined || token === undefined) return null;
-        return connect(url, { ...options, token: async () => (latest.current.token ?? token)() });
+        if (user === null) return null;
+        // What is missing here, in spite of the types, connect says.
+        return connect(url!, { ...options, token: token && (async () => (latest.current.token ?? token)()) } as ConnectOptions);
       },
     });
   }, [client, url, user]);

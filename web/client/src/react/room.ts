@@ -23,6 +23,7 @@ export abstract class RoomStore<S extends object> extends Store<S> {
   #entered: Entered | null = null;
   #off: Unsubscribe[] = [];
   #failure: SocketError | null = null;
+  #joined = false;
 
   constructor(
     protected readonly session: Session | null,
@@ -58,8 +59,13 @@ export abstract class RoomStore<S extends object> extends Store<S> {
   }
 
   /** Why the room cannot be joined, or what has failed last. */
-  protected get error(): SocketError | null {
+  protected get failure(): SocketError | null {
     return this.room?.error ?? this.#failure;
+  }
+
+  /** The same, or why there was no connection so far. One that was lost comes back, and is no error. */
+  protected get error(): SocketError | null {
+    return this.failure ?? (this.session && this.running && !this.#joined ? this.session.getSnapshot().error : null);
   }
 
   protected fail(error: unknown): void {
@@ -93,7 +99,7 @@ export abstract class RoomStore<S extends object> extends Store<S> {
 
   protected override start(): void {
     if (!this.session) return;
-    const release = this.session.subscribe(() => {});
+    const release = this.session.subscribe(() => this.changed());
     this.session.remember(this.#key, this);
     this.#entered = this.session.enter(this.name);
     const room = this.room;
@@ -102,6 +108,7 @@ export abstract class RoomStore<S extends object> extends Store<S> {
     this.#off.push(
       room.onAny((event) => this.hear(event)),
       room.onJoined((joined) => {
+        this.#joined = true;
         this.joined(joined);
         this.changed();
       }),

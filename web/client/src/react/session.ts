@@ -1,4 +1,5 @@
 import type { Client, ClientEvents, Room, Status, Unsubscribe } from "../api.js";
+import { BellhopError } from "../index.js";
 import type { RoomEvent } from "../types.js";
 import { Store } from "./store.js";
 
@@ -38,6 +39,7 @@ type Handler = (event: RoomEvent) => void;
 export class Session extends Store<Socket> {
   readonly #options: SessionOptions;
   #client: Client | null = null;
+  #failure: BellhopError | null = null;
   #off: Unsubscribe[] = [];
   #taps = new Map<string, { room: Room; users: number }>();
   #own: { name: string; off: Unsubscribe } | null = null;
@@ -102,7 +104,14 @@ export class Session extends Store<Socket> {
   }
 
   protected override start(): void {
-    const client = this.#options.open();
+    let client: Client | null = null;
+    try {
+      client = this.#options.open();
+      this.#failure = null;
+    } catch (err) { // whoever sets this up looks into the console, and at the state
+      this.#failure = new BellhopError("bad_request", (err as Error).message, { cause: err });
+      console.error(err);
+    }
     this.#client = client;
     if (!client) return;
     const alone = (event: string) => (data: unknown) => this.#tell({ event, room: "", data });
@@ -131,7 +140,7 @@ export class Session extends Store<Socket> {
 
   protected override snapshot(): Socket {
     const socket = this.#client;
-    if (!socket) return { socket, isConnected: false, status: this.running ? "closed" : "connecting", error: null, userId: null };
+    if (!socket) return { socket, isConnected: false, status: this.running ? "closed" : "connecting", error: this.#failure, userId: null };
     const { status, error, userId } = socket;
     return { socket, isConnected: status === "open", status, error, userId };
   }

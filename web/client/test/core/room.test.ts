@@ -340,6 +340,37 @@ describe("presence", () => {
     expect(before.has("bob")).toBe(true); // a map that was given does not change
   });
 
+  test("of two devices the one that set the status last has set it, whichever reconnects", async () => {
+    const [phoneNet, deskNet] = [network(), network()];
+    const watcher = client("ana").join("community:devices");
+    const [phone, desk] = [client("bob", { WebSocket: phoneNet.WebSocket }), client("bob", { WebSocket: deskNet.WebSocket })];
+    const [a, b] = [phone.join("community:devices"), desk.join("community:devices")];
+    const status = () => watcher.present.get("bob")?.status;
+    await until(() => a.joined && b.joined && watcher.joined);
+    await a.presence("busy");
+    await until(() => b.present.get("bob")?.status === "busy" && status() === "busy");
+    await b.presence("online");
+    await until(() => a.present.get("bob")?.status === "online" && status() === "online");
+    const heard: unknown[] = [];
+    watcher.on("presence:changed", ({ data }) => heard.push(data.status));
+    for (const net of [phoneNet, deskNet]) {
+      net.cut();
+      net.mend();
+      await until(() => a.joined && b.joined && phone.status === "open" && desk.status === "open");
+    }
+    await a.presence("away"); // heard after whatever was set before
+    await until(() => heard.length > 0);
+    expect(heard).toEqual(["away"]);
+    // Set while the other is away for a moment: it does not bring its own back.
+    deskNet.cut();
+    await a.presence("lunch");
+    deskNet.mend();
+    await until(() => desk.status === "open" && b.joined);
+    await a.presence("back");
+    await until(() => heard.includes("back"));
+    expect(heard).toEqual(["away", "lunch", "back"]);
+  });
+
   test("a status is kept over an absence that is longer than the grace", async () => {
     const net = network();
     const watcher = client("ana").join("community:kept");

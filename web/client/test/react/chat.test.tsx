@@ -68,6 +68,7 @@ test("what the server refuses is failed, and may be dropped", async () => {
   await until(() => ana.now.messages[0]?.status === "failed", "failure");
   expect(ana.now.messages[0]).toMatchObject({ content: "no", error: { code: "forbidden" } });
   expect(ana.now.messages[0]).not.toHaveProperty("seq");
+  expect(ana.now.messages[0]).not.toHaveProperty("isFinal"); // another token may allow it
   await expect(ana.now.retry(ana.now.messages[0]!.id)).rejects.toMatchObject({ code: "forbidden" });
   await acting(() => ana.now.deleteMessage(ana.now.messages[0]!.id));
   expect(ana.now.messages).toEqual([]);
@@ -204,6 +205,29 @@ test("of a long conversation the newest thousand are kept, and the rest is loade
   await bob.now.loadMore();
   await until(() => bob.now.messages.length === 1_050, "page");
   expect(contents(bob.now)).toEqual(numbers(1, 1_050));
+});
+
+test("a channel whose last 150 messages were deleted shows those before them", async () => {
+  await say("tidied", 160);
+  for (let n = 11; n <= 160; n += 50) {
+    await world.emit(Array.from({ length: 50 }, (_, i) => (
+      { command: "publish", rooms: ["channel:tidied"], event: "message:deleted", data: { messageId: `tidied-${n + i}` } }
+    )));
+  }
+  const bob = await open("bob", "tidied");
+  expect(contents(bob.now)).toEqual(numbers(1, 10));
+  expect(bob.now.hasMore).toBe(false);
+});
+
+test("a message that cannot be sent as it is says so, and is not tried again", async () => {
+  const ana = await open("ana", "large");
+  await expect(ana.now.sendMessage("x".repeat(33_000))).rejects.toMatchObject({ code: "too_large" });
+  await until(() => ana.now.messages[0]?.status === "failed", "failure");
+  expect(ana.now.messages[0]).toMatchObject({ isFinal: true, error: { code: "too_large" } });
+  await expect(ana.now.retry(ana.now.messages[0]!.id)).rejects.toMatchObject({ code: "too_large" });
+  expect(ana.now.messages[0]?.status).toBe("failed");
+  await acting(() => ana.now.deleteMessage(ana.now.messages[0]!.id));
+  expect(ana.now.messages).toEqual([]);
 });
 
 test("pages without messages are passed over", async () => {

@@ -120,6 +120,7 @@ test("a token that cannot be had is an error of the connection, until it can", a
   await page.show(<BellhopProvider url={world.ws} token={token} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
   await until(() => socket.now.error, "error");
   expect(socket.now).toMatchObject({ isConnected: false, status: "connecting", error: { code: "token" } });
+  forgive();
   good = true;
   await until(() => socket.now.isConnected, "connection");
   expect(socket.now).toMatchObject({ status: "open", error: null, userId: "eve" });
@@ -131,6 +132,7 @@ test("a server that is not there is an error of the connection", async () => {
   await page.show(<BellhopProvider url="ws://127.0.0.1:9/dev" token={() => world.token("gus")} options={{ maxDelay: 100 }}>{socket.node}</BellhopProvider>);
   await until(() => socket.now.error, "error");
   expect(socket.now).toMatchObject({ isConnected: false, status: "connecting", error: { code: "disconnected" } });
+  forgive();
 });
 
 test("the boundary shows what is thrown, reports it, and lets one try again", async () => {

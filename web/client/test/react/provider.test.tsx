@@ -7,6 +7,7 @@ import {
   BellhopProvider, useBuddySocket, useChatSocket, useNotificationsSocket, usePresenceSocket, useRoom, useSocket, useSocketEvent,
 } from "../../src/react/index.js";
 import { Page, acting, watch } from "./page.js";
+import { forgive } from "./setup.js";
 import { World, until } from "./world.js";
 
 let world: World;
@@ -264,6 +265,38 @@ test.runIf("Activity" in React)("what is hidden leaves its room, and is up to da
   await show("visible");
   await until(() => contents() === "one,two", "message");
   await connections("hider", 1);
+});
+
+test("a provider without a URL says so, in the hooks and in the console", async () => {
+  const all = watch(() => ({ socket: useSocket(), chat: useChatSocket("wrong") }));
+  const page = new Page();
+  await page.show(<BellhopProvider url={undefined as unknown as string} token={() => world.token("wrong")}>{all.node}</BellhopProvider>);
+  const error = { code: "bad_request", message: expect.stringMatching(/connect needs the URL.*was given undefined/) };
+  await until(() => all.now.socket.error, "error");
+  expect(all.now.socket).toMatchObject({ socket: null, status: "closed", error });
+  await until(() => all.now.chat.error, "error");
+  expect(all.now.chat).toMatchObject({ isLoading: false, isConnected: false, error });
+  expect(vi.mocked(console.error)).toHaveBeenCalledTimes(1);
+  forgive();
+});
+
+test("a connection that is refused shows why in every hook, until there is one", async () => {
+  const all = watch(() => ({ socket: useSocket(), chat: useChatSocket("refused") }));
+  const page = new Page();
+  let token = "nonsense";
+  await page.show(<BellhopProvider url={world.ws} token={() => token} options={{ maxDelay: 100 }}>{all.node}</BellhopProvider>);
+  await until(() => all.now.chat.error, "error");
+  expect(all.now.chat).toMatchObject({ isLoading: true, error: { code: "disconnected", message: expect.stringContaining("no JWT") } });
+  expect(all.now.socket.error).toBe(all.now.chat.error);
+  expect(vi.mocked(console.warn)).toHaveBeenCalledTimes(1);
+  forgive();
+  token = world.token("refused");
+  await until(() => all.now.chat.isConnected && !all.now.chat.isLoading, "join");
+  expect(all.now.chat.error).toBeNull();
+  const before = all.all.length;
+  await world.cut("refused");
+  await until(() => all.all.slice(before).some(({ chat }) => !chat.isConnected), "cut");
+  expect(all.all.slice(before).every(({ chat }) => chat.error === null)).toBe(true);
 });
 
 test("hooks without an id are idle", async () => {

@@ -18,7 +18,8 @@ afterEach(async () => {
   expect(complaints.map((words) => words.map(String).join(" "))).toEqual([]);
 });
 
-/** Forgets what React said of an error that a test has thrown on purpose. */
+/** Forgets what was said of an error that a test has made on purpose. */
 export function forgive(): void {
   vi.mocked(console.error).mockClear();
+  vi.mocked(console.warn).mockClear();
 }
