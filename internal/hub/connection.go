@@ -117,7 +117,7 @@ func (h *Hub) enterLater(ctx context.Context, j Job) error {
 			return err
 		}
 	}
-	return nil
+	return h.hold(ctx, j.Room)
 }
 
 // free is a Touch that is not charged to the connection, since it was not its own idea.

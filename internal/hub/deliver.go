@@ -193,7 +193,7 @@ func (h *Hub) current(ctx context.Context, jobs []Job) ([]protocol.Event, error)
 			events = append(events, e)
 			continue
 		}
-		head, err := h.store.Head(ctx, j.Room)
+		head, err := h.store.Head(ctx, j.Room, time.Time{})
 		if err != nil {
 			return nil, fmt.Errorf("read head of %s: %w", j.Room, err)
 		}

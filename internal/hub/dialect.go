@@ -14,6 +14,8 @@ import (
 type Dialect interface {
 	// Speech gives how to speak to connections that were opened with a codec; false: that codec is not of this dialect.
 	Speech(codec string) (Speech, bool)
+	// Speeches gives how to speak to all that may be open.
+	Speeches() []Speech
 	// Departed is told of a connection of this dialect that was just taken out of everything, before its row goes. It may be
 	// told twice.
 	Departed(ctx context.Context, c Connection) error

@@ -43,6 +43,8 @@ type PublishCommand struct {
 	Ephemeral   bool            `json:"ephemeral"`
 	Except      []string        `json:"except"` // connection ids, user ids, and rooms, that are left out
 	From        *protocol.From  `json:"from"`   // whom the event is from; the program is trusted with it
+
+	delivery string // names what brought the command, if that may bring it again
 }
 
 // PresenceCommand lists who is present in a room.
@@ -214,6 +216,16 @@ func (h *Hub) Emit(ctx context.Context, c Command) Answer {
 	return Answer{Data: data, Error: e}
 }
 
+// EmitOnce is Emit for a command that may be brought again, in a delivery with the same name: an event without an id of its own is
+// logged once then.
+func (h *Hub) EmitOnce(ctx context.Context, c Command, delivery string) Answer {
+	if p, is := c.(PublishCommand); is && protocol.CheckID(delivery) == nil {
+		p.delivery = delivery
+		c = p
+	}
+	return h.Emit(ctx, c)
+}
+
 // named gives what a room does that a command names.
 func (h *Hub) named(room string) (Kind, error) {
 	if err := protocol.CheckRoom(room); err != nil {
@@ -316,27 +328,25 @@ func (h *Hub) emitToRoom(ctx context.Context, c PublishCommand, room string) (Ta
 		return r, h.deliver(ctx, e, "", c.Except)
 	}
 	if c.Event == protocol.MessageDeleted {
-		var d struct {
-			MessageID string `json:"messageId"`
+		t, err := readTarget(c.Event, c.Data)
+		if err != nil {
+			return r, err
 		}
-		if err := json.Unmarshal(c.Data, &d); err != nil || d.MessageID == "" {
-			return r, protocol.Errorf(protocol.CodeBadRequest, `%s needs data {"messageId":"…"}`, c.Event)
+		list, err := h.messages(ctx, room, t.MessageID, t.UserID)
+		if err != nil {
+			return r, err
 		}
-		got, err := h.retract(ctx, room, d.MessageID, c.From)
+		got, err := h.retract(ctx, room, t.MessageID, list, c.From)
 		return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 	}
-	e.ID = c.ID
-	if e.ID != "" {
-		known, err := h.store.Find(ctx, room, e.ID)
-		if err == nil {
-			got, err := h.again(ctx, known, e, c.Except)
-			return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return r, fmt.Errorf("find event: %w", err)
-		}
+	d := Draft{Event: e, Keep: k.Keep}
+	switch {
+	case c.ID != "":
+		d.ID, d.Key, d.Sum = c.ID, Key{Maker: MakerProgram, ID: c.ID}, sumOf(e)
+	case c.delivery != "":
+		d.Key, d.Sum = Key{Maker: MakerDelivery, ID: c.delivery}, sumOf(e)
 	}
-	got, err := h.logAndDeliver(ctx, e, k, c.Except)
+	got, err := h.logAsked(ctx, d, c.Except)
 	return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 }
 
@@ -383,13 +393,17 @@ func (c DisconnectCommand) do(ctx context.Context, h *Hub) (any, error) {
 }
 
 func (c JoinCommand) do(ctx context.Context, h *Hub) (any, error) {
-	return h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error {
+	got, err := h.move(ctx, c.name(), c.Selection, c.Room, func(row Connection) error {
 		_, err := h.enter(ctx, row, c.Room, h.now(), h.free(row), func(Connection) error { return nil })
 		if errors.Is(err, ErrNotFound) || errors.Is(err, protocol.Refuse(protocol.CodeExpired)) {
 			return nil // gone meanwhile, or about to be
 		}
 		return err
 	})
+	if err != nil {
+		return got, err
+	}
+	return got, h.hold(ctx, c.Room)
 }
 
 func (c LeaveCommand) do(ctx context.Context, h *Hub) (any, error) {
@@ -448,7 +462,7 @@ func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
 	if err := h.store.Reset(ctx, room); err != nil {
 		return nil, fmt.Errorf("reset log of %s: %w", room, err)
 	}
-	head, err := h.store.Head(ctx, room)
+	head, err := h.store.Head(ctx, room, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("read head of %s: %w", room, err)
 	}

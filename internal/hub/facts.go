@@ -102,7 +102,7 @@ func (h *Hub) tellPublished(ctx context.Context, e Entry, deliver func() error) 
 		return deliver()
 	}
 	f := Fact{
-		Type: MessagePublished, Key: e.Room + ":" + e.ID, Time: e.TS,
+		Type: MessagePublished, Key: fmt.Sprintf("%s:%s:%d", e.Room, e.Epoch, e.Seq), Time: e.TS,
 		Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, EventID: e.ID, Event: e.Event.Event, Data: e.Data,
 	}
 	if e.From != nil {

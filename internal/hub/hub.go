@@ -77,6 +77,7 @@ const (
 	lateness   = 5 * time.Minute  // a job that has not run by then is a dead letter
 	reserve    = 3 * time.Second  // of a function's time, left for what has to be done after the pushes
 	voidAge    = 5 * time.Second  // so a seq that has not appeared by then never will: twice appendTime, and some
+	holeAge    = time.Second      // hardly any writer takes longer from counting to writing: the others count again
 	maxShards  = 128
 )
 
@@ -236,7 +237,8 @@ func (h *Hub) Refuse(ctx context.Context, c Caller, a protocol.Action, err error
 // publicError is protocol.Public, which does not know that what took too long may work another time.
 func publicError(err error) *protocol.Error {
 	e := protocol.Public(err)
-	if e.Code == protocol.CodeInternal && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrThrottled)) {
+	if e.Code == protocol.CodeInternal &&
+		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrThrottled) || errors.Is(err, ErrUnavailable)) {
 		return protocol.Refuse(protocol.CodeUnavailable)
 	}
 	return e

@@ -590,8 +590,8 @@ func TestResume(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
-	t.Run("a young hole stops the reply, an old one does not", func(t *testing.T) {
-		w := newWorld(t, func(c *hub.Config) { c.Store = holed{c.Store, 3} })
+	t.Run("a young hole stops the reply and says how long to wait, an old one does not", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Store = holed{c.Store, 3, c.Now()} })
 		ana := w.Open("ana")
 		w.Must(ana, `{"action":"join","room":"channel:1"}`)
 		first := w.publish(ana, "m1")
@@ -602,21 +602,36 @@ func TestResume(t *testing.T) {
 		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 1 || !got.More {
 			t.Errorf("young: got %+v", got)
 		}
+		at.Seq = 2
+		if got := since(w, ana, at); !got.Recovered || got.Seq != 2 || len(got.Events) != 0 || !got.More || got.WaitMs < 1000 || got.WaitMs > 2001 {
+			t.Errorf("young, right before it: got %+v", got)
+		}
 		var fresh protocol.JoinResult
-		if err := json.Unmarshal(w.Must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 || !fresh.More {
+		if err := json.Unmarshal(w.Must(ana, `{"action":"join","room":"channel:1"}`), &fresh); err != nil || fresh.Seq != 2 || !fresh.More || fresh.WaitMs < 1000 {
 			t.Errorf("young, without a position: got %+v %v", fresh, err)
 		}
-		w.Clock.Pass(6 * time.Second)
+		w.Clock.Pass(1001 * time.Millisecond)
+		at.Seq = 1
 		if got := since(w, ana, at); !got.Recovered || got.Seq != 5 || len(got.Events) != 3 || got.More {
 			t.Errorf("old: got %+v", got)
 		}
 	})
 }
 
-// holed is a store whose log lacks one seq, as after a crash between counting and writing.
+// holed is a store whose log lacks one seq, as after a crash between counting and writing. It knows when it counted: all at once.
 type holed struct {
 	hub.Store
 	missing int64
+	at      time.Time
+}
+
+func (h holed) Head(ctx context.Context, room string, until time.Time) (hub.Head, error) {
+	head, err := h.Store.Head(ctx, room, until)
+	head.Recent = nil
+	for seq := head.Seq; seq > 0; seq-- {
+		head.Recent = append(head.Recent, hub.Counted{Seq: seq, At: h.at})
+	}
+	return head, err
 }
 
 func (h holed) without(list []hub.Entry, err error) ([]hub.Entry, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -117,10 +116,10 @@ func (h *Hub) stay(here *Here, c Connection, gen int64) (changed bool, err error
 // announce tells a room what it has not heard of a user's presence. Whoever sees such a row may do it, any number of
 // times: the ids of the events are derived from the row.
 func (h *Hub) announce(ctx context.Context, room string, here Here) error {
-	base := here.User + ":" + strconv.FormatInt(here.Since.UnixMilli(), 10)
+	since := here.Since.UnixMilli()
 	from := &protocol.From{UserID: here.User, Name: here.Name}
 	tell := func(event, id string, version int) error {
-		if _, err := h.announceEvent(ctx, room, event, id, from, here.Occupant()); err != nil {
+		if _, err := h.announceEvent(ctx, room, event, Key{ID: id}, from, here.Occupant()); err != nil {
 			return fmt.Errorf("announce %s: %w", id, err)
 		}
 		_, err := h.changeHere(ctx, room, here.User, func(now *Here) (bool, error) {
@@ -137,12 +136,12 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 	}
 	if here.Announced == 0 {
 		h.tell(ctx, presenceFact(PresenceOnline, room, here))
-		if err := tell(protocol.UserOnline, "online:"+base, 1); err != nil {
+		if err := tell(protocol.UserOnline, AnnouncementID(protocol.UserOnline, here.User, since), 1); err != nil {
 			return err
 		}
 	}
 	if here.Version > max(here.Announced, 1) {
-		return tell(protocol.PresenceChanged, "changed:"+base+":"+strconv.Itoa(here.Version), here.Version)
+		return tell(protocol.PresenceChanged, AnnouncementID(protocol.PresenceChanged, here.User, since, here.Version), here.Version)
 	}
 	return nil
 }
@@ -210,9 +209,10 @@ func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
 	if err := h.announce(ctx, room, here); err != nil { // the arrival may be logged without the row knowing it
 		return err
 	}
-	id := "offline:" + user + ":" + strconv.FormatInt(here.Since.UnixMilli(), 10)
+	id := AnnouncementID(protocol.UserOffline, user, here.Since.UnixMilli())
 	from := &protocol.From{UserID: user, Name: here.Name}
-	if _, err := h.announceEvent(ctx, room, protocol.UserOffline, id, from, from); err != nil {
+	data := offline{From: *from, Since: here.Since.UnixMilli()}
+	if _, err := h.announceEvent(ctx, room, protocol.UserOffline, Key{ID: id}, from, data); err != nil {
 		return fmt.Errorf("announce %s: %w", id, err)
 	}
 	h.tell(ctx, presenceFact(PresenceOffline, room, here))
@@ -227,6 +227,13 @@ func (h *Hub) finishEnd(ctx context.Context, room, user string) error {
 		return fmt.Errorf("end presence in %s: %w", room, err)
 	}
 	return nil
+}
+
+// offline is the data of user:offline.
+type offline struct {
+	protocol.From
+
+	Since int64 `json:"since"` // of the presence that has ended: Unix milliseconds
 }
 
 func presenceFact(t FactType, room string, here Here) Fact {

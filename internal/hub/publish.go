@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -13,13 +16,11 @@ import (
 // publish logs an event of the caller's and delivers it.
 func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
 	if a.Event == protocol.MessageDeleted {
-		var d struct {
-			MessageID string `json:"messageId"`
+		t, err := readTarget(a.Event, a.Data)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(a.Data, &d); err != nil || d.MessageID == "" {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, `%s needs data {"messageId":"…"}`, a.Event)
-		}
-		a.Target = d.MessageID
+		a.Target, a.Author = t.MessageID, t.UserID
 		return h.deleteMessage(ctx, c, a, recent)
 	}
 	if protocol.Reserved(a.Event) {
@@ -29,46 +30,63 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 	if err != nil {
 		return nil, err
 	}
-	known, row, err := h.authorPublish(ctx, c, a, recent)
+	d := Draft{Event: protocol.Event{Event: a.Event, Room: a.Room, ID: a.ID, Data: a.Data, From: c.from()}, Keep: k.Keep}
+	known, row, err := h.authorPublish(ctx, c, &d, recent)
 	if err != nil {
 		return nil, err
 	}
-	e := protocol.Event{
-		Event: a.Event, Room: a.Room, ID: a.ID, Data: a.Data,
-		From: &protocol.From{UserID: row.User, Name: row.Name},
+	if known == nil {
+		if d.Data, err = h.askToPublish(ctx, row, d.Event); err != nil {
+			return nil, err
+		}
 	}
-	if known != nil {
-		return h.again(ctx, *known, e, nil)
-	}
-	if e.Data, err = h.askToPublish(ctx, row, e); err != nil {
-		return nil, err
-	}
-	return h.logAndDeliver(ctx, e, k, nil)
+	return h.logAndDeliver(ctx, d, known, nil)
 }
 
-// authorPublish checks that the caller may publish, and looks for an entry under the action's id at the same time.
-func (h *Hub) authorPublish(ctx context.Context, c Caller, a protocol.Action, recent bool) (known *Entry, row Connection, err error) {
+// authorPublish checks that the caller may publish, and looks for what it published under this id before, at the same time. It
+// fills in who the author is, and under which key the draft is logged once.
+func (h *Hub) authorPublish(ctx context.Context, c Caller, d *Draft, recent bool) (known *Entry, row Connection, err error) {
 	var (
 		wg      sync.WaitGroup
 		findErr error
 	)
-	if a.ID != "" {
-		wg.Go(func() {
-			found, err := h.store.Find(ctx, a.Room, a.ID)
-			switch {
-			case err == nil:
-				known = &found
-			case !errors.Is(err, ErrNotFound):
-				findErr = fmt.Errorf("find event: %w", err)
-			}
-		})
+	*d = d.by(c.from())
+	if d.ID != "" {
+		wg.Go(func() { known, findErr = h.find(ctx, *d) })
 	}
-	row, err = h.touchToPublish(ctx, c, a.Room, recent)
+	row, err = h.touchToPublish(ctx, c, d.Room, recent)
 	wg.Wait()
-	if err == nil {
-		err = findErr
+	if err != nil {
+		return nil, row, err
 	}
-	return known, row, err
+	d.From = &protocol.From{UserID: row.User, Name: row.Name}
+	if row.User == c.User {
+		return known, row, findErr
+	}
+	if *d = d.by(d.From); d.ID != "" {
+		known, findErr = h.find(ctx, *d)
+	}
+	return known, row, findErr
+}
+
+// by gives the draft as a user's own.
+func (d Draft) by(author *protocol.From) Draft {
+	if d.From = author; d.ID != "" {
+		d.Key, d.Sum = Key{Maker: MakerClient, Owner: author.UserID, ID: d.ID}, sumOf(d.Event)
+	}
+	return d
+}
+
+// find gives the entry under a draft's key, if there is one.
+func (h *Hub) find(ctx context.Context, d Draft) (*Entry, error) {
+	e, err := h.store.Find(ctx, d.Room, d)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil //nolint:nilnil // there is none
+	case err != nil:
+		return nil, fmt.Errorf("find event: %w", err)
+	}
+	return &e, nil
 }
 
 // touchToPublish is touch for those who may publish in the room.
@@ -87,52 +105,169 @@ func (h *Hub) touchToPublish(ctx context.Context, c Caller, room string, recent 
 	return row, err
 }
 
-// logAndDeliver gives an event its place in the room and tells the members.
-func (h *Hub) logAndDeliver(ctx context.Context, e protocol.Event, k Kind, except []string) (protocol.PublishResult, error) {
-	if len(e.Data) > protocol.MaxData {
-		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", protocol.MaxData, len(e.Data))
+// logAndDeliver gives an event its place in the room and tells the members. known is the entry that was found under its
+// key, if one was: a retry after a crash or a lost reply. That is delivered again, to whoever has not got it; everybody else drops
+// it by its seq.
+func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry, except []string) (protocol.PublishResult, error) {
+	if err := h.sayable(d.Event, except); err != nil {
+		return protocol.PublishResult{}, err
 	}
-	e.TS = h.now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
-	writing, cancel := context.WithTimeout(ctx, appendTime)
-	defer cancel()
-	entry, appended, err := h.store.Append(writing, e.Room, e, k.Keep)
+	e, again, err := h.logOnce(ctx, d, known)
 	if err != nil {
-		return protocol.PublishResult{}, fmt.Errorf("append to %s: %w", e.Room, err)
+		return protocol.PublishResult{}, err
 	}
-	if !appended {
-		return h.again(ctx, entry, e, except)
-	}
-	h.observe.logged(ctx, entry, false)
-	return published(entry), h.tellPublished(ctx, entry, func() error { return h.deliver(ctx, entry.Event, entry.Epoch, except) })
+	h.observe.logged(ctx, e, again)
+	got := protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
+	return got, h.tellPublished(ctx, e, func() error { return h.deliver(ctx, e.Event, e.Epoch, except) })
 }
 
-// again delivers an event that is in the log already, to whoever has not got it: a retry after a crash or a lost reply.
-// It goes to all members, who drop it by its seq.
-func (h *Hub) again(ctx context.Context, known Entry, e protocol.Event, except []string) (protocol.PublishResult, error) {
-	sameAuthor := known.From == nil && e.From == nil || known.From != nil && e.From != nil && known.From.UserID == e.From.UserID
-	if !sameAuthor || known.Event.Event != e.Event {
-		return protocol.PublishResult{}, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", e.Room, e.ID)
+// logAsked is logAndDeliver after a look whether the draft's key is known.
+func (h *Hub) logAsked(ctx context.Context, d Draft, except []string) (protocol.PublishResult, error) {
+	var known *Entry
+	if d.Key.Maker != MakerNobody {
+		var err error
+		if known, err = h.find(ctx, d); err != nil {
+			return protocol.PublishResult{}, err
+		}
 	}
-	h.observe.logged(ctx, known, true)
-	return published(known), h.tellPublished(ctx, known, func() error { return h.deliver(ctx, known.Event, known.Epoch, except) })
+	return h.logAndDeliver(ctx, d, known, except)
 }
 
-func published(e Entry) protocol.PublishResult {
-	return protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
+// logOnce gives the entry of a draft, which it has logged unless it was logged before. An entry of before the room was closed
+// counts as none: nobody would hear of it.
+func (h *Hub) logOnce(ctx context.Context, d Draft, known *Entry) (e Entry, again bool, err error) {
+	for range 3 {
+		if known == nil {
+			e, appended, err := h.record(ctx, d)
+			if err != nil || appended {
+				return e, false, err
+			}
+			known = &e
+		}
+		head, err := h.store.Head(ctx, d.Room, time.Time{})
+		if err != nil {
+			return Entry{}, false, fmt.Errorf("read head of %s: %w", d.Room, err)
+		}
+		if known.Seq > head.Base {
+			if !d.Repeats(*known) {
+				return Entry{}, false, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", d.Room, d.Key.ID)
+			}
+			known.Epoch = head.Epoch
+			return *known, true, nil
+		}
+		known = nil
+	}
+	return Entry{}, false, fmt.Errorf("append to %s: it is closed again and again: %w", d.Room, ErrUnavailable)
 }
 
-// announceEvent logs and delivers an event of the server's own. Its id is derived from what it announces, so that it
+func (h *Hub) record(ctx context.Context, d Draft) (Entry, bool, error) {
+	d.TS = h.now().UnixMilli() // not before: what settles a log and what recovers a session relies on it
+	ctx, cancel := context.WithTimeout(ctx, appendTime)
+	defer cancel()
+	e, appended, err := h.store.Append(ctx, d.Room, d)
+	if err != nil {
+		return e, false, fmt.Errorf("append to %s: %w", d.Room, err)
+	}
+	return e, appended, nil
+}
+
+// What a frame and a job may have, in bytes. A reply repeats an event beside up to a kilobyte of its own.
+const (
+	maxFrame = protocol.MaxServerFrame - 1<<10
+	maxJob   = 240 << 10
+)
+
+// sayable refuses an event that could not be told to everybody: in every dialect, in the reply of a join, and by the queue. It
+// is decided before an event is logged, since nobody could be told of it afterwards.
+func (h *Hub) sayable(e protocol.Event, except []string) error {
+	if len(e.Data) > protocol.MaxData {
+		return protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", protocol.MaxData, len(e.Data))
+	}
+	if len(e.Data) > 0 && !json.Valid(e.Data) {
+		return protocol.Errorf(protocol.CodeBadRequest, "the data is not JSON")
+	}
+	if len(except) == 0 && atMost(e) <= maxFrame && protocol.CheckEvent(e.Event) == nil {
+		return nil
+	}
+	e.Seq, e.TS = 1e12, h.now().UnixMilli() // as long as they may get
+	if e.ID == "" {
+		e.ID = protocol.GeneratedID("epoch-name", e.Seq)
+	}
+	speeches := []Speech{v1{}}
+	for _, d := range h.dialects {
+		speeches = append(speeches, d.Speeches()...)
+	}
+	for _, s := range speeches {
+		frame, err := s.EncodeEvent(e)
+		if err != nil {
+			return protocol.Errorf(protocol.CodeBadRequest, "the event cannot be told to all: %v", err)
+		}
+		if len(frame) > maxFrame {
+			return protocol.Errorf(protocol.CodeTooLarge, "an event's frame may have %d bytes, this has %d", maxFrame, len(frame))
+		}
+	}
+	job, err := Job{Kind: JobFanOut, Room: e.Room, Event: &e, Except: except}.Encode()
+	if err != nil {
+		return fmt.Errorf("encode job: %w", err)
+	}
+	if len(job) > maxJob {
+		return protocol.Errorf(protocol.CodeTooLarge, "an event and who is left out may have %d bytes together, these have %d", maxJob, len(job))
+	}
+	return nil
+}
+
+// atMost is more than an event takes in any dialect: a byte of a text is six at most, and one of JSON two.
+func atMost(e protocol.Event) int {
+	texts := len(e.Event) + len(e.Room) + len(e.ID)
+	if e.From != nil {
+		texts += len(e.From.UserID) + len(e.From.Name)
+	}
+	return 2*len(e.Data) + 6*texts + 1<<10
+}
+
+// announceEvent logs and delivers an event of the server's own. Its key is derived from what it announces, so that it
 // may be announced any number of times.
-func (h *Hub) announceEvent(ctx context.Context, room, event, id string, from *protocol.From, data any) (protocol.PublishResult, error) {
+func (h *Hub) announceEvent(ctx context.Context, room, event string, key Key, from *protocol.From, data any) (protocol.PublishResult, error) {
 	k, err := h.kind(room)
 	if err != nil {
 		return protocol.PublishResult{}, err
 	}
-	e := protocol.Event{Event: event, Room: room, ID: id, From: from, Data: mustJSON(data)}
-	return h.logAndDeliver(ctx, e, k, nil)
+	key.Maker = MakerServer
+	return h.logAsked(ctx, Draft{
+		Event: protocol.Event{Event: event, Room: room, ID: key.ID, From: from, Data: mustJSON(data)}, Key: key, Keep: k.Keep,
+	}, nil)
 }
 
-// deleteMessage logs message:deleted and empties the logged message. One's own, or any with the moderate grant.
+// target is the data with which clients and programs name a message that is to be deleted.
+type target struct {
+	MessageID string `json:"messageId"`
+	UserID    string `json:"userId"` // whose message it is, if others have messages with this id; empty: whosever
+}
+
+func readTarget(event string, data json.RawMessage) (t target, err error) {
+	if err := json.Unmarshal(data, &t); err != nil || t.MessageID == "" {
+		return t, protocol.Errorf(protocol.CodeBadRequest, `%s needs data {"messageId":"…"}`, event)
+	}
+	return t, protocol.CheckID(t.MessageID)
+}
+
+// messages gives the logged messages that are shown with an id: there may be one of each user and one of the programs. author:
+// whose; empty: whosever.
+func (h *Hub) messages(ctx context.Context, room, id, author string) ([]Entry, error) {
+	list, err := h.store.Named(ctx, room, id, maxNamesakes)
+	if err != nil {
+		return nil, fmt.Errorf("find message: %w", err)
+	}
+	return slices.DeleteFunc(list, func(e Entry) bool {
+		return e.Event.Event != protocol.MessageNew || author != "" && (e.From == nil || e.From.UserID != author)
+	}), nil
+}
+
+// maxNamesakes is how many messages with one id are looked at.
+const maxNamesakes = 100
+
+// deleteMessage logs message:deleted and empties the logged message. Everybody may delete their own; with the grant moderate
+// that is every message which is shown with the id, so that nobody can hide one behind the id of another, or those of one author.
 func (h *Hub) deleteMessage(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
 	if _, err := h.kind(a.Room); err != nil {
 		return nil, err
@@ -141,53 +276,60 @@ func (h *Hub) deleteMessage(ctx context.Context, c Caller, a protocol.Action, re
 	if err != nil {
 		return nil, err
 	}
-	entry, err := h.store.Find(ctx, a.Room, a.Target)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("find message: %w", err)
+	if !row.Grants.Allow(a.Room, GrantModerate) {
+		if a.Author != "" && a.Author != row.User {
+			return nil, mayNotDelete()
+		}
+		a.Author = row.User
 	}
-	own := err == nil && entry.Event.Event == protocol.MessageNew && entry.From != nil && entry.From.UserID == row.User
-	if !own && !row.Grants.Allow(a.Room, GrantModerate) {
-		return nil, protocol.Errorf(protocol.CodeForbidden, "only one's own messages of this room, as far as its log reaches, may be deleted without the grant %q", GrantModerate)
+	list, err := h.messages(ctx, a.Room, a.Target, a.Author)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 && !row.Grants.Allow(a.Room, GrantModerate) {
+		return nil, mayNotDelete()
 	}
 	asked := protocol.Event{Event: protocol.MessageDeleted, Room: a.Room, ID: a.ID, Data: object("messageId", a.Target)}
 	if _, err := h.askToPublish(ctx, row, asked); err != nil {
 		return nil, err
 	}
-	return h.retract(ctx, a.Room, a.Target, &protocol.From{UserID: row.User, Name: row.Name})
+	return h.retract(ctx, a.Room, a.Target, list, &protocol.From{UserID: row.User, Name: row.Name})
 }
 
-// retract empties a logged message, if the log still has it, and tells the room.
-func (h *Hub) retract(ctx context.Context, room, message string, from *protocol.From) (protocol.PublishResult, error) {
-	if err := h.redact(ctx, room, message); err != nil {
-		return protocol.PublishResult{}, err
+func mayNotDelete() error {
+	return protocol.Errorf(protocol.CodeForbidden, "only one's own messages of this room, as far as its log reaches, may be deleted without the grant %q", GrantModerate)
+}
+
+// deleted is the data of message:deleted.
+type deleted struct {
+	MessageID string `json:"messageId"`
+	UserID    string `json:"userId,omitempty"` // the author, as far as the log reaches
+	Seq       int64  `json:"seq,omitempty"`    // of the message, as far as the log reaches
+}
+
+// retract empties logged messages that are shown with one id and tells the room of each. Of an id that the log does not have, or
+// no longer has, it tells too.
+func (h *Hub) retract(ctx context.Context, room, id string, list []Entry, from *protocol.From) (got protocol.PublishResult, err error) {
+	tell := func(owner string, d deleted) error {
+		got, err = h.announceEvent(ctx, room, protocol.MessageDeleted, Key{ID: AnnouncementID(protocol.MessageDeleted, id), Owner: owner}, from, d)
+		return err
 	}
-	id := "deleted:" + message
-	got, err := h.announceEvent(ctx, room, protocol.MessageDeleted, id, from, map[string]string{"messageId": message})
-	if errors.Is(err, protocol.Refuse(protocol.CodeConflict)) { // somebody else deleted it before
-		entry, err := h.store.Find(ctx, room, id)
-		if err != nil {
-			return got, fmt.Errorf("find event: %w", err)
+	if len(list) == 0 {
+		return got, tell("", deleted{MessageID: id})
+	}
+	for _, e := range list {
+		if err := h.store.Redact(ctx, room, e.Seq); err != nil {
+			return got, fmt.Errorf("redact message: %w", err)
 		}
-		return published(entry), nil
+		d := deleted{MessageID: id, Seq: e.Seq}
+		if e.From != nil {
+			d.UserID = e.From.UserID
+		}
+		if err := tell(strconv.FormatInt(e.Seq, 10), d); err != nil {
+			return got, err
+		}
 	}
-	return got, err
-}
-
-func (h *Hub) redact(ctx context.Context, room, message string) error {
-	entry, err := h.store.Find(ctx, room, message)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("find message: %w", err)
-	}
-	if entry.Event.Event != protocol.MessageNew {
-		return protocol.Errorf(protocol.CodeBadRequest, "%s is not a message", message)
-	}
-	if err := h.store.Redact(ctx, room, entry.Seq); err != nil {
-		return fmt.Errorf("redact message: %w", err)
-	}
-	return nil
+	return got, nil
 }
 
 // readNotification logs in the caller's own room that a notification was read, so that every device knows.
@@ -202,5 +344,5 @@ func (h *Hub) readNotification(ctx context.Context, c Caller, a protocol.Action,
 	if _, err := h.askToPublish(ctx, row, asked); err != nil {
 		return nil, err
 	}
-	return h.announceEvent(ctx, asked.Room, asked.Event, "read:"+a.Target, from, data)
+	return h.announceEvent(ctx, asked.Room, asked.Event, Key{ID: AnnouncementID(asked.Event, a.Target)}, from, data)
 }

@@ -134,13 +134,13 @@ func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recov
 // positionAt gives the last position in a room that the client must have seen. A log that began anew since that moment, or
 // that no longer reaches back to it, gets an epoch that the log does not have: nothing is proven.
 func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (protocol.Position, error) {
-	head, err := h.store.Head(ctx, room)
+	head, err := h.store.Head(ctx, room, h.ttl(h.now()))
 	if err != nil {
 		return protocol.Position{}, fmt.Errorf("read head of %s: %w", room, err)
 	}
 	before := seen.At.Add(-slack)
 	anew := head.Began.After(seen.At) && head.Base > 0
-	if anew || h.now().Sub(before) > k.Keep {
+	if anew || h.now().Sub(before) > head.keep(k) {
 		return protocol.Position{Epoch: "-"}, nil
 	}
 	if room == seen.Room {
@@ -158,6 +158,8 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 		switch {
 		case at >= 0:
 			return protocol.Position{Epoch: head.epochOf(entries[at]), Seq: entries[at].Seq}, nil
+		case len(entries) == 0 && last <= head.Floor && last-1 > head.Base: // what was before it was kept for another time
+			return protocol.Position{Epoch: "-"}, nil
 		case len(entries) == 0:
 			return protocol.Position{Epoch: epoch, Seq: last - 1}, nil
 		}

@@ -251,46 +251,6 @@ type Members interface {
 	Vacate(ctx context.Context, room string) (bool, error)
 }
 
-// Entry is one logged event. Its Event has Room, Seq, ID and TS.
-type Entry struct {
-	protocol.Event
-	Epoch string
-	Void  bool // no event: a hole that Void has filled; only Room, Seq and TS are set
-}
-
-// Head is where a room's log stands.
-type Head struct {
-	protocol.Position           // the newest seq given out
-	Base              int64     // entries up to this seq are not shown any more: the room was closed since
-	Began             time.Time // when the epoch did
-}
-
-// Log keeps the logged events of each room. Reads are strongly consistent and leave out entries older than their keep.
-type Log interface {
-	// Append counts seq up by one and writes the entry, with a protocol.GeneratedID when it has none. If the room has an entry
-	// under this ID, which it remembers for 10 minutes or the entry's keep, whichever is longer, nothing is written
-	// and that entry is given with appended false; a crash or a lost race may leave a hole in seq. The entry and the
-	// memory of its ID are written together. Where a Void was faster, the entry gets another seq.
-	Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry Entry, appended bool, err error)
-	// Find gives the entry with an ID. ErrNotFound.
-	Find(ctx context.Context, room, id string) (Entry, error)
-	// From gives up to limit entries with seq at least first, ascending, of whatever epoch. It may give fewer, but
-	// never none while there are some: together they have at most about 96 KB. Holes are simply not there; those
-	// that Void has filled are, as such.
-	From(ctx context.Context, room string, first int64, limit int) ([]Entry, error)
-	// Before gives up to limit entries with seq below before, descending, otherwise like From.
-	Before(ctx context.Context, room string, before int64, limit int) ([]Entry, error)
-	// Void fills the hole at a seq that has been given out, so that nothing is ever written there. false: there is an
-	// entry. It may be repeated.
-	Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error)
-	// Head gives where the log stands, and begins an epoch in a room that has none.
-	Head(ctx context.Context, room string) (Head, error)
-	// Redact replaces the data of an entry by null. A missing one is no error.
-	Redact(ctx context.Context, room string, seq int64) error
-	// Reset begins a new epoch whose Base is the newest seq; seq goes on counting.
-	Reset(ctx context.Context, room string) error
-}
-
 // Here is the row of one user in one room with presence. One without Since is no presence: it only keeps marks.
 type Here struct {
 	User      string

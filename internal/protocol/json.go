@@ -184,7 +184,7 @@ func (f *frame) inRoom(a *Action) error {
 		}
 		a.Data = append(append([]byte(`{"content":`), f.Content...), '}')
 	case "message:delete":
-		a.Op, a.Room, a.Target = OpDelete, "channel:"+string(f.ChannelID), string(f.MessageID)
+		a.Op, a.Room, a.Target, a.Author = OpDelete, "channel:"+string(f.ChannelID), string(f.MessageID), string(f.UserID)
 		if err := checkTarget(a.Target, "messageId"); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@
 //	{"action":"ping"}
 //
 // id is optional. It asks for a reply, and for publish it is also the idempotency key: the same id sent again in the
-// same room appends nothing and delivers the first event once more. A refused frame is always answered, with
+// same room appends nothing and delivers the first event once more; with other content it is a conflict. A refused frame is always answered, with
 // "reply":null when it carried no id (signal stays silent without one).
 //
 // The event names of Socket.IO chat servers are actions too, with the same meaning:
@@ -26,7 +26,7 @@
 //	typing:start {channelId}         typing:stop {channelId}
 //	presence:update {status, communityId?, data?}
 //	message:send {channelId, content}
-//	message:delete {channelId, messageId}
+//	message:delete {channelId, messageId, userId?}     userId: whose message; with the grant moderate else all of this id
 //	notification:read {notificationId}
 //
 // Any other action is the application's own, if it has a hook for actions, and otherwise refused with unknown_action:
@@ -49,9 +49,15 @@
 // keeps the position of the last event it has seen and hands it over when it joins again: the reply then holds what it
 // missed. "recovered":true proves that nothing is missing; "recovered":false means that the log has changed or no longer
 // reaches back, so the client reloads from its own database. "more":true says that the log goes on after the reply's seq:
-// join again with that position for the rest, at once if the reply had events, and otherwise in a second. A seq that was
-// counted but not written yet, or never since its writer crashed, is a hole; it is passed over once it is 5 s old, and the
-// reply's seq stops before a younger one.
+// join again with that position for the rest, at once if the reply had events, and otherwise after "waitMs" milliseconds,
+// which are not the same for all who ask. A seq that was counted but not written yet, or never since its writer crashed, is a
+// hole; it is passed over once it is a second old or a few, and the reply's seq stops before a younger one.
+//
+// # Ids
+//
+// The id of a logged event is what its author gave it. It is the author's own: another user, or a program, may give the same id
+// to another event of the room. So an event is told from others by its seq, or by its id and its author together. The same
+// id again from the same author is the same event; with other content it is refused as a conflict.
 //
 // # Limits
 //
@@ -90,7 +96,7 @@ const (
 	OpHistory                // Room, Before, Limit
 	OpAuth                   // Token
 	OpPing                   // nothing
-	OpDelete                 // Room, Target: the id of the message
+	OpDelete                 // Room, Target: the id of the message, Author
 	OpRead                   // Target: the id of the notification
 	OpOther                  // Name, Room (may be empty), Data: an action of the application's own
 	OpPause                  // nothing
@@ -120,6 +126,7 @@ type Action struct {
 	Limit  int   // events wanted; 0: the server's choice
 	Token  string
 	Target string
+	Author string // of the message that an OpDelete is about; empty: whosever
 }
 
 // MaxJoin is the most rooms of one join.
@@ -179,7 +186,8 @@ type JoinResult struct {
 	Epoch     string     `json:"epoch"`
 	Seq       int64      `json:"seq"`            // the client's new position once it has seen Events
 	Recovered bool       `json:"recovered"`      // nothing is missing since the client's position
-	More      bool       `json:"more,omitempty"` // the log goes on after Seq: join again from there; without Events, in a second
+	More      bool       `json:"more,omitempty"` // the log goes on after Seq: join again from there; without Events, after WaitMs
+	WaitMs    int64      `json:"waitMs,omitempty"`
 	Events    []Event    `json:"events"`
 	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
 	// State is what the application hands to those who join, if it has a hook for that.

@@ -28,6 +28,7 @@ type Rooms struct {
 	verifier hub.Verifier
 	now      func() time.Time
 	sleep    func(ctx context.Context, d time.Duration)
+	speeches []hub.Speech // one for each namespace
 
 	callers recent[hub.Caller] // by socket
 }
@@ -38,6 +39,9 @@ var (
 )
 
 func (*Rooms) Speech(codec string) (hub.Speech, bool) { return speechOf(codec) }
+
+// Speeches is [hub.Dialect].Speeches.
+func (r *Rooms) Speeches() []hub.Speech { return r.speeches }
 
 // session is what a private id stands for.
 type session struct {

@@ -35,6 +35,9 @@ func Wire(c hub.Config, notes Notes, o Options) (*hub.Hub, *Server) {
 	if rooms.sleep == nil {
 		rooms.sleep = hub.Sleep
 	}
+	for _, namespace := range o.namespaces() {
+		rooms.speeches = append(rooms.speeches, speech{namespace})
+	}
 	c.Dialects = append(c.Dialects, rooms)
 	rooms.hub = hub.New(c)
 	return rooms.hub, New(Config{

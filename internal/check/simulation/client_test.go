@@ -461,7 +461,7 @@ func (d *device) welcomed(v *view, in *inbound) {
 	case got.More && len(got.Events) > 0:
 		d.look(v, 0, true)
 	case got.More: // something is being written
-		d.look(v, time.Second, true)
+		d.look(v, time.Duration(max(got.WaitMs, 1000))*time.Millisecond, true)
 	default:
 		d.look(v, time.Second, false)
 	}
@@ -590,10 +590,45 @@ func (d *device) heard(e protocol.Event) {
 	}
 }
 
+// squat publishes under an id that somebody else has used, or is about to: another user, a program or the server.
+func (d *device) squat(room string) {
+	w := d.w
+	other := w.devices[w.rng.IntN(len(w.devices))]
+	ids := []string{fmt.Sprintf("server.%d", w.program.n+1), "online:" + other.user + ":0"}
+	for _, e := range w.ledger.room(room).entries {
+		ids = append(ids, e.ID, "deleted:"+e.ID)
+		var o protocol.Occupant
+		if e.Event.Event == protocol.UserOnline && json.Unmarshal(e.Data, &o) == nil {
+			ids = append(ids, fmt.Sprintf("offline:%s:%d", o.UserID, o.Since), fmt.Sprintf("changed:%s:%d:%d", o.UserID, o.Since, 2+w.rng.IntN(2)))
+		}
+	}
+	id := ids[w.rng.IntN(len(ids))]
+	if !w.taken[d.user+" "+room+" "+id] && protocol.CheckNewID(id) == nil { // for another event of its own it would be a conflict
+		d.publish(room, protocol.MessageNew, id, `{"squat":true}`)
+	}
+}
+
+// deleteMessage deletes a message of its own, if its log still has that.
+func (d *device) deleteMessage() {
+	if len(d.messages) == 0 || !d.isOpen {
+		return
+	}
+	room, id, _ := strings.Cut(d.messages[d.w.rng.IntN(len(d.messages))], " ")
+	if v := d.view(room); !v.joined || !v.wanted {
+		return
+	}
+	d.ask("publish", fmt.Sprintf(`"room":%q,"event":%q,"data":{"messageId":%q}`, room, protocol.MessageDeleted, id), "", func(in *inbound) {
+		var got protocol.PublishResult
+		if in.OK && json.Unmarshal(in.Data, &got) == nil {
+			d.w.ledger.acked(got)
+		}
+	}, func() {})
+}
+
 // publish sends an event until it is acknowledged.
-func (d *device) publish(room, event string, data string) {
-	d.w.program.n++
-	o := &outgoing{id: fmt.Sprintf("%s.m%d", d.name, d.w.program.n), room: room}
+func (d *device) publish(room, event, id, data string) {
+	d.w.taken[d.user+" "+room+" "+id] = true
+	o := &outgoing{id: id, room: room}
 	o.frame = fmt.Sprintf(`"room":%q,"event":%q,"data":%s`, room, event, data)
 	if event == protocol.MessageNew {
 		o.acked = func(protocol.PublishResult) { d.messages = append(d.messages, room+" "+o.id) }

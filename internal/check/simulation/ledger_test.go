@@ -35,7 +35,7 @@ type ledger struct {
 type roomLedger struct {
 	entries []*ledgerEntry
 	bySeq   map[int64]*ledgerEntry
-	byID    map[string]*ledgerEntry
+	byKey   map[string]*ledgerEntry
 	acks    map[int64]bool
 	members map[string][]stay // by connection
 }
@@ -43,6 +43,7 @@ type roomLedger struct {
 type ledgerEntry struct {
 	hub.Entry
 	at       time.Duration // when it was written
+	memory   time.Duration // how long its key is remembered
 	redacted bool
 }
 
@@ -94,7 +95,7 @@ func (l *ledger) room(name string) *roomLedger {
 	r := l.rooms[name]
 	if r == nil {
 		r = &roomLedger{
-			bySeq: map[int64]*ledgerEntry{}, byID: map[string]*ledgerEntry{}, acks: map[int64]bool{}, members: map[string][]stay{},
+			bySeq: map[int64]*ledgerEntry{}, byKey: map[string]*ledgerEntry{}, acks: map[int64]bool{}, members: map[string][]stay{},
 		}
 		l.rooms[name] = r
 	}
@@ -102,18 +103,21 @@ func (l *ledger) room(name string) *roomLedger {
 }
 
 // logged is called when an entry is written.
-func (l *ledger) logged(e hub.Entry) {
+func (l *ledger) logged(e hub.Entry, d hub.Draft) {
 	l.epoch(e.Epoch)
 	r := l.room(e.Room)
 	if old := r.bySeq[e.Seq]; old != nil {
 		l.w.violatef("position used twice", []string{e.Room}, "%s %d holds %s and %s", e.Room, e.Seq, old.ID, e.ID)
 	}
-	memory := max(idMemory, l.w.kinds[protocol.RoomKind(e.Room)].Keep)
-	if old := r.byID[e.ID]; old != nil && old.Epoch == e.Epoch && l.w.elapsed()-old.at < memory {
-		l.w.violatef("logged twice", []string{e.ID}, "%s is %d and %d in %s", e.ID, old.Seq, e.Seq, e.Room)
+	entry := &ledgerEntry{Entry: e, at: l.w.elapsed(), memory: max(hub.IDMemory, d.Keep)}
+	r.bySeq[e.Seq] = entry
+	if d.Key.Maker != hub.MakerNobody {
+		key := d.Key.String()
+		if old := r.byKey[key]; old != nil && old.Epoch == e.Epoch && l.w.elapsed()-old.at < old.memory {
+			l.w.violatef("logged twice", []string{e.ID}, "%s is %d and %d in %s", key, old.Seq, e.Seq, e.Room)
+		}
+		r.byKey[key] = entry
 	}
-	entry := &ledgerEntry{Entry: e, at: l.w.elapsed()}
-	r.bySeq[e.Seq], r.byID[e.ID] = entry, entry
 	r.entries = append(r.entries, entry)
 	l.w.logf("logged %s %d %s %s", e.Room, e.Seq, e.Event.Event, e.ID)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"time"
@@ -23,14 +24,16 @@ type settings struct {
 	rooms        []string // those that clients choose from, and those of the users
 	trouble      time.Duration
 	actions      int
-	twoSteps     bool // the log counts and writes in two steps
+	inSteps      bool // the log appends in steps
 	quick, usual time.Duration
 	shortTokens  float64
+	otherKeeps   hub.Kinds // what a deployment changes; nil: nothing
 }
 
 // faults are the probabilities of what may go wrong, of each call or frame.
 type faults struct {
 	slow, stuck, freeze, crash, refuse, unknown      float64 // calls of the hub's
+	lost                                             float64 // answers to calls of the log, which are done again
 	throttle, postLost, postUnknown                  float64 // posts
 	lateFrame, netLoss, noDisconnect, lateDisconnect float64 // the network
 	lateJob, twice                                   float64 // queues and triggers
@@ -42,6 +45,8 @@ type plant struct {
 	counts         bool // presence counts arrivals and departures
 	joinsLate      bool // a member is written after the log was read
 	remembersLater bool // an id is remembered after its event was written
+	countsTwice    bool // a count does not know what was counted before it
+	forgetsFloor   bool // it is not written down that what comes is kept for another time
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
 	// of Socket.IO
@@ -72,7 +77,7 @@ var seqOf = regexp.MustCompile(`"seq":[0-9]+,`)
 // them are found too.
 func newWorld(seed uint64, p plant, traced bool) *world {
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced, taken: map[string]bool{},
 		stats: stats{faults: map[string]int{}},
 	}
 	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}}
@@ -86,8 +91,8 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 		panic(err)
 	}
 	w.store = &store{w: w, real: kept, plant: p}
-	if w.twoSteps || p.pushesFirst || p.remembersLater {
-		w.store.log = &twoStepLog{w: w, rooms: map[string]*steppedRoom{}}
+	if w.inSteps || p.pushesFirst || p.remembersLater || p.countsTwice || p.forgetsFloor {
+		w.store.log = &stepped{w: w, rooms: map[string]*steppedRoom{}}
 	}
 	w.newSandboxes(2)
 	return w
@@ -96,7 +101,7 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 func (w *world) drawSettings() settings {
 	s := settings{
 		users: 3 + w.rng.IntN(4), actions: 30 + w.rng.IntN(50), trouble: w.between(2*time.Minute, 15*time.Minute),
-		twoSteps: w.chance(0.7), quick: time.Millisecond, usual: 10 * time.Millisecond,
+		inSteps: w.chance(0.7), quick: time.Millisecond, usual: 10 * time.Millisecond,
 		kinds: hub.Kinds{
 			"user": {Owner: true, Keep: 24 * time.Hour}, "channel": {Keep: 24 * time.Hour}, "community": {Presence: true, Keep: time.Hour},
 		},
@@ -127,6 +132,14 @@ func (w *world) drawSettings() settings {
 		// queue allows, so it has to be longer than that.
 		s.kinds["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 30*time.Minute)}
 	}
+	if w.chance(0.3) {
+		s.otherKeeps = maps.Clone(s.kinds)
+		s.otherKeeps["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 3*time.Minute)}
+		s.otherKeeps["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 10*time.Minute)}
+		if w.chance(0.7) { // what was kept for a short time is to be kept for a long one
+			s.kinds, s.otherKeeps = s.otherKeeps, s.kinds
+		}
+	}
 	if w.chance(0.2) {
 		s.shortTokens = 0.3
 	}
@@ -144,7 +157,7 @@ func (w *world) drawFaults() faults {
 		return most * w.rng.Float64()
 	}
 	return faults{
-		slow: p(0.1), stuck: p(0.02), freeze: p(0.01), crash: p(0.02), refuse: p(0.03), unknown: p(0.03),
+		slow: p(0.1), stuck: p(0.02), freeze: p(0.01), crash: p(0.02), refuse: p(0.03), unknown: p(0.03), lost: p(0.05),
 		throttle: p(0.1), postLost: p(0.1), postUnknown: p(0.1),
 		lateFrame: p(0.1), netLoss: p(0.2), noDisconnect: p(0.5), lateDisconnect: p(0.5), lateJob: p(0.3), twice: p(0.1),
 	}
@@ -163,6 +176,9 @@ const (
 func (w *world) play() {
 	w.cast()
 	w.after(w.between(0, sweepEvery), w.sweep)
+	if w.otherKeeps != nil {
+		w.after(w.between(w.trouble/4, w.trouble), w.changeKeeps)
+	}
 	for left := w.actions; left > 0; {
 		at := w.between(0, w.trouble)
 		for range min(left, 1+w.rng.IntN(5)) { // what happens together is what goes wrong
@@ -214,6 +230,19 @@ func (w *world) cast() {
 	}
 }
 
+// changeKeeps deploys the functions anew, one after the other, and perhaps takes it back some time later.
+func (w *world) changeKeeps() {
+	w.kinds, w.otherKeeps = w.otherKeeps, w.kinds
+	w.logf("deploy: logs are kept for %v and %v", w.kinds["channel"].Keep, w.kinds["community"].Keep)
+	for i := range w.sandboxes {
+		kinds := w.kinds
+		w.after(w.between(0, 5*time.Second), func() { w.deploy(i, kinds) })
+	}
+	if w.chance(0.5) && !w.calm {
+		w.after(w.between(time.Minute, 10*time.Minute), w.changeKeeps)
+	}
+}
+
 // shared are the rooms that are not of one user.
 func (w *world) shared() string {
 	for {
@@ -228,11 +257,15 @@ func (w *world) act() {
 	w.stats.acts++
 	d := w.devices[w.rng.IntN(len(w.devices))]
 	switch n := w.rng.IntN(100); {
-	case n < 35:
+	case n < 30:
 		room := w.shared()
 		w.program.n++
 		data := fmt.Sprintf(`{"n":%d}`, w.program.n)
-		d.publish(room, protocol.MessageNew, data)
+		d.publish(room, protocol.MessageNew, fmt.Sprintf("%s.m%d", d.name, w.program.n), data)
+	case n < 33:
+		d.squat(w.shared())
+	case n < 35:
+		d.deleteMessage()
 	case n < 45:
 		w.program.publish([]string{w.shared()}, []string{d.user})
 	case n < 53:

@@ -154,7 +154,8 @@ func TestSimulationIsAlive(t *testing.T) {
 		"an event is pushed before it is logged":                   {pushesFirst: true},
 		"presence is a counter, not a set":                         {counts: true},
 		"a join reads the log before it writes the membership":     {joinsLate: true},
-		"an id is remembered outside the transaction":              {remembersLater: true},
+		"a key is remembered after its entry is written":           {remembersLater: true, countsTwice: true},
+		"a change of keep is not written down":                     {forgetsFloor: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},

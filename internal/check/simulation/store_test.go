@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
@@ -16,7 +15,7 @@ import (
 type store struct {
 	w    *world
 	real socketio.Store
-	log  *twoStepLog // nil: that of the real store
+	log  *stepped // nil: that of the real store
 	plant
 }
 
@@ -169,26 +168,34 @@ func (s *store) Vacate(ctx context.Context, room string) (last bool, err error) 
 	return last, err
 }
 
-func (s *store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, appended bool, err error) {
+func (s *store) Append(ctx context.Context, room string, d hub.Draft) (entry hub.Entry, appended bool, err error) {
 	if s.log != nil {
-		return s.log.Append(ctx, room, e, keep)
+		return s.log.Append(ctx, room, d)
 	}
-	err = s.w.call(ctx, "Append", room+" "+e.ID, 0, func() error {
-		entry, appended, err = s.real.Append(plain, room, e, keep)
+	err = s.w.call(ctx, "Append", room+" "+d.ID, 0, func() error {
+		entry, appended, err = s.real.Append(plain, room, d)
 		if err == nil && appended {
-			s.w.ledger.logged(entry)
+			s.w.ledger.logged(entry, d)
 		}
 		return err
 	})
 	return entry, appended, err
 }
 
-func (s *store) Find(ctx context.Context, room, id string) (entry hub.Entry, err error) {
-	err = s.w.call(ctx, "Find", room+" "+id, 0, func() error {
-		entry, err = s.logOf().Find(plain, room, id)
+func (s *store) Find(ctx context.Context, room string, d hub.Draft) (entry hub.Entry, err error) {
+	err = s.w.call(ctx, "Find", room+" "+d.Key.ID, 0, func() error {
+		entry, err = s.logOf().Find(plain, room, d)
 		return err
 	})
 	return entry, err
+}
+
+func (s *store) Named(ctx context.Context, room, id string, limit int) (list []hub.Entry, err error) {
+	err = s.w.call(ctx, "Named", room+" "+id, 0, func() error {
+		list, err = s.logOf().Named(plain, room, id, limit)
+		return err
+	})
+	return list, err
 }
 
 // logOf is the log without parking.
@@ -223,9 +230,9 @@ func (s *store) Void(ctx context.Context, room string, seq int64, keep time.Dura
 	return void, err
 }
 
-func (s *store) Head(ctx context.Context, room string) (head hub.Head, err error) {
+func (s *store) Head(ctx context.Context, room string, until time.Time) (head hub.Head, err error) {
 	err = s.w.call(ctx, "Head", room, 0, func() error {
-		head, err = s.logOf().Head(plain, room)
+		head, err = s.logOf().Head(plain, room, until)
 		s.w.ledger.epoch(head.Epoch)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,7 @@ type world struct {
 	program   *program
 	devices   []*device
 	ledger    *ledger
+	taken     map[string]bool // what users have published under: user, room and id
 
 	traced bool
 	trace  []string
@@ -263,6 +265,7 @@ type call struct {
 	wait   time.Duration // a pause of its own: Sleep
 	ctx    context.Context
 	do     func() error
+	again  bool // it was done, its answer was lost, and the store's client does it again
 	answer chan error
 }
 
@@ -318,6 +321,13 @@ func (w *world) resume(c *call) {
 		w.after(thaw+w.between(0, time.Millisecond), func() { w.resume(c) })
 		return
 	}
+	if !c.again && c.repeats() && c.ctx.Err() == nil && !c.inv.charmed && w.fault("answer lost, done again", w.rates.lost) {
+		w.logf("%d %s %s %s: its answer is lost", c.inv.id, c.inv.name, c.name, c.key)
+		c.again = true
+		_ = c.do()
+		w.after(w.between(5*time.Millisecond, 300*time.Millisecond), func() { w.resume(c) })
+		return
+	}
 	c.inv.calls = slices.Delete(c.inv.calls, i, i+1)
 	err := w.perform(c)
 	if w.traced {
@@ -328,6 +338,16 @@ func (w *world) resume(c *call) {
 	}
 	c.answer <- err
 	w.stirred = true
+}
+
+// repeats reports whether a call is one that DynamoDB's client does again when its answer is lost: those of the log must know what they
+// have done.
+func (c *call) repeats() bool {
+	switch c.name {
+	case "Void", "Redact", "Reset", "Head":
+		return true
+	}
+	return strings.HasPrefix(c.name, "Append: ")
 }
 
 // outlast is how long after its deadline a call may still take effect: the hub takes a position that was not written at
@@ -386,15 +406,21 @@ func (w *world) stop() {
 
 // newSandboxes makes the sandboxes that invocations run in, wired as the functions are.
 func (w *world) newSandboxes(n int) {
-	for range n {
-		h, sockets := socketio.Wire(hub.Config{
-			Store: w.store, Pusher: w.gateway, Queue: w.queue, Verifier: verifier{}, Kinds: w.kinds, Limits: w.limits,
-			Sleep: func(ctx context.Context, d time.Duration) {
-				_ = w.call(ctx, "Sleep", d.String(), d, func() error { return nil })
-			},
-			Jitter: func(limit time.Duration) time.Duration { return limit / 2 },
-			Logger: slog.New(slog.DiscardHandler),
-		}, w.store, w.sockets)
-		w.sandboxes = append(w.sandboxes, sandbox{h, sockets})
+	w.sandboxes = make([]sandbox, n)
+	for i := range w.sandboxes {
+		w.deploy(i, w.kinds)
 	}
+}
+
+// deploy makes a sandbox anew.
+func (w *world) deploy(i int, kinds hub.Kinds) {
+	h, sockets := socketio.Wire(hub.Config{
+		Store: w.store, Pusher: w.gateway, Queue: w.queue, Verifier: verifier{}, Kinds: kinds, Limits: w.limits,
+		Sleep: func(ctx context.Context, d time.Duration) {
+			_ = w.call(ctx, "Sleep", d.String(), d, func() error { return nil })
+		},
+		Jitter: func(limit time.Duration) time.Duration { return limit / 2 },
+		Logger: slog.New(slog.DiscardHandler),
+	}, w.store, w.sockets)
+	w.sandboxes[i] = sandbox{h, sockets}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
@@ -258,11 +259,13 @@ func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 }
 
 // Emit does commands, however they come: as the payload of an invocation (one command, or a list), in messages of a
-// queue, or as the detail of an EventBridge event. Invocations get an answer for each command.
+// queue, or as the detail of an EventBridge event. Invocations get an answer for each command. What brought a command names it, so that
+// an event without an id is logged once, however often it is brought.
 func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
 		var trigger struct {
 			Records []sqsRecord     `json:"Records"`
+			ID      string          `json:"id"`
 			Type    string          `json:"detail-type"`
 			Detail  json.RawMessage `json:"detail"`
 		}
@@ -276,11 +279,11 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 		case len(trigger.Records) > 0:
 			errs := make([]error, len(trigger.Records))
 			for i, m := range trigger.Records {
-				errs[i] = unattended(ctx, h, log, []byte(m.Body))
+				errs[i] = unattended(ctx, h, log, []byte(m.Body), delivered("sqs", m.MessageID))
 			}
 			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
 		case trigger.Type != "":
-			return nil, unattended(ctx, h, log, trigger.Detail)
+			return nil, unattended(ctx, h, log, trigger.Detail, delivered("bus", trigger.ID))
 		}
 		return answers(ctx, h, payload), nil
 	})
@@ -309,22 +312,48 @@ func read(payload []byte) (all []asked, list bool) {
 	return all, list
 }
 
-func (a asked) do(ctx context.Context, h *hub.Hub) hub.Answer {
+// do does a command of a delivery that may come again; empty: it does not.
+func (a asked) do(ctx context.Context, h *hub.Hub, delivery string) hub.Answer {
 	if a.err != nil {
 		return refuse(a.err)
 	}
-	return h.Emit(ctx, a.command)
+	return h.EmitOnce(ctx, a.command, delivery)
+}
+
+// delivered names what brings commands, if it has an id.
+func delivered(by, id string) string {
+	if id == "" {
+		return ""
+	}
+	return by + ":" + id
+}
+
+// invoked names the invocation that runs. Lambda tries one again that nobody waits for, and calls it the same.
+func invoked(ctx context.Context) string {
+	c, ok := lambdacontext.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	return delivered("lambda", c.AwsRequestID)
+}
+
+// nth names one of the commands that came together.
+func nth(delivery string, i int) string {
+	if delivery == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/%d", delivery, i)
 }
 
 // answers does one command or a list of them, in order, and gives a hub.Answer or a list of those.
 func answers(ctx context.Context, h *hub.Hub, payload []byte) any {
 	all, list := read(payload)
 	if !list {
-		return all[0].do(ctx, h)
+		return all[0].do(ctx, h, nth(invoked(ctx), 0))
 	}
 	done := make([]hub.Answer, len(all))
 	for i, a := range all {
-		done[i] = a.do(ctx, h)
+		done[i] = a.do(ctx, h, nth(invoked(ctx), i))
 	}
 	return done
 }
@@ -339,7 +368,7 @@ func refuse(err error) hub.Answer {
 // unattended does commands of triggers whose answer nobody reads: an error asks for another delivery. Commands that this
 // version does not know are left to the function that does: of a list with one of them, none is done. What can never work is
 // logged and dropped, since it would only fail again.
-func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byte) error {
+func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byte, delivery string) error {
 	all, _ := read(payload)
 	for _, a := range all {
 		if errors.Is(a.err, hub.ErrNewer) {
@@ -347,8 +376,8 @@ func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byt
 		}
 	}
 	var errs []error
-	for _, a := range all {
-		switch got := a.do(ctx, h); {
+	for i, a := range all {
+		switch got := a.do(ctx, h, nth(delivery, i)); {
 		case got.OK:
 		case got.Error.Code.Retry():
 			errs = append(errs, got.Error)

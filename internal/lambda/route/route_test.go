@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -219,7 +220,7 @@ func TestEmitKnowsAllOrNothing(t *testing.T) {
 	if out, err := f.Invoke(t.Context(), []byte(`{"Records":[{"messageId":"m1","body":`+string(body)+`}]}`)); err != nil || !strings.Contains(string(out), "m1") {
 		t.Errorf("got %s, %v: want m1 again", out, err)
 	}
-	if head, err := w.Store.Head(t.Context(), "channel:1"); err != nil || head.Seq != 0 {
+	if head, err := w.Store.Head(t.Context(), "channel:1", time.Time{}); err != nil || head.Seq != 0 {
 		t.Errorf("the log is at %+v, %v: something was published", head, err)
 	}
 	out, err := f.Invoke(t.Context(), []byte(list))
@@ -287,4 +288,44 @@ type brokenStore struct{ hub.Store }
 
 func (brokenStore) Members(context.Context, string, int, string, int) (hub.MemberPage, error) {
 	return hub.MemberPage{}, io.ErrUnexpectedEOF
+}
+
+// TestEmitBroughtAgain: an event without an id is logged once, whatever brings it again: the queue, the bus, or Lambda after an
+// invocation that nobody waits for.
+func TestEmitBroughtAgain(t *testing.T) {
+	const command = `{"command":"publish","rooms":["channel:1"],"event":"e","data":1}`
+	body, err := json.Marshal("[" + command + "," + command + "]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodyOf := func(id string) string { return `{"Records":[{"messageId":"` + id + `","body":` + string(body) + `}]}` }
+	busOf := func(id string) string {
+		return `{"id":"` + id + `","detail-type":"bellhop.emit","detail":` + command + `}`
+	}
+	for name, c := range map[string]struct {
+		first, other string
+		each         int64 // events of one delivery
+	}{
+		"queue":      {bodyOf("m1"), bodyOf("m2"), 2},
+		"bus":        {busOf("e1"), busOf("e2"), 1},
+		"invocation": {command, command, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := hubtest.New(t)
+			f := route.Emit(w.Hub, slog.New(slog.DiscardHandler))
+			bring := func(request, payload string, want int64) {
+				t.Helper()
+				ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: request})
+				if out, err := f.Invoke(ctx, []byte(payload)); err != nil {
+					t.Fatalf("%s, %v", out, err)
+				}
+				if head, err := w.Store.Head(t.Context(), "channel:1", time.Time{}); err != nil || head.Seq != want {
+					t.Errorf("%d events are logged, %v, want %d", head.Seq, err, want)
+				}
+			}
+			bring("r1", c.first, c.each)
+			bring("r1", c.first, c.each)
+			bring("r2", c.other, 2*c.each)
+		})
+	}
 }

@@ -115,7 +115,7 @@ func (b Bellhop) room(r *http.Request, room string) (RoomDetail, error) {
 			d.Presence = append(d.Presence, h.Occupant())
 		}
 	}
-	head, err := store.Head(ctx, room)
+	head, err := store.Head(ctx, room, time.Time{})
 	if err != nil {
 		return d, fmt.Errorf("read head of %s: %w", room, err)
 	}

@@ -129,16 +129,16 @@ func TestCostOfAConversation(t *testing.T) {
 	if r.Usage.MessagesOut != 7 {
 		t.Errorf("got %g messages out, want 7", r.Usage.MessagesOut)
 	}
-	// Two connects of 2, two joins of 2, a publish of 6.
-	if r.Usage.WriteUnits != 14 {
-		t.Errorf("got %g write units, want 14", r.Usage.WriteUnits)
+	// Two connects of 2, two joins of 2, a publish of 4.
+	if r.Usage.WriteUnits != 12 {
+		t.Errorf("got %g write units, want 12", r.Usage.WriteUnits)
 	}
 	if r.Usage.ConnectionMinutes <= 0 || r.Usage.LambdaGBSeconds <= 0 || r.Usage.BytesOut <= 0 || r.DynamoDB != cost.Estimated {
 		t.Errorf("got %+v", r)
 	}
 	room := share(r.Rooms.Top, "channel:a")
 	// All but the connects and the ping: 4 in; 3 replies, 3 pushes.
-	if room.MessagesIn != 4 || room.MessagesOut != 6 || room.LambdaRequests != 4 || room.WriteUnits != 10 {
+	if room.MessagesIn != 4 || room.MessagesOut != 6 || room.LambdaRequests != 4 || room.WriteUnits != 8 {
 		t.Errorf("room: got %+v", room)
 	}
 	if got := share(r.Users.Top, "ana"); got.MessagesIn != 4 || got.MessagesOut != 2+3+1 {

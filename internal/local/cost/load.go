@@ -117,7 +117,7 @@ func (l Load) Flows() []Flow {
 		}},
 		{"joins", joins, Usage{
 			MessagesIn: joins, MessagesOut: joins, BytesOut: joins * l.Bytes, LambdaRequests: joins,
-			LambdaGBSeconds: gbSeconds(joins, l.LambdaMs, messageMB), WriteUnits: 2 * joins, ReadUnits: 4.5 * joins,
+			LambdaGBSeconds: gbSeconds(joins, l.LambdaMs, messageMB), WriteUnits: 2 * joins, ReadUnits: 3.5 * joins,
 		}},
 		l.publishes(published, messageUnits).named("messages"),
 		l.signals(signals).named("typing"),
@@ -153,7 +153,7 @@ func (l Load) fanOut(n, to float64) (u Usage, ms float64) {
 	return u, ms
 }
 
-// publishes are messages with an id: the touch, the seq, the transaction of entry and id; looks for the id before.
+// publishes are messages with an id: the touch, the seq, the id and the entry; a look for the id before.
 func (l Load) publishes(n, units float64) Flow {
 	u, ms := l.fanOut(n, l.Members())
 	u.MessagesOut *= units
@@ -161,7 +161,7 @@ func (l Load) publishes(n, units float64) Flow {
 	return Flow{Count: n, Usage: u.Plus(Usage{
 		MessagesIn: n * units, MessagesOut: n, BytesOut: n * replyBytes,
 		LambdaRequests: n, LambdaGBSeconds: gbSeconds(n, l.LambdaMs+ms, messageMB),
-		WriteUnits: n * (4 + 2*row), ReadUnits: 2 * n,
+		WriteUnits: n * (3 + row), ReadUnits: n,
 	})}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/around"
 )
@@ -81,6 +80,7 @@ func operations() map[string]operation {
 
 		"Append": {appends, nil},
 		"Find":   {finds, nil},
+		"Named":  {finds, nil},
 		"From":   {read, action("history")},
 		"Before": {read, action("history")},
 		"Void":   {write, nil},
@@ -107,22 +107,21 @@ func read(c *around.Call, _ error) Delta { return reads(size(c.Got)) }
 
 func readEventually(*around.Call, error) Delta { return Delta{ReadHalves: 1} }
 
-// appends is, with an id: a look whether it is known, the seq, and a transaction of the entry and the id; and if it is known, the look
-// and the entry.
+// appends counts a seq, with a key writes that down, and writes the entry. If the key is known, the count finds it, and it reads the
+// entry.
 func appends(c *around.Call, err error) Delta {
-	given, _ := c.Given.(*protocol.Event)
-	entry, _ := c.Got.(*hub.Entry)
-	row := pieces(entryRow+len(given.Data), 1<<10)
+	draft, _ := c.Given.(*hub.Draft)
+	row := pieces(entryRow+len(draft.Data), 1<<10)
 	switch {
-	case given.ID == "":
+	case draft.Key.Maker == hub.MakerNobody:
 		return Delta{WriteUnits: 1 + row}
 	case c.Did || err != nil:
-		return Delta{ReadHalves: 2, WriteUnits: 1 + 2*row + 2}
+		return Delta{WriteUnits: 2 + row}
 	}
-	return Delta{ReadHalves: 2}.plus(reads(size(entry)))
+	return Delta{WriteUnits: 1}.plus(reads(size(c.Got)))
 }
 
-// finds is a look for the id, and the entry.
+// finds is a look for the key, and what it leads to.
 func finds(c *around.Call, err error) Delta {
 	if err != nil {
 		return reads(0)

@@ -256,12 +256,16 @@ func TestIdempotentPublish(t *testing.T) {
 		if !reflect.DeepEqual(first, again) {
 			t.Errorf("got %v, then %v", first, again)
 		}
-		if code := bob.Refused(frame); code != "conflict" {
-			t.Errorf("another user's id: %s", code)
+		if own := bob.Must(frame); own["seq"] != 2.0 || own["id"] != "once" {
+			t.Errorf("another user's event with this id, after a retry: got %v", own)
+		}
+		frame["data"] = 2
+		if code := ana.Refused(frame); code != "conflict" {
+			t.Errorf("other data under the same id: %s", code)
 		}
 		next := bob.Must(map[string]any{"action": "publish", "id": "twice", "room": "channel:1", "event": "message:new", "data": 2})
-		if next["seq"] != 2.0 {
-			t.Errorf("a retry has used up a seq: %v", next)
+		if next["seq"] != 3.0 {
+			t.Errorf("what was refused has used up a seq: %v", next)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
-	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 )
 
@@ -108,18 +107,22 @@ func (s Store) Vacate(ctx context.Context, room string) (bool, error) {
 	return with(ctx, s.step, Call{Name: "Vacate", Room: room}, func() (bool, error) { return s.store.Vacate(ctx, room) })
 }
 
-func (s Store) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (entry hub.Entry, appended bool, err error) {
-	c := Call{Name: "Append", Room: room, Key: e.ID, Given: &e, Got: &entry}
+func (s Store) Append(ctx context.Context, room string, d hub.Draft) (entry hub.Entry, appended bool, err error) {
+	c := Call{Name: "Append", Room: room, Key: d.ID, Given: &d, Got: &entry}
 	err = s.step(ctx, &c, func() (err error) {
-		entry, appended, err = s.store.Append(ctx, room, e, keep)
+		entry, appended, err = s.store.Append(ctx, room, d)
 		c.Did = appended
 		return err
 	})
 	return entry, appended, err
 }
 
-func (s Store) Find(ctx context.Context, room, id string) (hub.Entry, error) {
-	return with(ctx, s.step, Call{Name: "Find", Room: room, Key: id}, func() (hub.Entry, error) { return s.store.Find(ctx, room, id) })
+func (s Store) Find(ctx context.Context, room string, d hub.Draft) (hub.Entry, error) {
+	return with(ctx, s.step, Call{Name: "Find", Room: room, Key: d.ID}, func() (hub.Entry, error) { return s.store.Find(ctx, room, d) })
+}
+
+func (s Store) Named(ctx context.Context, room, id string, limit int) ([]hub.Entry, error) {
+	return with(ctx, s.step, Call{Name: "Named", Room: room, Key: id}, func() ([]hub.Entry, error) { return s.store.Named(ctx, room, id, limit) })
 }
 
 func (s Store) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
@@ -134,8 +137,8 @@ func (s Store) Void(ctx context.Context, room string, seq int64, keep time.Durat
 	return with(ctx, s.step, Call{Name: "Void", Room: room}, func() (bool, error) { return s.store.Void(ctx, room, seq, keep) })
 }
 
-func (s Store) Head(ctx context.Context, room string) (hub.Head, error) {
-	return with(ctx, s.step, Call{Name: "Head", Room: room}, func() (hub.Head, error) { return s.store.Head(ctx, room) })
+func (s Store) Head(ctx context.Context, room string, until time.Time) (hub.Head, error) {
+	return with(ctx, s.step, Call{Name: "Head", Room: room}, func() (hub.Head, error) { return s.store.Head(ctx, room, until) })
 }
 
 func (s Store) Redact(ctx context.Context, room string, seq int64) error {

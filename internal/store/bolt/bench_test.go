@@ -88,7 +88,7 @@ func BenchmarkAppendWithID(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			e.ID = "01J" + strconv.Itoa(i)
-			if _, appended, err := s.Append(b.Context(), rooms[i%len(rooms)], e, time.Hour); err != nil || !appended {
+			if _, appended, err := s.Append(b.Context(), rooms[i%len(rooms)], draft(e, time.Hour)); err != nil || !appended {
 				b.Fatal(appended, err)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,7 +49,7 @@ func fill(tb testing.TB, s *bolt.Store, now time.Time) {
 			if n == 1 {
 				e = protocol.Event{Event: "x", ID: "id#1"}
 			}
-			_, _, err := s.Append(ctx, room, e, time.Hour)
+			_, _, err := s.Append(ctx, room, draft(e, time.Hour))
 			check(err)
 		}
 		_, err := s.SetHere(ctx, room, hub.Here{}, hub.Here{
@@ -67,7 +68,7 @@ func fill(tb testing.TB, s *bolt.Store, now time.Time) {
 	check(err)
 	_, err = s.Change(ctx, row, hub.Change{Now: now, Enter: map[string]hub.Seat{"channel:9": {Shard: 1, Gen: 5}}, Leave: map[string]hub.Leaving{"user:ana": {Gen: 6, Why: "x"}}})
 	check(err, s.RemoveMember(ctx, "channel:1", 0, "#c9=", 9, ttl))
-	_, _, err = s.Append(ctx, "channel:1!", protocol.Event{Event: "new epoch"}, time.Hour)
+	_, _, err = s.Append(ctx, "channel:1!", draft(protocol.Event{Event: "new epoch"}, time.Hour))
 	check(err)
 	hole, err := s.Hole(ctx, "channel:1!")
 	check(err)
@@ -108,9 +109,12 @@ func everything(tb testing.TB, s *bolt.Store) string {
 		for shard := range 3 {
 			show(s.Members(ctx, room, shard, "", 10))
 		}
-		show(s.Head(ctx, room))
+		show(s.Head(ctx, room, time.Time{}))
 		show(s.From(ctx, room, 0, 10))
-		show(s.Find(ctx, room, "id#1"))
+		show(s.Named(ctx, room, "id#1", 10))
+		if room != "channel:1!" { // which began anew
+			show(s.Find(ctx, room, draft(protocol.Event{ID: "id#1"}, 0)))
+		}
 		show(s.Present(ctx, room, "", 10))
 	}
 	return out.String()
@@ -175,7 +179,7 @@ func TestUncleanStop(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	lost, _, err := s.Append(ctx, "channel:1", protocol.Event{Event: "lost", ID: "lost"}, time.Hour)
+	lost, _, err := s.Append(ctx, "channel:1", draft(protocol.Event{Event: "lost", ID: "lost"}, time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,14 +189,14 @@ func TestUncleanStop(t *testing.T) {
 	o.Now = func() time.Time { return later }
 	crashed := open(t, path, o)
 	for _, room := range []string{"channel:1", "channel:1!", "community:ü|a:b"} {
-		was, err := s.Head(ctx, room)
+		was, err := s.Head(ctx, room, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if room == "channel:1" {
 			was.Seq = lost.Seq - 1
 		}
-		got, err := crashed.Head(ctx, room)
+		got, err := crashed.Head(ctx, room, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,27 +204,27 @@ func TestUncleanStop(t *testing.T) {
 			t.Errorf("%s: got %+v, want a new epoch that began at %v with Base %d and Seq %d", room, got, later, was.Base, was.Seq)
 		}
 	}
-	if _, err := crashed.Find(ctx, "channel:1", "lost"); !errors.Is(err, hub.ErrNotFound) {
+	if _, err := crashed.Find(ctx, "channel:1", draft(protocol.Event{ID: "lost"}, 0)); !errors.Is(err, hub.ErrNotFound) {
 		t.Errorf("got error %v, want %v", err, hub.ErrNotFound)
 	}
-	entry, appended, err := crashed.Append(ctx, "channel:1", protocol.Event{Event: "lost", ID: "lost"}, time.Hour)
+	entry, appended, err := crashed.Append(ctx, "channel:1", draft(protocol.Event{Event: "lost", ID: "lost"}, time.Hour))
 	if err != nil || !appended || entry.Seq != lost.Seq || entry.Epoch == lost.Epoch {
 		t.Errorf("got %+v, appended %t, error %v, want seq %d in a new epoch", entry, appended, err, lost.Seq)
 	}
-	known, appended, err := crashed.Append(ctx, "channel:1", protocol.Event{Event: "again", ID: "id#1"}, time.Hour)
+	known, appended, err := crashed.Append(ctx, "channel:1", draft(protocol.Event{Event: "again", ID: "id#1"}, time.Hour))
 	if err != nil || appended || known.Event.Event != "x" {
 		t.Errorf("got %+v, appended %t, error %v, want the first entry with this id", known, appended, err)
 	}
 
-	want, err := crashed.Head(ctx, "community:ü|a:b")
+	want, err := crashed.Head(ctx, "community:ü|a:b", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := crashed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := open(t, path, o).Head(ctx, "community:ü|a:b")
-	if err != nil || got != want {
+	got, err := open(t, path, o).Head(ctx, "community:ü|a:b", time.Time{})
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("closed after the crash: got %+v, error %v, want %+v", got, err, want)
 	}
 }

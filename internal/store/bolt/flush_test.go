@@ -67,7 +67,7 @@ func TestFailedFlush(t *testing.T) {
 		if err := s.RemoveMember(t.Context(), "channel:1", 0, "b", 1, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.Append(t.Context(), "channel:1", protocol.Event{Event: "e", ID: "e"}, time.Hour); err != nil {
+		if _, _, err := s.Append(t.Context(), "channel:1", draft(protocol.Event{Event: "e", ID: "e"}, time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Grow(t.Context(), "channel:1", 1); err != nil {
@@ -97,7 +97,7 @@ func TestFailedFlush(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "data")
 		s, fail := broken(t, path, time.Now)
-		was, err := s.Head(t.Context(), "channel:1")
+		was, err := s.Head(t.Context(), "channel:1", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestFailedFlush(t *testing.T) {
 			t.Errorf("a second Close: %v", err)
 		}
 		s, _ = broken(t, path, time.Now)
-		if got, err := s.Head(t.Context(), "channel:1"); err != nil || got.Epoch == was.Epoch {
+		if got, err := s.Head(t.Context(), "channel:1", time.Time{}); err != nil || got.Epoch == was.Epoch {
 			t.Errorf("got %+v, error %v, want another epoch than %s", got, err, was.Epoch)
 		}
 	})
@@ -167,7 +167,7 @@ func (s *Store) rows() map[string]int {
 	})
 	s.logs.rooms.Scan(func(_ string, r *roomLog) bool {
 		n["entries"] += len(r.entries)
-		n["ids"] += len(r.ids)
+		n["keys"] += len(r.keys)
 		return true
 	})
 	s.presences.rooms.Scan(func(_ string, rows *occupants) bool {
@@ -193,7 +193,7 @@ func TestPurge(t *testing.T) {
 			ttl = now.Add(24 * time.Hour)
 		}
 		room := []string{"channel:1", "channel:2", "channel:" + id}[i%3]
-		_, _, err := s.Append(ctx, room, protocol.Event{Event: "e", ID: []string{"", id}[i%2]}, ttl.Sub(now))
+		_, _, err := s.Append(ctx, room, draft(protocol.Event{Event: "e", ID: []string{"", id}[i%2]}, ttl.Sub(now)))
 		_, arriveErr := s.SetHere(ctx, room, hub.Here{}, present(id, now, ttl))
 		err = errors.Join(err, arriveErr, s.Open(ctx, hub.Connection{ID: id, TTL: ttl}), s.AddMember(ctx, room, hub.Member{Connection: id, Shard: i % 4, TTL: ttl}))
 		if err != nil {
@@ -226,23 +226,23 @@ func TestPurge(t *testing.T) {
 	flush()
 	check(
 		map[string]int{
-			"connections": n, "members": n, "entries": n, "ids": n / 2, "here": n,
+			"connections": n, "members": n, "entries": n, "keys": n / 2, "here": n,
 			"member rooms": 2 + n/3, "logs": 2 + n/3, "presence rooms": 2 + n/3,
 		},
 		map[string]int{"connections": n, "members": n, "log": n, "presence": n, "rooms": 2 + n/3},
 	)
 
-	// What lapsed goes, but for the memory of ids.
+	// What lapsed goes, but for entries: their keys are remembered longer, and their places are taken longer still.
 	now = now.Add(2 * time.Minute)
 	flush()
 	check(
 		map[string]int{
-			"connections": n / 3, "members": n / 3, "entries": n, "ids": n / 2, "here": n / 3,
+			"connections": n / 3, "members": n / 3, "entries": n, "keys": n / 2, "here": n / 3,
 			"member rooms": 1, "logs": 2 + n/3, "presence rooms": 1,
 		},
 		map[string]int{"connections": n / 3, "members": n / 3, "log": n, "presence": n / 3, "rooms": 2 + n/3},
 	)
-	now = now.Add(idMemory)
+	now = now.Add(hub.IDMemory + overtime)
 	*fail = errors.New("the disk is full")
 	if err := s.Flush(); err == nil {
 		t.Fatal("the flush does not fail")
@@ -251,13 +251,13 @@ func TestPurge(t *testing.T) {
 	flush()
 	check(
 		map[string]int{
-			"connections": n / 3, "members": n / 3, "entries": n / 3, "ids": n / 6, "here": n / 3,
+			"connections": n / 3, "members": n / 3, "entries": n / 3, "keys": n / 6, "here": n / 3,
 			"member rooms": 1, "logs": 2 + n/3, "presence rooms": 1,
 		},
 		map[string]int{"connections": n / 3, "members": n / 3, "log": n / 3, "presence": n / 3, "rooms": 2 + n/3},
 	)
 
-	now = now.Add(24 * time.Hour)
+	now = now.Add(24*time.Hour + overtime)
 	flush()
 	check(map[string]int{"logs": 2 + n/3}, map[string]int{"connections": 0, "members": 0, "log": 0, "presence": 0, "rooms": 2 + n/3})
 	now = now.Add(headKeep)
@@ -277,7 +277,7 @@ func TestPurgeByPieces(t *testing.T) {
 	const n = 3 * purgeRows * purgePieces / 2
 	for i := range n {
 		id := time.Duration(i).String()
-		_, _, err := s.Append(ctx, "channel:1", protocol.Event{Event: "e"}, time.Minute)
+		_, _, err := s.Append(ctx, "channel:1", draft(protocol.Event{Event: "e"}, time.Minute))
 		_, arriveErr := s.SetHere(ctx, "channel:1", hub.Here{}, present(id, now, now.Add(time.Minute)))
 		err = errors.Join(err, arriveErr, s.Open(ctx, hub.Connection{ID: id, TTL: now.Add(time.Minute)}),
 			s.AddMember(ctx, "channel:1", hub.Member{Connection: id, TTL: now.Add(time.Minute)}))
@@ -285,7 +285,7 @@ func TestPurgeByPieces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	now = now.Add(time.Hour)
+	now = now.Add(2 * time.Hour)
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -307,4 +307,13 @@ func TestPurgeByPieces(t *testing.T) {
 // present is somebody who has just come, by a connection of the same name.
 func present(user string, now, ttl time.Time) hub.Here {
 	return hub.Here{User: user, Status: "online", Since: now, Version: 1, TTL: ttl, Stays: map[string]hub.Stay{user: {Gen: 1, Ends: ttl}}}
+}
+
+// draft is an event of a program's.
+func draft(e protocol.Event, keep time.Duration) hub.Draft {
+	d := hub.Draft{Event: e, Keep: keep}
+	if e.ID != "" {
+		d.Key = hub.Key{Maker: hub.MakerProgram, ID: e.ID}
+	}
+	return d
 }

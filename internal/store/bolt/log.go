@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	idMemory = 10 * time.Minute    // how long an id is remembered at least
+	overtime = time.Hour           // how long an entry that is forgotten still takes its place
 	pageSize = 96 << 10            // how many bytes of data a page of entries has at most
 	headKeep = 31 * 24 * time.Hour // how long a room with an empty log keeps its position; then it begins anew
 	redacted = "null"
@@ -44,15 +44,18 @@ type roomLog struct {
 	seq     int64 // the newest given out
 	base    int64
 	began   time.Time
-	used    time.Time        // when seq was last counted up or the epoch began
+	keep    time.Duration // of the entries from floor on
+	floor   int64
+	used    time.Time        // when seq was last counted up, the epoch began or somebody began to listen
 	entries []*entry         // ascending by seq; an entry never changes, another takes its place
-	ids     map[string]int64 // given ids to seqs, of entries that may be forgotten by now
+	keys    map[string]int64 // what was logged once, to its seq; entries may be forgotten by now
 }
 
-// entry is there until forget, so that its id is known; it is shown until its keep is over.
+// entry is shown until its keep is over, and its key known until it is forgotten.
 type entry struct {
 	hub.Entry
-	until, forget int64 // Unix nanoseconds
+	key           string // hub.Key.String, or the id alone if a version before keys wrote it; empty: none
+	until, forget int64  // Unix nanoseconds
 }
 
 type entryKey struct {
@@ -79,28 +82,25 @@ func (r *roomLog) index(seq int64) (i int, found bool) {
 	return slices.BinarySearchFunc(r.entries, seq, func(e *entry, seq int64) int { return cmp.Compare(e.Seq, seq) })
 }
 
-// remembered gives the entry with an id, if it is not forgotten.
-func (r *roomLog) remembered(id string, now int64) *entry {
-	if seq, ok := r.ids[id]; ok {
-		if i, found := r.index(seq); found && r.entries[i].forget > now {
-			return r.entries[i]
+// remembered gives the entry that was logged under a draft's key, or for it by a version before keys, which knew the id alone.
+// What was logged before the room was closed counts as none.
+func (r *roomLog) remembered(d hub.Draft, now int64) *entry {
+	for _, key := range []string{d.Key.String(), d.Key.ID} {
+		seq, has := r.keys[key]
+		if i, found := r.index(seq); has && found && seq > r.base && r.entries[i].forget > now {
+			if e := r.entries[i]; key != d.Key.ID || d.Repeats(e.Entry) {
+				return e
+			}
 		}
-	}
-	_, number, _ := strings.Cut(id, ":")
-	seq, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		return nil
-	}
-	if i, found := r.index(seq); found && r.entries[i].ID == id && r.entries[i].forget > now {
-		return r.entries[i]
 	}
 	return nil
 }
 
-func (a *logs) Append(ctx context.Context, room string, e protocol.Event, keep time.Duration) (hub.Entry, bool, error) {
+func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Entry{}, false, err
 	}
+	e := d.Event
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
 		return hub.Entry{}, false, fmt.Errorf("append to %s: the data is not JSON", room)
 	}
@@ -113,56 +113,83 @@ func (a *logs) Append(ctx context.Context, room string, e protocol.Event, keep t
 	if e.TS == 0 {
 		e.TS = now.UnixMilli()
 	}
+	made := &entry{
+		Entry: hub.Entry{Event: e, Sum: d.Sum},
+		until: now.Add(d.Keep).UnixNano(), forget: now.Add(max(d.Keep, hub.IDMemory)).UnixNano(),
+	}
+	if d.Key.Maker != hub.MakerNobody {
+		made.key = d.Key.String()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.room(room, now)
-	if e.ID != "" {
-		if old := r.remembered(e.ID, now.UnixNano()); old != nil {
+	if made.key != "" {
+		if old := r.remembered(d, now.UnixNano()); old != nil {
 			return old.Entry, false, nil
 		}
 	}
 	r.seq++
 	r.used = now
-	made := &entry{
-		Entry: hub.Entry{Event: e, Epoch: r.epoch},
-		until: now.Add(keep).UnixNano(), forget: now.Add(max(keep, idMemory)).UnixNano(),
+	if r.keep != d.Keep {
+		if r.keep > 0 {
+			r.floor = r.seq
+		}
+		r.keep = d.Keep
 	}
-	made.Room, made.Seq = r.name, r.seq
-	if e.ID == "" {
+	made.Epoch, made.Room, made.Seq = r.epoch, r.name, r.seq
+	if made.ID == "" {
 		made.ID = protocol.GeneratedID(r.epoch, r.seq)
 	}
-	r.add(made, e.ID != "")
+	r.add(made)
 	a.heads.mark(r.name)
 	a.entries.mark(entryKey{r.name, r.seq})
 	return made.Entry, true, nil
 }
 
-func (r *roomLog) add(e *entry, named bool) {
+func (r *roomLog) add(e *entry) {
 	r.entries = append(r.entries, e)
-	if !named {
+	if e.key == "" {
 		return
 	}
-	if r.ids == nil {
-		r.ids = map[string]int64{}
+	if r.keys == nil {
+		r.keys = map[string]int64{}
 	}
-	r.ids[e.ID] = e.Seq
+	r.keys[e.key] = e.Seq
 }
 
-func (a *logs) Find(ctx context.Context, room, id string) (hub.Entry, error) {
+func (a *logs) Find(ctx context.Context, room string, d hub.Draft) (hub.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Entry{}, err
 	}
 	now := a.now().UnixNano()
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	r, ok := a.rooms.Get(room)
-	if !ok {
-		return hub.Entry{}, hub.ErrNotFound
-	}
-	if e := r.remembered(id, now); e != nil && e.until > now {
-		return e.Entry, nil
+	if r, ok := a.rooms.Get(room); ok {
+		if e := r.remembered(d, now); e != nil && e.until > now {
+			return e.Entry, nil
+		}
 	}
 	return hub.Entry{}, hub.ErrNotFound
+}
+
+// Named looks at all of the room: it is for deletions, which are rare.
+func (a *logs) Named(ctx context.Context, room, id string, limit int) (list []hub.Entry, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	now := a.now().UnixNano()
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r, ok := a.rooms.Get(room)
+	if !ok {
+		return nil, nil
+	}
+	for _, e := range r.entries {
+		if e.ID == id && e.until > now && len(list) < limit {
+			list = append(list, e.Entry)
+		}
+	}
+	return list, nil
 }
 
 func (a *logs) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
@@ -203,7 +230,7 @@ func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int
 	return page, nil
 }
 
-// Void fills a hole. There are none, as counting and writing are one here, but for entries that were purged.
+// Void has little to do: counting and writing are one here.
 func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -216,7 +243,10 @@ func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Durat
 		return false, fmt.Errorf("void %d in %s: it has not been given out", seq, room)
 	}
 	i, found := r.index(seq)
-	if found {
+	switch {
+	case found && !r.entries[i].Void && r.entries[i].until <= now.UnixNano():
+		return false, hub.ErrLapsed
+	case found:
 		return r.entries[i].Void, nil
 	}
 	until := now.Add(keep).UnixNano()
@@ -227,13 +257,12 @@ func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Durat
 	return true, nil
 }
 
-func (a *logs) Head(ctx context.Context, room string) (hub.Head, error) {
+func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head, error) {
 	if err := ctx.Err(); err != nil {
 		return hub.Head{}, err
 	}
 	a.mu.RLock()
-	r, ok := a.rooms.Get(room)
-	if ok {
+	if r, ok := a.rooms.Get(room); ok && !until.After(r.used.Add(headKeep)) {
 		defer a.mu.RUnlock()
 		return r.head(), nil
 	}
@@ -242,11 +271,19 @@ func (a *logs) Head(ctx context.Context, room string) (hub.Head, error) {
 	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.room(room, now).head(), nil
+	r := a.room(room, now)
+	if until.After(r.used.Add(headKeep)) {
+		r.used = now
+		a.heads.mark(room)
+	}
+	return r.head(), nil
 }
 
 func (r *roomLog) head() hub.Head {
-	return hub.Head{Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began}
+	return hub.Head{
+		Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began, Keep: r.keep, Floor: r.floor,
+		Recent: []hub.Counted{{Seq: r.seq}}, // and written, which is as good as long ago
+	}
 }
 
 func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
@@ -307,7 +344,7 @@ func (a *logs) purge(rows int) {
 			return
 		}
 		n := 0
-		for n < rows && n < len(r.entries) && r.entries[n].forget <= now.UnixNano() {
+		for n < rows && n < len(r.entries) && r.entries[n].forget <= now.Add(-overtime).UnixNano() {
 			a.forget(r, r.entries[n])
 			n++
 		}
@@ -327,8 +364,8 @@ func (a *logs) purge(rows int) {
 
 func (a *logs) forget(r *roomLog, e *entry) {
 	a.entries.mark(entryKey{r.name, e.Seq})
-	if r.ids[e.ID] == e.Seq {
-		delete(r.ids, e.ID)
+	if r.keys[e.key] == e.Seq {
+		delete(r.keys, e.key)
 	}
 }
 
@@ -338,7 +375,7 @@ func (r *roomLog) cut(n int) {
 	r.entries = r.entries[n:]
 	switch {
 	case len(r.entries) == 0:
-		r.entries, r.ids = nil, nil
+		r.entries, r.keys = nil, nil
 	case cap(r.entries) > 4*len(r.entries):
 		r.entries = slices.Clone(r.entries)
 	}
@@ -351,6 +388,8 @@ type headRecord struct {
 	Base  int64  `json:"base,omitempty"`
 	Began millis `json:"began"`
 	Used  millis `json:"used"`
+	Keep  int64  `json:"keep,omitempty"` // milliseconds; none: a version before there was one wrote it
+	Floor int64  `json:"floor,omitempty"`
 }
 
 // entryRecord is the value under "room#seq", with 12 digits or more, in the bucket "log".
@@ -358,6 +397,8 @@ type entryRecord struct {
 	Epoch  string          `json:"epoch"`
 	Event  string          `json:"event"`
 	ID     string          `json:"id,omitempty"` // none: "epoch:seq"
+	Key    string          `json:"key,omitempty"`
+	Sum    string          `json:"sum,omitempty"`
 	TS     int64           `json:"ts"`
 	From   *protocol.From  `json:"from,omitempty"`
 	Data   json.RawMessage `json:"data,omitempty"`
@@ -387,7 +428,10 @@ func (a *logs) changes() ([]row, func()) {
 	heads, headsAgain := a.heads.collect(&a.mu, func(room string) row {
 		out := row{bucket: "rooms", key: room}
 		if r, ok := a.rooms.Get(room); ok {
-			out.value = headRecord{Epoch: r.epoch, Seq: r.seq, Base: r.base, Began: toMillis(r.began), Used: toMillis(r.used)}
+			out.value = headRecord{
+				Epoch: r.epoch, Seq: r.seq, Base: r.base, Began: toMillis(r.began), Used: toMillis(r.used),
+				Keep: r.keep.Milliseconds(), Floor: r.floor,
+			}
 		}
 		return out
 	})
@@ -399,7 +443,7 @@ func (a *logs) changes() ([]row, func()) {
 
 func (e *entry) record() entryRecord {
 	r := entryRecord{
-		Epoch: e.Epoch, Event: e.Event.Event, ID: e.ID, TS: e.TS, From: e.From, Data: e.Data, Void: e.Void,
+		Epoch: e.Epoch, Event: e.Event.Event, ID: e.ID, Key: e.key, Sum: e.Sum, TS: e.TS, From: e.From, Data: e.Data, Void: e.Void,
 		Until: toMillis(time.Unix(0, e.until)), Forget: toMillis(time.Unix(0, e.forget)),
 	}
 	if e.ID == e.madeID() {
@@ -418,7 +462,10 @@ func (a *logs) buckets() []bucket {
 			if err := decode(value, &r); err != nil {
 				return err
 			}
-			a.rooms.Set(room, &roomLog{name: room, epoch: r.Epoch, seq: r.Seq, base: r.Base, began: r.Began.time(), used: r.Used.time()})
+			a.rooms.Set(room, &roomLog{
+				name: room, epoch: r.Epoch, seq: r.Seq, base: r.Base, began: r.Began.time(), used: r.Used.time(),
+				keep: time.Duration(r.Keep) * time.Millisecond, floor: r.Floor,
+			})
 			return nil
 		}},
 		{"log", a.loadEntry},
@@ -439,12 +486,12 @@ func (a *logs) loadEntry(key string, value []byte) error {
 	if rec.Epoch == r.epoch {
 		rec.Epoch = r.epoch // the same bytes for all entries
 	}
-	e := &entry{until: rec.Until.time().UnixNano(), forget: rec.Forget.time().UnixNano()}
+	e := &entry{key: cmp.Or(rec.Key, rec.ID), until: rec.Until.time().UnixNano(), forget: rec.Forget.time().UnixNano()}
 	e.Event = protocol.Event{Event: rec.Event, Room: r.name, Seq: seq, ID: rec.ID, TS: rec.TS, From: rec.From, Data: rec.Data}
-	e.Epoch, e.Void = rec.Epoch, rec.Void
+	e.Epoch, e.Sum, e.Void = rec.Epoch, rec.Sum, rec.Void
 	if rec.ID == "" && !e.Void {
 		e.ID = e.madeID()
 	}
-	r.add(e, rec.ID != "")
+	r.add(e)
 	return nil
 }

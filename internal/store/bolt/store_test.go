@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
@@ -53,4 +55,13 @@ func TestProperties(t *testing.T) {
 	storetest.RunProperties(t, func(tb testing.TB, now func() time.Time) socketio.Store {
 		return open(tb, "", bolt.Options{Now: now})
 	})
+}
+
+// draft is an event of a program's.
+func draft(e protocol.Event, keep time.Duration) hub.Draft {
+	d := hub.Draft{Event: e, Keep: keep}
+	if e.ID != "" {
+		d.Key = hub.Key{Maker: hub.MakerProgram, ID: e.ID}
+	}
+	return d
 }

@@ -42,7 +42,7 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 	if m.Gen != 0 {
 		row["g"] = number(m.Gen)
 	}
-	met, err := s.putIf(ctx, row, "attribute_not_exists(#g) OR #g <= :g", item{":g": number(m.Gen)})
+	_, met, err := s.putIf(ctx, row, "attribute_not_exists(#g) OR #g <= :g", item{":g": number(m.Gen)})
 	if err != nil {
 		return fmt.Errorf("put member of %s: %w", room, err)
 	}
@@ -73,7 +73,7 @@ func (s *Store) RemoveMember(ctx context.Context, room string, shard int, connec
 		err = s.removeIf(ctx, at, older, values)
 	} else {
 		at["g"], at["x"], at["ttl"] = number(gen), yes(), seconds(until)
-		_, err = s.putIf(ctx, at, older, values)
+		_, _, err = s.putIf(ctx, at, older, values)
 	}
 	if err != nil {
 		return fmt.Errorf("delete member of %s: %w", room, err)
@@ -130,7 +130,8 @@ func (s *Store) Shards(ctx context.Context, room string) (int, error) {
 // Occupy costs 1 WCU.
 func (s *Store) Occupy(ctx context.Context, room string) (bool, error) {
 	_, first, err := s.apply(ctx, change{
-		key: roomMeta(room), update: "SET #occupied = :yes", when: "attribute_not_exists(#occupied)", values: item{":yes": yes()},
+		key: roomMeta(room), update: "SET #occupied = :yes, #ttl = if_not_exists(#ttl, :ttl)", when: "attribute_not_exists(#occupied)",
+		values: item{":yes": yes(), ":ttl": headTTL(s.now(), 0)},
 	})
 	if err != nil {
 		return false, fmt.Errorf("occupy %s: %w", room, err)

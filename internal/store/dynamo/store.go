@@ -2,10 +2,11 @@
 //
 //	pk                     sk                  holds
 //	conn#<0..63>           connection id       one open connection
-//	room#<room>#<shard>    !meta               the room's seq, epoch, shard count and whether it is occupied; in shard 0 only
+//	room#<room>#<shard>    !meta               the room's counter and epoch, shard count and whether it is occupied; in shard 0 only
 //	room#<room>#<shard>    m#<connection id>   one member
 //	log#<room>             seq, 12 digits      one logged event
-//	dedup#<room>           event id            the seq of the event with that id
+//	dedup#<room>           event id            the seq of the first event with that id
+//	dedup#<room>           event id and maker  the seq of another maker's event with that id
 //	here#<room>            user id             one user's presence
 //	note#<name>            -                   what a dialect keeps of a session, until its ttl
 //
@@ -50,6 +51,8 @@ type Store struct {
 	table  string
 	now    func() time.Time
 	shards shardCache
+
+	counting counting
 }
 
 var _ hub.Store = (*Store)(nil)
@@ -70,7 +73,7 @@ func New(client *dynamodb.Client, table string, o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{db: client, table: table, now: o.Now}
+	return &Store{db: client, table: table, now: o.Now, counting: newCounting()}
 }
 
 // ErrNoTable means that the store's table does not exist.
@@ -100,6 +103,14 @@ func number[N int | int64](n N) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(n), 10)}
 }
 
+// binaryOf holds no bytes for none.
+func binaryOf(b []byte) types.AttributeValue {
+	if b == nil {
+		b = []byte{}
+	}
+	return &types.AttributeValueMemberB{Value: b}
+}
+
 func yes() types.AttributeValue { return &types.AttributeValueMemberBOOL{Value: true} }
 
 func set(members ...string) types.AttributeValue {
@@ -117,6 +128,13 @@ func textOf(i item, name string) string {
 		return s.Value
 	}
 	return ""
+}
+
+func bytesOf(i item, name string) []byte {
+	if b, ok := i[name].(*types.AttributeValueMemberB); ok {
+		return b.Value
+	}
+	return nil
 }
 
 func numberOf(i item, name string) int64 {
@@ -189,15 +207,20 @@ func (s *Store) put(ctx context.Context, row item) error {
 	return err
 }
 
-// putIf writes a row where there is none, or where the one that is there meets a condition.
-func (s *Store) putIf(ctx context.Context, row item, when string, values item) (met bool, err error) {
-	_, err = s.db.PutItem(ctx, &dynamodb.PutItemInput{
+// putIf writes a row where there is none, or where the one that is there meets a condition. It gives the row that does not.
+func (s *Store) putIf(ctx context.Context, row item, when string, values item) (there item, met bool, err error) {
+	in := &dynamodb.PutItemInput{
 		TableName: &s.table, Item: row, ConditionExpression: &when, ExpressionAttributeNames: names(when), ExpressionAttributeValues: values,
-	})
-	if _, unmet := errors.AsType[*types.ConditionalCheckFailedException](err); unmet {
-		return false, nil
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
-	return err == nil, err
+	err = insist(ctx, func() error {
+		_, err := s.db.PutItem(ctx, in)
+		return err
+	})
+	if unmet, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return unmet.Item, false, nil
+	}
+	return nil, err == nil, err
 }
 
 // removeIf deletes a row that meets a condition; that there is another is no error.
@@ -234,11 +257,17 @@ func (s *Store) apply(ctx context.Context, c change) (row item, met bool, err er
 	in := &dynamodb.UpdateItemInput{
 		TableName: &s.table, Key: c.key, UpdateExpression: &update,
 		ExpressionAttributeNames: names(update, c.when), ExpressionAttributeValues: c.values,
-		ReturnValues: types.ReturnValueAllNew,
 	}
 	maps.Copy(in.ExpressionAttributeNames, c.names)
 	if c.when != "" {
 		in.ConditionExpression = &c.when
+	}
+	return s.update(ctx, in)
+}
+
+func (s *Store) update(ctx context.Context, in *dynamodb.UpdateItemInput) (row item, met bool, err error) {
+	in.ReturnValues = types.ReturnValueAllNew
+	if in.ConditionExpression != nil {
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	out, err := s.db.UpdateItem(ctx, in)

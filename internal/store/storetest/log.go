@@ -16,9 +16,6 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// idMemory is how long an id is remembered at least.
-const idMemory = 10 * time.Minute
-
 func logs() []promise {
 	return []promise{
 		{"Append counts seq up by one and gives the entry", appendCounts},
@@ -38,7 +35,7 @@ func logs() []promise {
 		{"Find knows neither other ids nor other rooms", findUnknown},
 		{"Head begins one epoch", headBeginsOneEpoch},
 		{"Reset begins a new epoch, seq goes on", resetBeginsAnEpoch},
-		{"entries of the old epoch stay after Reset, and their ids are remembered", resetKeepsEntries},
+		{"entries of the old epoch stay after Reset, and their keys are forgotten", resetKeepsEntries},
 		{"Reset works in a room without a log", resetOfNothing},
 		{"each entry is on its epoch's side of Base, whatever happens at the same time", resetWhileAppending},
 		{"Void fills a hole", voidFillsAHole},
@@ -60,10 +57,38 @@ func (f *fixture) event(id, data string) protocol.Event {
 	return e
 }
 
+// draft is an event of a program's, which is logged once if it has an id.
+func (f *fixture) draft(e protocol.Event, keep time.Duration) hub.Draft {
+	d := hub.Draft{Event: e, Sum: "sum", Keep: keep}
+	if e.ID != "" {
+		d.Key = f.named(e.ID).Key
+	}
+	return d
+}
+
+// named is a draft to find that of a program with an id.
+func (f *fixture) named(id string) hub.Draft {
+	return hub.Draft{Key: hub.Key{Maker: hub.MakerProgram, ID: id}}
+}
+
+// shown gives the one entry that is shown with an id.
+func (f *fixture) shown(room, id string) (hub.Entry, error) {
+	list, err := f.Named(f.Context(), room, id, 10)
+	switch {
+	case err != nil:
+		return hub.Entry{}, err
+	case len(list) == 0:
+		return hub.Entry{}, hub.ErrNotFound
+	case len(list) > 1:
+		return hub.Entry{}, fmt.Errorf("%d entries have the id %s", len(list), id)
+	}
+	return list[0], nil
+}
+
 // appended writes an entry that must be new.
 func (f *fixture) appended(room string, e protocol.Event, keep time.Duration) hub.Entry {
 	f.Helper()
-	entry, appended, err := f.Append(f.Context(), room, e, keep)
+	entry, appended, err := f.Append(f.Context(), room, f.draft(e, keep))
 	f.ok("append", err)
 	if !appended {
 		f.Fatalf("append of %q to %s: it was there: %+v", e.ID, room, entry)
@@ -73,7 +98,7 @@ func (f *fixture) appended(room string, e protocol.Event, keep time.Duration) hu
 
 func (f *fixture) head(room string) hub.Head {
 	f.Helper()
-	h, err := f.Head(f.Context(), room)
+	h, err := f.Head(f.Context(), room, time.Time{})
 	f.ok("head", err)
 	return h
 }
@@ -183,7 +208,7 @@ func entryComesBack(f *fixture) {
 		}
 		what := fmt.Sprint("entry ", i)
 		f.sameEntry(what+", given", entry, want)
-		found, err := f.Find(f.Context(), room, entry.ID)
+		found, err := f.shown(room, entry.ID)
 		f.ok("find", err)
 		f.sameEntry(what+", found", found, want)
 		from, err := f.From(f.Context(), room, entry.Seq, 10)
@@ -209,7 +234,7 @@ func generatedID(f *fixture) {
 		if protocol.CheckNewID(want.ID) == nil {
 			f.Errorf("a client may take the id %s", want.ID)
 		}
-		got, err := f.Find(f.Context(), room, want.ID)
+		got, err := f.shown(room, want.ID)
 		f.ok("find", err)
 		f.sameEntry("the entry", got, want)
 	}
@@ -226,17 +251,17 @@ func generatedID(f *fixture) {
 		made[0].Epoch, made[0].Epoch + ":", "1", ":",
 		made[0].Epoch + ":99999999999999999999999",
 	} {
-		_, err := f.Find(f.Context(), room, id)
+		_, err := f.shown(room, id)
 		f.refused("find "+id, err, hub.ErrNotFound)
 	}
-	_, err := f.Find(f.Context(), f.room("r2"), made[0].ID)
+	_, err := f.shown(f.room("r2"), made[0].ID)
 	f.refused("find in another room", err, hub.ErrNotFound)
 }
 
 // checkAgain appends an event whose id is there already.
 func (f *fixture) checkAgain(room, id string, want hub.Entry) {
 	f.Helper()
-	entry, appended, err := f.Append(f.Context(), room, protocol.Event{Event: "other", ID: id, TS: 1, Data: json.RawMessage(`{"again":1}`)}, time.Hour)
+	entry, appended, err := f.Append(f.Context(), room, f.draft(protocol.Event{Event: "other", ID: id, TS: 1, Data: json.RawMessage(`{"again":1}`)}, time.Hour))
 	f.ok("append again", err)
 	f.equal("appended", appended, false)
 	f.sameEntry("the entry given again", entry, want)
@@ -268,10 +293,10 @@ func idOutlivesEntry(f *fixture) {
 	f.equal("entries just before", len(f.allEntries(room)), 1)
 	f.advance(2 * time.Second)
 	f.equal("entries after the keep", len(f.allEntries(room)), 0)
-	_, err := f.Find(f.Context(), room, id)
+	_, err := f.Find(f.Context(), room, f.named(id))
 	f.refused("find after the keep", err, hub.ErrNotFound)
 	f.checkAgain(room, id, first)
-	f.advance(idMemory - time.Minute - 2*time.Second)
+	f.advance(hub.IDMemory - time.Minute - 2*time.Second)
 	f.checkAgain(room, id, first)
 	f.equal("entries", len(f.allEntries(room)), 0)
 
@@ -280,7 +305,7 @@ func idOutlivesEntry(f *fixture) {
 	if second.Seq <= first.Seq {
 		f.Errorf("seq %d comes after %d", second.Seq, first.Seq)
 	}
-	found, err := f.Find(f.Context(), room, id)
+	found, err := f.Find(f.Context(), room, f.named(id))
 	f.ok("find", err)
 	f.sameEntry("the second entry of this id", found, second)
 	f.checkAgain(room, id, second)
@@ -302,7 +327,7 @@ func oneIDTogether(f *fixture) {
 	var written atomic.Int64
 	entries := make([]hub.Entry, 8)
 	together(len(entries), func(i int) {
-		entry, appended, err := f.Append(f.Context(), room, f.event(id, fmt.Sprint(i)), time.Hour)
+		entry, appended, err := f.Append(f.Context(), room, f.draft(f.event(id, fmt.Sprint(i)), time.Hour))
 		if err != nil {
 			f.Errorf("append: %v", err)
 		}
@@ -330,7 +355,7 @@ func appendTogether(f *fixture) {
 		if i%2 == 0 {
 			e.ID = f.id(fmt.Sprint("e", i))
 		}
-		entry, appended, err := f.Append(f.Context(), room, e, time.Hour)
+		entry, appended, err := f.Append(f.Context(), room, f.draft(e, time.Hour))
 		if err != nil || !appended {
 			f.Errorf("append: appended %t, error %v", appended, err)
 		}
@@ -429,9 +454,9 @@ func largeData(f *fixture) {
 	data := `{"content":"` + strings.Repeat("日本語 text \\n", 100<<10/17) + `"}`
 	want := f.appended(room, f.event(id, data), time.Hour)
 	f.equal("bytes given", len(want.Data), len(data))
-	found, err := f.Find(f.Context(), room, id)
+	found, err := f.Find(f.Context(), room, f.named(id))
 	f.ok("find", err)
-	again, appended, err := f.Append(f.Context(), room, f.event(id, data), time.Hour)
+	again, appended, err := f.Append(f.Context(), room, f.draft(f.event(id, data), time.Hour))
 	f.ok("append again", err)
 	f.equal("appended", appended, false)
 	for what, e := range map[string]hub.Entry{"found": found, "given again": again, "in the log": f.allEntries(room)[0]} {
@@ -456,7 +481,7 @@ func entriesLapse(f *fixture) {
 	f.ok("from", err)
 	f.equal("one entry, past those that lapsed", seqs(page), []int64{young.Seq})
 	for _, id := range []string{old.ID, unnamed.ID} {
-		_, err = f.Find(f.Context(), room, id)
+		_, err = f.shown(room, id)
 		f.refused("find "+id, err, hub.ErrNotFound)
 	}
 	f.ok("redact", f.Redact(f.Context(), room, old.Seq))
@@ -492,12 +517,12 @@ func keepIsPerEntry(f *fixture) {
 
 func findUnknown(f *fixture) {
 	room := f.room("r")
-	_, err := f.Find(f.Context(), room, f.id("e"))
+	_, err := f.Find(f.Context(), room, f.named(f.id("e")))
 	f.refused("find in a room without a log", err, hub.ErrNotFound)
 	f.appended(room, f.event(f.id("e"), ""), time.Hour)
-	_, err = f.Find(f.Context(), room, f.id("e2"))
+	_, err = f.Find(f.Context(), room, f.named(f.id("e2")))
 	f.refused("find of another id", err, hub.ErrNotFound)
-	_, err = f.Find(f.Context(), f.room("r2"), f.id("e"))
+	_, err = f.Find(f.Context(), f.room("r2"), f.named(f.id("e")))
 	f.refused("find in another room", err, hub.ErrNotFound)
 }
 
@@ -506,7 +531,7 @@ func headBeginsOneEpoch(f *fixture) {
 	began := f.now()
 	var heads [7]hub.Head
 	together(6, func(i int) {
-		h, err := f.Head(f.Context(), room)
+		h, err := f.Head(f.Context(), room, time.Time{})
 		if err != nil {
 			f.Errorf("head: %v", err)
 		}
@@ -569,13 +594,15 @@ func resetKeepsEntries(f *fixture) {
 	}
 	for i, want := range []hub.Entry{named, unnamed, young} {
 		f.sameEntry("an entry of From", all[i], want)
-		found, err := f.Find(f.Context(), room, want.ID)
+		found, err := f.shown(room, want.ID)
 		f.ok("find", err)
 		f.sameEntry("an entry of Find", found, want)
 	}
 	f.equal("seqs of Before", seqs(f.allBefore(room)), []int64{young.Seq, unnamed.Seq, named.Seq})
-	f.checkAgain(room, named.ID, named)
-	_, err := f.Find(f.Context(), room, fmt.Sprintf("%s:%d", young.Epoch, unnamed.Seq))
+	again := f.appended(room, f.event(named.ID, `{"n":1}`), time.Hour)
+	f.equal("the epoch of the same again", again.Epoch, young.Epoch)
+	f.checkAgain(room, named.ID, again)
+	_, err := f.shown(room, fmt.Sprintf("%s:%d", young.Epoch, unnamed.Seq))
 	f.refused("find of the new epoch with an old seq", err, hub.ErrNotFound)
 }
 
@@ -603,7 +630,7 @@ func resetWhileAppending(f *fixture) {
 			}
 			return
 		}
-		if _, _, err := f.Append(f.Context(), room, f.event("", ""), time.Hour); err != nil {
+		if _, _, err := f.Append(f.Context(), room, f.draft(f.event("", ""), time.Hour)); err != nil {
 			f.Errorf("append: %v", err)
 		}
 	})
@@ -669,7 +696,7 @@ func voidFillsAHole(f *fixture) {
 		}
 		f.voided(room, hole, time.Hour, true) // and the same once more
 	}
-	_, err := f.Find(f.Context(), room, fmt.Sprintf("%s:%d", first.Epoch, hole))
+	_, err := f.shown(room, fmt.Sprintf("%s:%d", first.Epoch, hole))
 	f.refused("find", err, hub.ErrNotFound)
 	f.equal("where the log stands", utcHead(f.head(room)), utcHead(head))
 	f.equal("the seq that follows", f.appended(room, f.event("", ""), time.Hour).Seq, last.Seq+1)
@@ -702,7 +729,7 @@ func voidOfAnEntry(f *fixture) {
 		for range 2 {
 			f.voided(room, want.Seq, time.Hour, false)
 		}
-		found, err := f.Find(f.Context(), room, want.ID)
+		found, err := f.shown(room, want.ID)
 		f.ok("find", err)
 		f.sameEntry("the entry", found, want)
 	}
@@ -716,7 +743,7 @@ func voidWhileAppending(f *fixture) {
 	var written, voids []int64
 	together(12, func(i int) {
 		if i%3 != 0 {
-			entry, appended, err := f.Append(f.Context(), room, f.event("", fmt.Sprint(i)), time.Hour)
+			entry, appended, err := f.Append(f.Context(), room, f.draft(f.event("", fmt.Sprint(i)), time.Hour))
 			if err != nil || !appended {
 				f.Errorf("append: appended %t, error %v", appended, err)
 			}
@@ -725,7 +752,7 @@ func voidWhileAppending(f *fixture) {
 			written = append(written, entry.Seq)
 			return
 		}
-		head, err := f.Head(f.Context(), room)
+		head, err := f.Head(f.Context(), room, time.Time{})
 		if err != nil {
 			f.Errorf("head: %v", err)
 			return
@@ -775,7 +802,7 @@ func redactReplacesData(f *fixture) {
 		f.sameEntry("the redacted entry", all[1], want)
 		f.sameEntry("the entry after", all[2], after)
 	}
-	found, err := f.Find(f.Context(), room, want.ID)
+	found, err := f.shown(room, want.ID)
 	f.ok("find", err)
 	f.sameEntry("the redacted entry, found", found, want)
 	f.checkAgain(room, want.ID, want)

@@ -333,7 +333,7 @@ func occupiedOnce(f *fixture) {
 	turn("occupy once more", f.Occupy, 1)
 	turn("vacate once more", f.Vacate, 1)
 	turn("occupy another time", f.Occupy, 1)
-	head, err := f.Head(ctx, room)
+	head, err := f.Head(ctx, room, time.Time{})
 	f.ok("head", err)
 	f.equal("the log begins as in any room", head.Epoch != "" && head.Seq == 0, true)
 }

@@ -174,14 +174,15 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Occupy":       func() error { return second(f.Occupy(ctx, room)) },
 		"Vacate":       func() error { return second(f.Vacate(ctx, room)) },
 		"Append": func() error {
-			_, _, err := f.Append(ctx, room, protocol.Event{Event: "e"}, time.Hour)
+			_, _, err := f.Append(ctx, room, hub.Draft{Event: protocol.Event{Event: "e"}, Keep: time.Hour})
 			return err
 		},
-		"Find":    func() error { return second(f.Find(ctx, room, "e")) },
+		"Find":    func() error { return second(f.Find(ctx, room, f.named("e"))) },
+		"Named":   func() error { return second(f.Named(ctx, room, "e", 1)) },
 		"From":    func() error { return second(f.From(ctx, room, 1, 1)) },
 		"Before":  func() error { return second(f.Before(ctx, room, 1, 1)) },
 		"Void":    func() error { return second(f.Void(ctx, room, 1, time.Hour)) },
-		"Head":    func() error { return second(f.Head(ctx, room)) },
+		"Head":    func() error { return second(f.Head(ctx, room, time.Time{})) },
 		"Redact":  func() error { return f.Redact(ctx, room, 1) },
 		"Reset":   func() error { return f.Reset(ctx, room) },
 		"SetHere": func() error { return second(f.SetHere(ctx, room, hub.Here{}, f.present("ana"))) },
@@ -207,7 +208,7 @@ func oddNamesAreKeptApart(f *fixture) {
 		m := f.member(id, 0)
 		m.User = name
 		f.ok("add "+name, f.AddMember(ctx, room, m))
-		_, _, err := f.Append(ctx, room, protocol.Event{Event: "e", ID: name, TS: f.now().UnixMilli()}, time.Hour)
+		_, _, err := f.Append(ctx, room, f.draft(protocol.Event{Event: "e", ID: name, TS: f.now().UnixMilli()}, time.Hour))
 		f.ok("append "+name, err)
 		h := f.present(name)
 		h.Name, h.Stays = name, map[string]hub.Stay{id: {Gen: 1, Ends: h.TTL}}
@@ -238,7 +239,7 @@ func (f *fixture) checkOddName(i int, name string) {
 		f.Errorf("members of %s: got %+v", room, got)
 	}
 
-	entry, err := f.Find(ctx, room, name)
+	entry, err := f.Find(ctx, room, f.named(name))
 	f.ok("find "+name, err)
 	f.equal("room of the entry", entry.Room, room)
 	f.equal("id of the entry", entry.ID, name)
