@@ -77,7 +77,7 @@ func events() [15]EventRow {
 		{
 			Name: MessageDeleted, Sort: Logged, By: ByMembers | ByPrograms,
 			Says:    "A message was deleted, and its data is gone from the log",
-			Data:    `{"type":"object","required":["messageId"],"properties":{"messageId":{"type":"string"}}}`,
+			Data:    `{"type":"object","required":["messageId"],"properties":{"messageId":{"type":"string"},"userId":{"type":"string","description":"its author, as far as the log reaches"},"seq":{"type":"integer","description":"that of the message, as far as the log reaches"}}}`,
 			Example: `{"event":"message:deleted","room":"channel:42","seq":59,"id":"deleted:01J","ts":1732341000123,"from":{"userId":"ana","name":"Ana"},"data":{"messageId":"01J"}}`,
 		},
 		{

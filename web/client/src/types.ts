@@ -56,7 +56,7 @@ export interface CheckIn {
 // table: events
 export interface SystemEvents {
   "message:new": Message;
-  "message:deleted": { messageId: string };
+  "message:deleted": { messageId: string; seq?: number; userId?: string };
   "user:typing": { until: number };
   "user:stopped-typing": undefined;
   "user:online": Occupant;

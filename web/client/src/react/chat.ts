@@ -7,6 +7,7 @@ import { TypingSignal, Typists, type TypingUser } from "./typing.js";
 
 /** One message of a channel. */
 export interface ChatMessage {
+  /** As it was published, and with the author behind it if a message of another author already has that id here. */
   readonly id: string;
   /** Its place in the room's log; undefined until it is logged. */
   readonly seq?: number;
@@ -57,6 +58,8 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   readonly #sending = new Map<string, Promise<string>>();
   /** Ids, in case the page that has the message was read before it was deleted. */
   readonly #deleted = new Set<string>();
+  /** Messages whose id is that of another one, by the id that they have here. */
+  readonly #namesakes = new Map<string, { id: string; userId: string }>();
   readonly #typing = new TypingSignal((event) => this.room?.signal(event) ?? false);
   readonly #typists = new Typists(() => this.changed());
   #userName: string | undefined;
@@ -119,13 +122,15 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     switch (event) {
       case "message:new": {
         if (from && from.userId === this.#userId) this.#userName = from.name;
-        if (id === undefined || data === null || data === undefined || this.#deleted.has(id)) return;
-        const message = { ...messageOf(data as Message, from), id, ts: ts ?? Date.now(), status: "sent" as const };
-        this.put(id, { ...message, ...(seq !== undefined && { seq }), ...(this.item(id)?.deleted && { deleted: true }) }, seq ?? Infinity);
+        if (id === undefined || data === null || data === undefined || this.#isDeleted(id, seq)) return;
+        const message = { ...messageOf(data as Message, from), ts: ts ?? Date.now(), status: "sent" as const };
+        const key = this.#keyOf(id, message.userId);
+        const deleted = this.item(key)?.deleted && { deleted: true as const };
+        this.put(key, { ...message, id: key, ...(seq !== undefined && { seq }), ...deleted }, seq ?? Infinity);
         break;
       }
       case "message:deleted":
-        this.#forget((data as { messageId?: string } | null)?.messageId);
+        this.#forget((data ?? {}) as Deleted);
     }
   }
 
@@ -197,8 +202,9 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
       return this.#discard(id);
     }
     try {
-      await this.act((room) => room.publish("message:deleted", { messageId: id }));
-      this.#forget(id);
+      const { userId = "", id: messageId = id } = this.#namesakes.get(id) ?? {};
+      await this.act((room) => room.publish("message:deleted", { messageId, ...(userId !== "" && { userId }) }));
+      this.#forget({ messageId, seq: this.item(id)?.seq });
     } catch (err) {
       this.#mark(id, false);
       throw err;
@@ -217,12 +223,32 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     this.flush();
   }
 
-  #forget(id: string | undefined): void {
-    if (id === undefined) return;
-    this.#deleted.add(id);
-    this.drop(id);
+  /** Who takes the id of somebody's message does not take its place. */
+  #keyOf(id: string, userId: string): string {
+    const there = this.item(id);
+    if (!there || there.userId === userId) return id;
+    const key = `${id} ${userId}`;
+    this.#namesakes.set(key, { id, userId });
+    return key;
+  }
+
+  #isDeleted(id: string, seq: number | undefined): boolean {
+    return this.#deleted.has(deletion(id, seq)) || this.#deleted.has(deletion(id, undefined));
+  }
+
+  #forget({ messageId, seq }: Deleted): void {
+    if (messageId === undefined) return;
+    this.#deleted.add(deletion(messageId, seq));
+    const shown = seq === undefined ? undefined : this.items().find((message) => message.seq === seq);
+    if (shown) this.drop(shown.id);
+    else if (seq === undefined) this.drop(messageId);
   }
 }
+
+/** The data of message:deleted; seq is that of the message, as far as the log reaches. */
+type Deleted = { messageId?: string; seq?: number | undefined };
+
+const deletion = (id: string, seq: number | undefined) => `${id} ${seq}`;
 
 /** What a program publishes for somebody without saying whom it is from may say so in the data. Clients always have a `from`. */
 function messageOf(data: Message, from: RoomEvent["from"]): Pick<ChatMessage, "content" | "userId" | "userName" | "data"> {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { connect } from "../../src/index.js";
 import { useChatSocket, type ChatSocket } from "../../src/react/index.js";
 import { Tab, acting } from "./page.js";
 import { World, until } from "./world.js";
@@ -205,6 +207,27 @@ test("of a long conversation the newest thousand are kept, and the rest is loade
   await bob.now.loadMore();
   await until(() => bob.now.messages.length === 1_050, "page");
   expect(contents(bob.now)).toEqual(numbers(1, 1_050));
+});
+
+test("who takes the id of another's message takes neither its place nor can delete it", async () => {
+  const bob = await open("bob", "squatted");
+  const post = (userId: string, content: string) => world.emit({
+    command: "publish", rooms: ["channel:squatted"], event: "message:new", data: { content }, id: "m1", from: { userId, name: userId },
+  });
+  await post("ana", "mine");
+  await until(() => contents(bob.now).join() === "mine", "message");
+  const eve = connect(world.ws, { WebSocket, token: () => world.token("eve") });
+  try {
+    const room = eve.join("channel:squatted");
+    await room.publish("message:new", { content: "not hers" }, { id: "m1" });
+    await until(() => contents(bob.now).join() === "mine,not hers", "message");
+    expect(bob.now.messages.map(({ userId }) => userId)).toEqual(["ana", "eve"]);
+    expect(new Set(bob.now.messages.map(({ id }) => id)).size).toBe(2);
+    await room.publish("message:deleted", { messageId: "m1" });
+    await until(() => contents(bob.now).join() === "mine", "deletion");
+  } finally {
+    await eve.close();
+  }
 });
 
 test("a channel whose last 150 messages were deleted shows those before them", async () => {

@@ -58,7 +58,7 @@ describe("the helpers of socketEvents", () => {
     const ana = await open("ana", "channel:m3");
     await emitter.newMessage("m3", { id: "secret", content: "the password" });
     await emitter.messageDeleted("m3", "secret");
-    expect((await ana.event("message:deleted")).data).toEqual({ messageId: "secret" });
+    expect((await ana.event("message:deleted")).data).toMatchObject({ messageId: "secret" });
     expect(JSON.stringify(await emitter.history("channel:m3"))).not.toContain("password");
   });
 
