@@ -842,11 +842,41 @@ func TestLeaveAndJoinSwapped(t *testing.T) {
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
 		t.Errorf("ana heard %d messages, want 1", n)
 	}
+	left.At = joined.At // as far as milliseconds tell
+	w.Must(left, `{"action":"leave","room":"community:1"}`)
+	w.publishTo(t, "community:1")
+	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 2 {
+		t.Errorf("ana heard %d messages, want 2", n)
+	}
 	left.At = joined.At.Add(time.Millisecond)
 	w.Must(left, `{"action":"leave","room":"community:1"}`)
 	w.publishTo(t, "community:1")
+	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 2 {
+		t.Errorf("after she left ana heard %d messages, want 2", n)
+	}
+}
+
+// TestJoinMeetsLeave: a join is done whole while the leave that was sent before it has read the row and not changed it.
+func TestJoinMeetsLeave(t *testing.T) {
+	var meanwhile func()
+	w := newWorld(t, hubtest.Around(func(_ context.Context, name string, do func() error) error {
+		if name == "Change" && meanwhile != nil {
+			join := meanwhile
+			meanwhile = nil
+			join()
+		}
+		return do()
+	}))
+	ana := w.Open("ana")
+	ana.At = w.Clock.Now()
+	w.Must(ana, `{"action":"join","room":"community:1"}`)
+	w.Clock.Pass(time.Minute)
+	ana.At = w.Clock.Now()
+	meanwhile = func() { w.Must(ana, `{"action":"join","room":"community:1"}`) }
+	w.Must(ana, `{"action":"leave","room":"community:1"}`)
+	w.publishTo(t, "community:1")
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
-		t.Errorf("after she left ana heard %d messages, want 1", n)
+		t.Errorf("ana heard %d messages, want 1", n)
 	}
 }
 

@@ -294,23 +294,29 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	if row.Closing {
 		return nil, ErrNotFound
 	}
-	if !c.At.IsZero() && row.Gens[a.Room]/1000 > c.At.UnixMilli() { // a join that was asked for after this leave has been faster
-		return protocol.RoomResult{Room: a.Room}, nil
-	}
-	if err := h.exit(ctx, row, a.Room, ""); err != nil {
+	// A join that was asked for after this leave may be faster. Of two within a millisecond, which is as far as the gateway's clock
+	// tells, the join wins: a page that mounts a component anew sends leave and join, and would be deaf.
+	overtaken := func(row Connection) bool { return !c.At.IsZero() && row.Gens[a.Room]/1000 >= c.At.UnixMilli() }
+	if err := h.exitUnless(ctx, row, a.Room, Leaving{Gen: h.asked(c).UnixMicro()}, overtaken); err != nil {
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil
 }
 
-// exit takes a connection out of a room: first its row says so, then what follows from that is taken away, then the row forgets
-// it. What is cut off in between is finished by the next exit, by Depart, or by the sweep.
+// exit takes a connection out of a room, whatever it asks for meanwhile.
 func (h *Hub) exit(ctx context.Context, c Connection, room string, why protocol.Reason) error {
+	return h.exitUnless(ctx, c, room, Leaving{Gen: h.now().UnixMicro(), Why: why}, func(Connection) bool { return false })
+}
+
+// exitUnless takes a connection out of a room: first its row says so, then what follows from that is taken away, then the row forgets
+// it. What is cut off in between is finished by the next exit, by Depart, or by the sweep. The generation of l is when it was asked for.
+func (h *Hub) exitUnless(ctx context.Context, c Connection, room string, l Leaving, stays func(Connection) bool) error {
 	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
-		if !c.In(room) {
+		if !c.In(room) || stays(c) {
 			return nil, nil //nolint:nilnil // nothing to change
 		}
-		return &Change{Leave: map[string]Leaving{room: {Shard: c.Rooms[room], Gen: c.nextGen(h.now()), Why: why}}}, nil
+		l.Shard, l.Gen = c.Rooms[room], c.nextGen(time.UnixMicro(l.Gen))
+		return &Change{Leave: map[string]Leaving{room: l}}, nil
 	})
 	if errors.Is(err, ErrNotFound) { // it is closing, and whoever does that takes it out of everything
 		return nil

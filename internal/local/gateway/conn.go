@@ -46,6 +46,9 @@ type conn struct {
 	header     [ws.MaxHeaderSize]byte
 	partial    *[]byte // the message being received; only the reader touches it
 	fragmented bool
+	askedAt    time.Time // when the last message came, for the reader only
+
+	replied atomic.Bool // since the last message came
 
 	endMu sync.Mutex
 	end   closing       // why it ended
@@ -283,7 +286,7 @@ func (c *conn) release() {
 // message starts what a message asks for. body is only valid during the call.
 func (c *conn) message(body []byte) {
 	s := c.srv
-	now := s.cfg.Now()
+	now := c.arrival()
 	c.touch(now)
 	c.received.Add(1)
 	c.receivedBytes.Add(int64(len(body)))
@@ -297,6 +300,19 @@ func (c *conn) message(body []byte) {
 	if !e.settled(body) {
 		e.invoke(body)
 	}
+}
+
+// arrival is when the message that is being read came. Over a network what is sent after a reply comes a round trip later; here that may be
+// within the same millisecond, the unit of requestTimeEpoch, and functions would take the two for sent at once.
+func (c *conn) arrival() time.Time {
+	now := c.srv.cfg.Now()
+	if c.replied.Swap(false) && !now.Truncate(time.Millisecond).After(c.askedAt) {
+		now = c.askedAt.Truncate(time.Millisecond).Add(time.Millisecond)
+	}
+	if now.After(c.askedAt) {
+		c.askedAt = now
+	}
+	return c.askedAt
 }
 
 // settled answers a message for which no function runs.

@@ -240,3 +240,19 @@ func FuzzAppendString(f *testing.F) {
 		}
 	})
 }
+
+// TestArrival: what is sent after a reply is later than what was replied to, in the unit of requestTimeEpoch; what is sent at once need not be.
+func TestArrival(t *testing.T) {
+	now := time.UnixMilli(1_000)
+	c := &conn{srv: &Server{cfg: Config{Now: func() time.Time { return now }}}}
+	first, second := c.arrival(), c.arrival()
+	c.replied.Store(true)
+	third, fourth := c.arrival(), c.arrival()
+	now = now.Add(time.Second)
+	fifth := c.arrival()
+	for i, got := range []time.Time{first, second, third, fourth, fifth} {
+		if want := []int64{1_000, 1_000, 1_001, 1_001, 2_000}[i]; got.UnixMilli() != want {
+			t.Errorf("message %d came at %d ms, want %d", i+1, got.UnixMilli(), want)
+		}
+	}
+}

@@ -139,6 +139,7 @@ func statusFor(message string) int {
 }
 
 func (c *conn) answer(body []byte) {
+	c.replied.Store(true)
 	switch err := c.push(NewFrame(body)); {
 	case err == nil:
 		c.touch(c.srv.cfg.Now())
