@@ -838,19 +838,19 @@ func TestLeaveAndJoinSwapped(t *testing.T) {
 	left.At, joined.At = w.Clock.Now().Add(-2*time.Millisecond), w.Clock.Now()
 	w.Must(joined, `{"action":"join","room":"community:1"}`)
 	w.Must(left, `{"action":"leave","room":"community:1"}`)
-	w.publishTo(t, "community:1")
+	w.announce(t)
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
 		t.Errorf("ana heard %d messages, want 1", n)
 	}
 	left.At = joined.At // as far as milliseconds tell
 	w.Must(left, `{"action":"leave","room":"community:1"}`)
-	w.publishTo(t, "community:1")
+	w.announce(t)
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 2 {
 		t.Errorf("ana heard %d messages, want 2", n)
 	}
 	left.At = joined.At.Add(time.Millisecond)
 	w.Must(left, `{"action":"leave","room":"community:1"}`)
-	w.publishTo(t, "community:1")
+	w.announce(t)
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 2 {
 		t.Errorf("after she left ana heard %d messages, want 2", n)
 	}
@@ -874,16 +874,16 @@ func TestJoinMeetsLeave(t *testing.T) {
 	ana.At = w.Clock.Now()
 	meanwhile = func() { w.Must(ana, `{"action":"join","room":"community:1"}`) }
 	w.Must(ana, `{"action":"leave","room":"community:1"}`)
-	w.publishTo(t, "community:1")
+	w.announce(t)
 	if n := count(w.Network.Names(ana.Connection), "message:new"); n != 1 {
 		t.Errorf("ana heard %d messages, want 1", n)
 	}
 }
 
-// publishTo has a program say something in a room.
-func (w world) publishTo(t *testing.T, room string) {
+// announce has a program say something in the community.
+func (w world) announce(t *testing.T) {
 	t.Helper()
-	if a := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{room}, Event: "message:new"}); !a.OK {
+	if a := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"community:1"}, Event: "message:new"}); !a.OK {
 		t.Fatal(a.Error)
 	}
 }
