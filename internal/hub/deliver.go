@@ -56,24 +56,42 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, e
 	if err := each(len(jobs), 16, func(i int) error { return h.Enqueue(ctx, jobs[i], 0) }); err != nil {
 		return err
 	}
-	return h.push(ctx, []protocol.Event{e}, epoch, targets(first.Members, except), 0)
+	return h.pushMembers(ctx, []protocol.Event{e}, epoch, first.Members, except)
 }
 
-// targets are the members that an event is for.
-func targets(members []Member, except []string) []Target {
-	to := make([]Target, 0, len(members))
+// pushMembers pushes events to members. Those who are left out of an event that is logged are told that there is nothing for them at
+// its seq: they would take it for lost, and ask for it.
+func (h *Hub) pushMembers(ctx context.Context, events []protocol.Event, epoch string, members []Member, except []string) error {
+	told, out := make([]Target, 0, len(members)), []Target(nil)
 	for _, m := range members {
-		if !m.Paused && !excepted(m, except) {
-			to = append(to, Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard})
+		t := Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard}
+		switch {
+		case m.Paused:
+		case !excepted(except, m.Connection, m.User):
+			told = append(told, t)
+		case m.Codec == "" || m.Codec == protocol.Name: // no other dialect counts
+			out = append(out, t)
 		}
 	}
-	return to
+	err := h.push(ctx, events, epoch, told, 0)
+	if len(out) == 0 || events[0].Seq == 0 {
+		return err
+	}
+	skipped := make([]protocol.Event, len(events))
+	for i, e := range events {
+		skipped[i] = protocol.Event{Event: protocol.RoomSkipped, Room: e.Room, Seq: e.Seq, TS: e.TS}
+	}
+	return errors.Join(err, h.push(ctx, skipped, epoch, out, 0))
 }
 
-func excepted(m Member, except []string) bool {
-	return slices.ContainsFunc(except, func(x string) bool {
-		return x == m.Connection || x == m.User || x == protocol.UserRoom(m.User)
-	})
+// excepted reports whether a connection is left out of what was logged.
+func (c Connection) excepted(except []string) bool {
+	return excepted(except, c.ID, c.User) || slices.ContainsFunc(except, c.In)
+}
+
+// excepted reports whether a user's connection is left out.
+func excepted(except []string, connection, user string) bool {
+	return slices.ContainsFunc(except, func(x string) bool { return x == connection || x == user || x == protocol.UserRoom(user) })
 }
 
 // Work does one job. An error means that it has to be done again.
@@ -148,7 +166,7 @@ func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 	passed := j.Passed
 	err = h.eachPage(ctx, j, func(members []Member) error {
 		passed += len(members)
-		return h.push(ctx, events, j.Epoch, targets(members, j.Except), 0)
+		return h.pushMembers(ctx, events, j.Epoch, members, j.Except)
 	})
 	if err != nil {
 		return err
@@ -200,7 +218,7 @@ func (h *Hub) current(ctx context.Context, jobs []Job) ([]protocol.Event, error)
 		if head.Epoch != j.Epoch {
 			continue
 		}
-		if h.now().Sub(time.UnixMilli(e.TS)) > stale {
+		if h.now().Sub(time.UnixMilli(e.TS)) > stale && e.Event != protocol.RoomSkipped {
 			entries, err := h.store.From(ctx, j.Room, e.Seq, 1)
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return nil, fmt.Errorf("read log of %s: %w", j.Room, err)

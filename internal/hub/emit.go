@@ -44,7 +44,8 @@ type PublishCommand struct {
 	Except      []string        `json:"except"` // connection ids, user ids, and rooms, that are left out
 	From        *protocol.From  `json:"from"`   // whom the event is from; the program is trusted with it
 
-	delivery string // names what brought the command, if that may bring it again
+	names    []string // Except as it was given
+	delivery string   // names what brought the command, if that may bring it again
 }
 
 // PresenceCommand lists who is present in a room.
@@ -275,6 +276,7 @@ func (c PublishCommand) do(ctx context.Context, h *Hub) (any, error) {
 		return nil, err
 	}
 	var err error
+	c.names = c.Except
 	if c.Except, err = h.withoutRooms(ctx, c.Except); err != nil {
 		return nil, err
 	}
@@ -339,14 +341,14 @@ func (h *Hub) emitToRoom(ctx context.Context, c PublishCommand, room string) (Ta
 		got, err := h.retract(ctx, room, t.MessageID, list, c.From)
 		return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 	}
-	d := Draft{Event: e, Keep: k.Keep}
+	d := Draft{Event: e, Except: c.names, out: c.Except, Keep: k.Keep}
 	switch {
 	case c.ID != "":
 		d.ID, d.Key, d.Sum = c.ID, Key{Maker: MakerProgram, ID: c.ID}, sumOf(e)
 	case c.delivery != "":
 		d.Key, d.Sum = Key{Maker: MakerDelivery, ID: c.delivery}, sumOf(e)
 	}
-	got, err := h.logAsked(ctx, d, c.Except)
+	got, err := h.logAsked(ctx, d)
 	return TargetResult{Room: room, Epoch: got.Epoch, Seq: got.Seq, ID: got.ID, TS: got.TS}, err
 }
 

@@ -27,9 +27,9 @@ func sizeOf(e protocol.Event) int {
 	return size
 }
 
-// catchUp gives what a room's log holds since a position, and whether that is all there was: the position must be one from
+// catchUp gives what a room's log holds for a connection since a position, and whether that is all there was: the position must be one from
 // which on everything is promised, and every seq since must be there, as an entry or as a hole that was filled.
-func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
+func (h *Hub) catchUp(ctx context.Context, row Connection, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
 	got := protocol.JoinResult{Room: room, Events: []protocol.Event{}}
 	head, err := h.store.Head(ctx, room, h.ttl(h.now()))
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *Hub) catchUp(ctx context.Context, room string, k Kind, since *protocol.
 		}
 	}
 	got.Recovered, got.Seq = true, since.Seq
-	err = h.settle(ctx, &got, head, k, entries)
+	err = h.settle(ctx, row, &got, head, k, entries)
 	if errors.Is(err, ErrLapsed) { // while it was read, or it was written by a function that keeps it for another time
 		got.Recovered, got.Events, got.More, got.WaitMs = false, []protocol.Event{}, false, 0
 		return got, h.startAt(ctx, &got, head, k)
@@ -101,13 +101,13 @@ func (h Head) keep(k Kind) time.Duration {
 // that may still be written at stops it; one that is older is filled, so that a writer which wakes up after that cannot put an
 // event where nobody looks any more. More says that there are entries behind the position. Nobody else would say so: they may
 // have been pushed before the caller came. ErrLapsed: what is missing had been there.
-func (h *Hub) settle(ctx context.Context, got *protocol.JoinResult, head Head, k Kind, entries []Entry) error {
+func (h *Hub) settle(ctx context.Context, row Connection, got *protocol.JoinResult, head Head, k Kind, entries []Entry) error {
 	size := 0
 	for _, e := range entries {
 		if passed, err := h.passHoles(ctx, got, head, k, e); err != nil || !passed {
 			return err
 		}
-		if !e.Void {
+		if !e.Void && !row.excepted(e.Except) {
 			if size += sizeOf(e.Event); size > replyEvents && len(got.Events) > 0 {
 				got.More = true
 				return nil
@@ -177,7 +177,7 @@ func (h *Hub) startAt(ctx context.Context, got *protocol.JoinResult, head Head, 
 		got.More, got.WaitMs = true, time.UnixMilli(tail[0].TS).Sub(old).Milliseconds()+1
 		return nil
 	}
-	err = h.settle(ctx, got, head, k, tail)
+	err = h.settle(ctx, Connection{}, got, head, k, tail)
 	got.Events = []protocol.Event{} // it has them from elsewhere
 	return err
 }

@@ -496,16 +496,18 @@ func TestJoinRacesDepart(t *testing.T) {
 	}
 }
 
-func TestResume(t *testing.T) {
-	since := func(w world, c hub.Caller, p protocol.Position) protocol.JoinResult {
-		t.Helper()
-		var got protocol.JoinResult
-		data := w.Must(c, fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, p.Epoch, p.Seq))
-		if err := json.Unmarshal(data, &got); err != nil {
-			t.Fatal(err)
-		}
-		return got
+// since joins channel:1 again, from a position on.
+func (w world) since(t *testing.T, c hub.Caller, p protocol.Position) (got protocol.JoinResult) {
+	t.Helper()
+	data := w.Must(c, fmt.Sprintf(`{"action":"join","room":"channel:1","since":{"epoch":%q,"seq":%d}}`, p.Epoch, p.Seq))
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
 	}
+	return got
+}
+
+func TestResume(t *testing.T) {
+	since := func(w world, c hub.Caller, p protocol.Position) protocol.JoinResult { return w.since(t, c, p) }
 	begin := func(t *testing.T) (world, hub.Caller, protocol.Position) {
 		t.Helper()
 		w := newWorld(t)
@@ -707,6 +709,45 @@ func TestExceptHoldsForARetry(t *testing.T) {
 	}
 }
 
+// TestExcept: who is left out of a logged event is neither told of it later, when the log is read for what was missed, nor takes it for
+// lost.
+func TestExcept(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits.Inline = 2 }) // and in a job
+	var callers []hub.Caller
+	for _, user := range []string{"ana", "bob", "eve", "fay"} {
+		callers = append(callers, w.Open(user))
+		w.Must(callers[len(callers)-1], `{"action":"join","room":"channel:1"}`)
+	}
+	w.Must(callers[3], `{"action":"join","room":"channel:2"}`)
+	start, err := w.Store.Head(t.Context(), "channel:1", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range []hub.PublishCommand{
+		{Event: "secret", Except: []string{"bob", "user:eve", "channel:2"}}, {Event: "news"}, {Event: "typed", Ephemeral: true, Except: []string{"bob"}},
+	} {
+		event.Rooms = []string{"channel:1"}
+		if a := w.Emit(t.Context(), event); !a.OK {
+			t.Fatal(a.Error)
+		}
+	}
+	w.Drain()
+	w.Must(callers[1], `{"action":"leave","room":"channel:1"}`)
+	for i, want := range [][]string{{"secret", "news", "typed"}, {"room:skipped", "news"}, {"room:skipped", "news", "typed"}, {"room:skipped", "news", "typed"}} {
+		if got := w.Network.Names(callers[i].Connection); !slices.Equal(got, want) {
+			t.Errorf("%d heard %v, want %v", i, got, want)
+		}
+		missed := w.since(t, callers[i], start.Position)
+		var names []string
+		for _, e := range missed.Events {
+			names = append(names, e.Event)
+		}
+		if wants := map[bool][]string{true: {"secret", "news"}, false: {"news"}}[i == 0]; !slices.Equal(names, wants) || !missed.Recovered || missed.Seq != start.Seq+2 {
+			t.Errorf("%d missed %v, recovered %t up to %d, want %v", i, names, missed.Recovered, missed.Seq, wants)
+		}
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	w := newWorld(t, func(c *hub.Config) { c.Limits = hub.Limits{} })
 	ana := w.Open("ana")
@@ -813,7 +854,7 @@ func TestSelect(t *testing.T) {
 		}
 	}
 	w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "x", Except: []string{"channel:2"}})
-	if a, b := w.Network.Names(ana.Connection), w.Network.Names(bob.Connection); len(a) != 0 || len(b) != 1 {
+	if a, b := w.Network.Names(ana.Connection), w.Network.Names(bob.Connection); !slices.Equal(a, []string{protocol.RoomSkipped}) || len(b) != 1 {
 		t.Errorf("a room is not left out: ana got %v, bob %v", a, b)
 	}
 	for i := range hub.SelectLimit + 1 {

@@ -63,6 +63,9 @@ func AnnouncementID(event string, of ...any) string {
 type Draft struct {
 	protocol.Event
 
+	Except []string // connections, users and rooms that are not told of it
+	out    []string // the same, with the members of the rooms instead
+
 	Key  Key
 	Sum  string // of what the maker asked for: tells a repetition from another event under the same Key; empty: it may differ
 	Keep time.Duration
@@ -104,9 +107,10 @@ func (d Draft) Repeats(e Entry) bool {
 type Entry struct {
 	protocol.Event
 
-	Epoch string
-	Sum   string // the Draft's; empty in entries of versions before there was one
-	Void  bool   // no event: a hole that Void has filled; only Room, Seq and TS are set
+	Epoch  string
+	Except []string // the Draft's
+	Sum    string   // the Draft's; empty in entries of versions before there was one
+	Void   bool     // no event: a hole that Void has filled; only Room, Seq and TS are set
 }
 
 // Head is where a room's log stands.

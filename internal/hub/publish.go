@@ -40,7 +40,7 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 			return nil, err
 		}
 	}
-	return h.logAndDeliver(ctx, d, known, nil)
+	return h.logAndDeliver(ctx, d, known)
 }
 
 // authorPublish checks that the caller may publish, and looks for what it published under this id before, at the same time. It
@@ -108,8 +108,8 @@ func (h *Hub) touchToPublish(ctx context.Context, c Caller, room string, recent 
 // logAndDeliver gives an event its place in the room and tells the members. known is the entry that was found under its
 // key, if one was: a retry after a crash or a lost reply. That is delivered again, to whoever has not got it; everybody else drops
 // it by its seq.
-func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry, except []string) (protocol.PublishResult, error) {
-	if err := h.sayable(d.Event, except); err != nil {
+func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry) (protocol.PublishResult, error) {
+	if err := h.sayable(d.Event, d.out); err != nil {
 		return protocol.PublishResult{}, err
 	}
 	e, again, err := h.logOnce(ctx, d, known)
@@ -118,11 +118,11 @@ func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry, except [
 	}
 	h.observe.logged(ctx, e, again)
 	got := protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
-	return got, h.tellPublished(ctx, e, func() error { return h.deliver(ctx, e.Event, e.Epoch, except) })
+	return got, h.tellPublished(ctx, e, func() error { return h.deliver(ctx, e.Event, e.Epoch, d.out) })
 }
 
 // logAsked is logAndDeliver after a look whether the draft's key is known.
-func (h *Hub) logAsked(ctx context.Context, d Draft, except []string) (protocol.PublishResult, error) {
+func (h *Hub) logAsked(ctx context.Context, d Draft) (protocol.PublishResult, error) {
 	var known *Entry
 	if d.Key.Maker != MakerNobody {
 		var err error
@@ -130,7 +130,7 @@ func (h *Hub) logAsked(ctx context.Context, d Draft, except []string) (protocol.
 			return protocol.PublishResult{}, err
 		}
 	}
-	return h.logAndDeliver(ctx, d, known, except)
+	return h.logAndDeliver(ctx, d, known)
 }
 
 // logOnce gives the entry of a draft, which it has logged unless it was logged before. An entry of before the room was closed
@@ -235,7 +235,7 @@ func (h *Hub) announceEvent(ctx context.Context, room, event string, key Key, fr
 	key.Maker = MakerServer
 	return h.logAsked(ctx, Draft{
 		Event: protocol.Event{Event: event, Room: room, ID: key.ID, From: from, Data: mustJSON(data)}, Key: key, Keep: k.Keep,
-	}, nil)
+	})
 }
 
 // target is the data with which clients and programs name a message that is to be deleted.

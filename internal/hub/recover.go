@@ -103,19 +103,19 @@ func (h *Hub) rejoin(ctx context.Context, row Connection, room string, seen Seen
 	if err != nil {
 		return row, Recovered{}, err
 	}
-	missed, err := h.missed(ctx, room, k, seen)
+	missed, err := h.missed(ctx, row, room, k, seen)
 	return row, missed, err
 }
 
 // missed gives what a room has logged since a client's last moment.
-func (h *Hub) missed(ctx context.Context, room string, k Kind, seen Seen) (Recovered, error) {
+func (h *Hub) missed(ctx context.Context, row Connection, room string, k Kind, seen Seen) (Recovered, error) {
 	since, err := h.positionAt(ctx, room, k, seen)
 	if err != nil {
 		return Recovered{}, err
 	}
 	var got Recovered
 	for {
-		page, err := h.catchUp(ctx, room, k, &since)
+		page, err := h.catchUp(ctx, row, room, k, &since)
 		if err != nil {
 			return Recovered{}, err
 		}

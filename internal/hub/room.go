@@ -46,7 +46,7 @@ func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent b
 	if err := h.setJoined(ctx, row, a.Room, k, said); err != nil {
 		return got, err
 	}
-	got, err = h.welcome(ctx, a.Room, k, a.Since)
+	got, err = h.welcome(ctx, row, a.Room, k, a.Since)
 	got.State = said.Data
 	return got, err
 }
@@ -262,8 +262,8 @@ const (
 
 // welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:
 // a presence event after the position that the client gets can only say again what the snapshot knows already.
-func (h *Hub) welcome(ctx context.Context, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
-	got, err := h.catchUp(ctx, room, k, since)
+func (h *Hub) welcome(ctx context.Context, row Connection, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
+	got, err := h.catchUp(ctx, row, room, k, since)
 	if err != nil {
 		return got, err
 	}

@@ -20,6 +20,7 @@ const (
 	BuddyGoalCompleted = "buddy:goal-completed"
 	BuddyCheckIn       = "buddy:check-in"
 	RoomClosed         = "room:closed"
+	RoomSkipped        = "room:skipped"
 	SessionEnding      = "session:ending"
 	Pong               = "pong"
 	Refused            = "refused"
@@ -66,7 +67,7 @@ func Events() []EventRow {
 	return table[:]
 }
 
-func events() [15]EventRow {
+func events() [16]EventRow {
 	return [...]EventRow{
 		{
 			Name: MessageNew, Sort: Logged, By: ByMembers | ByPrograms,
@@ -138,6 +139,11 @@ func events() [15]EventRow {
 			Says:    "The room was closed, and everybody is out of it",
 			Data:    `{"type":"object","required":["reason"],"properties":{"reason":{"type":"string"}}}`,
 			Example: `{"event":"room:closed","room":"channel:42","data":{"reason":"archived"}}`,
+		},
+		{
+			Name: RoomSkipped, Sort: Ephemeral, By: ByServer,
+			Says:    "The log has an event at this seq that is not for whoever gets this: `except` left them out",
+			Example: `{"event":"room:skipped","room":"channel:42","seq":61,"ts":1732341000123}`,
 		},
 		{
 			Name: SessionEnding, Sort: Ephemeral, By: ByServer,

@@ -146,6 +146,17 @@ func TestEveryEvent(t *testing.T) {
 			}
 			return e
 		},
+		protocol.RoomSkipped: func(t *testing.T, s *scene) map[string]any {
+			t.Helper()
+			inChannel(s)
+			s.MustEmit(map[string]any{"command": "publish", "rooms": []string{"channel:42"}, "event": "message:new", "data": map[string]any{"content": "x"}, "except": []string{"bob"}})
+			seq := s.ana.Event("message:new", "channel:42")["seq"]
+			e := s.bob.Event("room:skipped", "channel:42")
+			if e["seq"] != seq || e["data"] != nil || e["id"] != nil {
+				t.Errorf("got %v, want seq %v", e, seq)
+			}
+			return e
+		},
 		protocol.SessionEnding: func(t *testing.T, s *scene) map[string]any {
 			t.Helper()
 			s.MustEmit(map[string]any{"command": "disconnect", "user": "bob", "reason": "kicked"})

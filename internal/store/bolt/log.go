@@ -114,7 +114,7 @@ func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry,
 		e.TS = now.UnixMilli()
 	}
 	made := &entry{
-		Entry: hub.Entry{Event: e, Sum: d.Sum},
+		Entry: hub.Entry{Event: e, Except: d.Except, Sum: d.Sum},
 		until: now.Add(d.Keep).UnixNano(), forget: now.Add(max(d.Keep, hub.IDMemory)).UnixNano(),
 	}
 	if d.Key.Maker != hub.MakerNobody {
@@ -398,6 +398,7 @@ type entryRecord struct {
 	Event  string          `json:"event"`
 	ID     string          `json:"id,omitempty"` // none: "epoch:seq"
 	Key    string          `json:"key,omitempty"`
+	Except []string        `json:"except,omitempty"`
 	Sum    string          `json:"sum,omitempty"`
 	TS     int64           `json:"ts"`
 	From   *protocol.From  `json:"from,omitempty"`
@@ -443,7 +444,7 @@ func (a *logs) changes() ([]row, func()) {
 
 func (e *entry) record() entryRecord {
 	r := entryRecord{
-		Epoch: e.Epoch, Event: e.Event.Event, ID: e.ID, Key: e.key, Sum: e.Sum, TS: e.TS, From: e.From, Data: e.Data, Void: e.Void,
+		Epoch: e.Epoch, Event: e.Event.Event, ID: e.ID, Key: e.key, Except: e.Except, Sum: e.Sum, TS: e.TS, From: e.From, Data: e.Data, Void: e.Void,
 		Until: toMillis(time.Unix(0, e.until)), Forget: toMillis(time.Unix(0, e.forget)),
 	}
 	if e.ID == e.madeID() {
@@ -488,7 +489,7 @@ func (a *logs) loadEntry(key string, value []byte) error {
 	}
 	e := &entry{key: cmp.Or(rec.Key, rec.ID), until: rec.Until.time().UnixNano(), forget: rec.Forget.time().UnixNano()}
 	e.Event = protocol.Event{Event: rec.Event, Room: r.name, Seq: seq, ID: rec.ID, TS: rec.TS, From: rec.From, Data: rec.Data}
-	e.Epoch, e.Sum, e.Void = rec.Epoch, rec.Sum, rec.Void
+	e.Epoch, e.Except, e.Sum, e.Void = rec.Epoch, rec.Except, rec.Sum, rec.Void
 	if rec.ID == "" && !e.Void {
 		e.ID = e.madeID()
 	}

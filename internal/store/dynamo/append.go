@@ -129,6 +129,13 @@ func (t appender) row(a *steps.Attempt, c steps.Counted) (item, hub.Entry, error
 	if d.Sum != "" {
 		row["sum"] = text(d.Sum)
 	}
+	if len(d.Except) > 0 {
+		except, err := json.Marshal(d.Except)
+		if err != nil {
+			return nil, hub.Entry{}, fmt.Errorf("encode except: %w", err)
+		}
+		row["except"] = text(string(except))
+	}
 	if e.From != nil {
 		from, err := json.Marshal(e.From)
 		if err != nil {
@@ -139,7 +146,7 @@ func (t appender) row(a *steps.Attempt, c steps.Counted) (item, hub.Entry, error
 	if e.Data != nil {
 		row["data"] = text(string(e.Data))
 	}
-	return row, hub.Entry{Event: e, Epoch: c.Epoch, Sum: d.Sum}, nil
+	return row, hub.Entry{Event: e, Epoch: c.Epoch, Except: d.Except, Sum: d.Sum}, nil
 }
 
 // insist does a request, which may be repeated, again for as long as there is time and DynamoDB refuses it for its load, or cannot be

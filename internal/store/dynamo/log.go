@@ -64,6 +64,11 @@ func entryOf(row item, room string) (hub.Entry, error) {
 	if data, ok := row["data"].(*types.AttributeValueMemberS); ok {
 		e.Data = json.RawMessage(data.Value)
 	}
+	if except := textOf(row, "except"); except != "" {
+		if err := json.Unmarshal([]byte(except), &e.Except); err != nil {
+			return e, fmt.Errorf("decode except of event %s: %w", e.ID, err)
+		}
+	}
 	if from := textOf(row, "from"); from != "" {
 		if err := json.Unmarshal([]byte(from), &e.From); err != nil {
 			return e, fmt.Errorf("decode from of event %s: %w", e.ID, err)

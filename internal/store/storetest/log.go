@@ -159,8 +159,8 @@ func (f *fixture) sameEntry(what string, got, want hub.Entry) {
 		if e.From != nil {
 			from = *e.From
 		}
-		return fmt.Sprintf("%q %q seq %d id %q ts %d epoch %q from %t %q data %s void %t",
-			e.Room, e.Event.Event, e.Seq, e.ID, e.TS, e.Epoch, e.From != nil, from, e.Data, e.Void)
+		return fmt.Sprintf("%q %q seq %d id %q ts %d epoch %q from %t %q data %s void %t except %q",
+			e.Room, e.Event.Event, e.Seq, e.ID, e.TS, e.Epoch, e.From != nil, from, e.Data, e.Void, e.Except)
 	}
 	f.equal(what, plain(got), plain(want))
 }
@@ -200,8 +200,11 @@ func entryComesBack(f *fixture) {
 		{Event: "y", TS: 1, Data: json.RawMessage(`"text"`)},
 		{Event: "z", TS: 1, Data: json.RawMessage(`[]`)},
 	} {
-		entry := f.appended(room, e, time.Hour)
-		want := hub.Entry{Event: e, Epoch: entry.Epoch}
+		draft := f.draft(e, time.Hour)
+		draft.Except = []string{"L0SM9cOFvHcCIhw=", "bob", "channel:2"}[:i%4]
+		entry, _, err := f.Append(f.Context(), room, draft)
+		f.ok("append", err)
+		want := hub.Entry{Event: e, Epoch: entry.Epoch, Except: draft.Except}
 		want.Room, want.Seq = room, entry.Seq
 		if e.ID == "" {
 			want.ID = entry.ID

@@ -293,7 +293,7 @@ export class SharedRoom implements Place, Joining {
   #hear(event: RoomEvent): void {
     const changed = this.presence.apply(event);
     if (changed && this.joined && event.event === "presence:changed") this.#giveWay();
-    this.#emit("event", event);
+    if (event.event !== "room:skipped") this.#emit("event", event);
     if (changed) this.#emit("change", undefined);
   }
 

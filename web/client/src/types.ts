@@ -67,6 +67,7 @@ export interface SystemEvents {
   "buddy:goal-completed": Goal;
   "buddy:check-in": CheckIn;
   "room:closed": { reason: string };
+  "room:skipped": undefined;
   "session:ending": { reason: string };
 }
 // end

@@ -53,6 +53,18 @@ test("events that overtake each other make no frames", async () => {
   expect(wire.named("join")).toHaveLength(1);
 });
 
+test("an event that is for others leaves no gap, and nobody hears of it", async () => {
+  const wire = new Wire();
+  client = wire.connect();
+  const heard = listen(client.join("channel:1"));
+  await pass(1);
+  wire.push({ event: "room:skipped", room: "channel:1", seq: 1, ts: 1 });
+  wire.push(event(2));
+  await pass(30);
+  expect(heard).toEqual([2]);
+  expect(wire.named("join")).toHaveLength(1);
+});
+
 test("of thousands that come before the one that is missing none is lost, though not all of them are held", async () => {
   const head = 2_000;
   const wire = new Wire((frame) => {
