@@ -122,12 +122,55 @@ func TestPresence(t *testing.T) {
 		}
 		w.Queue.Take() // and lose it
 		w.Clock.Pass(10 * time.Minute)
-		if data := w.Must(w.Open("carla"), join); bytes.Contains(data, []byte(`"ana"`)) {
-			t.Errorf("ana is still present: %s", data)
+		carla := w.Open("carla")
+		if data := w.Must(carla, join); !bytes.Contains(data, []byte(`"ana"`)) {
+			t.Errorf("ana, whose end nobody has heard of, is not present: %s", data)
 		}
 		w.Drain()
-		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
-			t.Errorf("bob saw %d departures, want 1", n)
+		for _, c := range []hub.Caller{bob, carla} {
+			if n := count(w.Network.Names(c.Connection), "user:offline"); n != 1 {
+				t.Errorf("%s saw %d departures, want 1", c.Connection, n)
+			}
+		}
+		if data := w.Must(w.Open("dora"), join); bytes.Contains(data, []byte(`"ana"`)) {
+			t.Errorf("ana is still present: %s", data)
+		}
+	})
+	t.Run("who was overdue and comes back is known to those who joined meanwhile", func(t *testing.T) {
+		w := newWorld(t)
+		ana := w.Open("ana")
+		w.Must(ana, join)
+		if err := w.Depart(t.Context(), ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.Queue.Take() // and lose it
+		w.Clock.Pass(10 * time.Minute)
+		carla := w.Open("carla")
+		data := w.Must(carla, join)
+		w.Must(w.Open("ana"), join)
+		w.Drain()
+		told := count(w.Network.Names(carla.Connection), "user:online") - count(w.Network.Names(carla.Connection), "user:offline")
+		if shown := bytes.Count(data, []byte(`"ana"`)); shown+told != 1+1 { // carla herself came online too
+			t.Errorf("carla was shown ana %d times, and told %d arrivals more than departures", shown, told)
+		}
+	})
+	t.Run("many overdue presences are ended by many readers, a few each", func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 30 {
+			stuck := w.Open(fmt.Sprintf("u%02d", i))
+			w.Must(stuck, join)
+			if err := w.Depart(t.Context(), stuck.Connection); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Queue.Take()
+		w.Clock.Pass(10 * time.Minute)
+		for i := range 5 {
+			w.Must(w.Open(fmt.Sprintf("reader%d", i)), join)
+			jobs := len(w.Queue.Take())
+			if want := []int{10, 10, 10, 0, 0}[i]; jobs != want {
+				t.Errorf("reader %d left %d jobs, want %d", i, jobs, want)
+			}
 		}
 	})
 	t.Run("a status that comes after its room was left brings nobody back", func(t *testing.T) {

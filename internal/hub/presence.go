@@ -172,8 +172,12 @@ func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time
 
 // awaitAbsence has the end of a presence looked at when the grace is over.
 func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
+	return h.endAfter(ctx, room, here, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
+}
+
+func (h *Hub) endAfter(ctx context.Context, room string, here Here, delay time.Duration) error {
 	job := Job{Kind: JobAbsence, Room: room, User: here.User, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
-	return h.Enqueue(ctx, job, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
+	return h.Enqueue(ctx, job, delay)
 }
 
 // absence ends a presence whose grace is over, unless the user is back.
@@ -303,9 +307,10 @@ func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protoc
 	return true, h.announce(ctx, room, here)
 }
 
-// present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present.
+// present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present, and so are those
+// whose end is overdue: it is told to whoever has heard of them.
 func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, error) {
-	got, size, after := []protocol.Occupant{}, 0, ""
+	got, size, after, repaired := []protocol.Occupant{}, 0, "", 0
 	for {
 		page, err := h.store.Present(ctx, room, after, h.limits.Page)
 		if err != nil {
@@ -313,10 +318,14 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 		}
 		for _, here := range page {
 			after = here.User
-			if shown, err := h.shown(ctx, room, here); err != nil {
-				return nil, err
-			} else if !shown {
+			if here.Since.IsZero() || here.Ending {
 				continue
+			}
+			if repaired < repairs && h.overdue(here) {
+				repaired++
+				if err := h.endLater(ctx, room, here); err != nil {
+					return nil, err
+				}
 			}
 			size += sizeOfOccupant(here.Occupant())
 			if size > replyPresence || len(got) == replyOccupants {
@@ -330,16 +339,17 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 	}
 }
 
-// shown reports whether a row is a presence that others should see. One whose end is long due is not: the job that should
-// have ended it is a dead letter, and another takes its place. Only whoever moves Left leaves that job, however many look.
-func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
-	if here.Since.IsZero() || here.Ending {
-		return false, nil
-	}
+// repairs is how many overdue presences one reader sees to: whoever comes next sees to more.
+const repairs = 10
+
+// overdue reports whether the end of a presence is long due: the job that should have ended it is a dead letter.
+func (h *Hub) overdue(here Here) bool {
 	here.Stays = h.staying(here)
-	if len(here.Connections()) > 0 || !here.Left.IsZero() && h.now().Sub(here.Left) <= h.limits.Grace+lateness {
-		return true, nil
-	}
+	return len(here.Connections()) == 0 && (here.Left.IsZero() || h.now().Sub(here.Left) > h.limits.Grace+lateness)
+}
+
+// endLater has an overdue presence ended by another job. Only whoever moves Left leaves that job, however many look.
+func (h *Hub) endLater(ctx context.Context, room string, here Here) error {
 	left := time.UnixMilli(h.now().UnixMilli())
 	now, err := h.changeHere(ctx, room, here.User, func(now *Here) (bool, error) {
 		if len(now.Connections()) > 0 || !now.Since.Equal(here.Since) || !now.Left.Equal(here.Left) {
@@ -349,9 +359,9 @@ func (h *Hub) shown(ctx context.Context, room string, here Here) (bool, error) {
 		return true, nil
 	})
 	if err != nil || !now.Left.Equal(left) {
-		return false, err
+		return err
 	}
-	return false, h.awaitAbsence(ctx, room, now)
+	return h.endAfter(ctx, room, now, 0)
 }
 
 // sizeOfOccupant is about what a user takes in a frame.
