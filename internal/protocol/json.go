@@ -60,7 +60,71 @@ func (JSON) Decode(b []byte) (Action, error) {
 		return Action{}, Errorf(CodeBadRequest, "the frame is not valid UTF-8")
 	}
 	var f frame
-	err := json.Unmarshal(b, &f)
+	return f.action(json.Unmarshal(b, &f))
+}
+
+// DecodeObject is Decode for a dialect whose frames have the action's name apart from the object with its fields. What the object
+// has as "action" does not count.
+func (JSON) DecodeObject(action string, object json.RawMessage) (Action, error) {
+	var f frame
+	err := json.Unmarshal(object, &f)
+	f.Action = action
+	return f.action(err)
+}
+
+// DecodeFields is DecodeObject for fields that come one by one, under their names.
+func (JSON) DecodeFields(action string, names []string, values []json.RawMessage) (Action, error) {
+	f := frame{Action: action}
+	for i, name := range names {
+		if i == len(values) {
+			break
+		}
+		err := json.Unmarshal(values[i], f.field(name))
+		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field == "" {
+			t.Field = name
+		}
+		if err != nil {
+			return f.action(err)
+		}
+	}
+	return f.action(nil)
+}
+
+// field gives where the value of a field goes.
+func (f *frame) field(name string) any {
+	switch name {
+	case "room":
+		return &f.Room
+	case "since":
+		return &f.Since
+	case "event":
+		return &f.Event
+	case "status":
+		return &f.Status
+	case "before":
+		return &f.Before
+	case "limit":
+		return &f.Limit
+	case "token":
+		return &f.Token
+	case "channelId":
+		return &f.ChannelID
+	case "communityId":
+		return &f.CommunityID
+	case "userId":
+		return &f.UserID
+	case "messageId":
+		return &f.MessageID
+	case "notificationId":
+		return &f.NotificationID
+	case "content":
+		return &f.Content
+	}
+	return &f.Data
+}
+
+// action is what a frame asks for, which was read with an error or without.
+func (f *frame) action(err error) (Action, error) {
 	if checked := CheckID(f.ID); checked != nil {
 		return Action{}, checked
 	}

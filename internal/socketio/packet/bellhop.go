@@ -10,40 +10,40 @@ import (
 
 // fields are the names that an action's positional arguments have in bellhop.v1, in order. What an action does with them
 // is in [protocol.JSON].
-func fields(action string) [3]string {
+func fields(action string) []string {
 	switch action {
 	case "join":
-		return [3]string{"room", "since"}
+		return []string{"room", "since"}
 	case "leave":
-		return [3]string{"room"}
+		return []string{"room"}
 	case "publish", "signal":
-		return [3]string{"room", "event", "data"}
+		return []string{"room", "event", "data"}
 	case "presence":
-		return [3]string{"room", "status", "data"}
+		return []string{"room", "status", "data"}
 	case "history":
-		return [3]string{"room", "before", "limit"}
+		return []string{"room", "before", "limit"}
 	case "auth":
-		return [3]string{"token"}
+		return []string{"token"}
 	case "ping", "pause":
-		return [3]string{}
+		return nil
 
 	// the older names
 	case "join:channel", "leave:channel", protocol.TypingStart, protocol.TypingStop:
-		return [3]string{"channelId"}
+		return []string{"channelId"}
 	case "join:community", "leave:community":
-		return [3]string{"communityId"}
+		return []string{"communityId"}
 	case "join:user":
-		return [3]string{"userId"}
+		return []string{"userId"}
 	case "presence:update":
-		return [3]string{"status", "communityId", "data"}
+		return []string{"status", "communityId", "data"}
 	case "message:send":
-		return [3]string{"channelId", "content"}
+		return []string{"channelId", "content"}
 	case "message:delete":
-		return [3]string{"channelId", "messageId"}
+		return []string{"channelId", "messageId"}
 	case "notification:read":
-		return [3]string{"notificationId"}
+		return []string{"notificationId"}
 	}
-	return [3]string{"room", "data"}
+	return []string{"room", "data"}
 }
 
 // Action reads an EVENT as an action: its name is the action's. Its first argument is an object with the action's fields,
@@ -75,29 +75,10 @@ func Action(p Packet) (protocol.Action, error) {
 	if json.Unmarshal(args[0], &name) != nil {
 		return protocol.Action{}, protocol.Errorf(protocol.CodeUnknownAction, "there is no action %.40s", args[0])
 	}
-	return protocol.JSON{}.Decode(frame(name, args))
-}
-
-// frame writes an action as bellhop.v1 does. What it adds makes an object five bytes longer than it was in its EVENT, so
-// the very largest that API Gateway lets pass are refused as too large. "action" comes last, where it counts, whatever
-// else the object calls so.
-func frame(name string, args []json.RawMessage) []byte {
-	const action = `"action":`
-	if len(args) > 1 && args[1][0] == '{' {
-		object := args[1][:len(args[1])-1]
-		b := append(make([]byte, 0, len(object)+len(action)+len(args[0])+2), object...)
-		if len(bytes.TrimSpace(object)) > 1 {
-			b = append(b, ',')
-		}
-		return append(append(append(b, action...), args[0]...), '}')
+	if args = args[1:]; len(args) > 0 && args[0][0] == '{' {
+		return protocol.JSON{}.DecodeObject(name, args[0])
 	}
-	b := []byte{'{'}
-	for i, field := range fields(name) {
-		if field != "" && i+1 < len(args) {
-			b = append(append(append(appendString(b, field), ':'), args[i+1]...), ',')
-		}
-	}
-	return append(append(append(b, action...), args[0]...), '}')
+	return protocol.JSON{}.DecodeFields(name, fields(name), args)
 }
 
 // Recovery is what an event carries so that a client can say later what it has seen.
