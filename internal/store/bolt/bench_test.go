@@ -14,7 +14,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
-// onBoth runs a benchmark in memory and on a file that is flushed once a second.
+// onBoth runs a benchmark in memory and on a file.
 func onBoth(b *testing.B, run func(b *testing.B, s *bolt.Store)) {
 	b.Helper()
 	b.Run("memory", func(b *testing.B) { run(b, open(b, "", bolt.Options{})) })

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/tidwall/btree"
+
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // collectRows is for how many rows in a row the mutex of an area is held.
@@ -36,22 +38,22 @@ func (c *changed[K]) take(mu *sync.RWMutex) map[K]struct{} {
 }
 
 // collect takes all keys and gives the rows as they are at some moment from now on. mu is held for a few rows at a time.
-func (c *changed[K]) collect(mu *sync.RWMutex, read func(K) row) (rows []row, again func()) {
+func (c *changed[K]) collect(mu *sync.RWMutex, read func(K) rows.Row) (list []rows.Row, again func()) {
 	keys := c.take(mu)
 	if keys == nil {
 		return nil, func() {}
 	}
-	rows = make([]row, 0, len(keys))
+	list = make([]rows.Row, 0, len(keys))
 	mu.RLock()
 	for key := range keys {
-		if len(rows)%collectRows == collectRows-1 {
+		if len(list)%collectRows == collectRows-1 {
 			mu.RUnlock()
 			mu.RLock()
 		}
-		rows = append(rows, read(key))
+		list = append(list, read(key))
 	}
 	mu.RUnlock()
-	return rows, func() {
+	return list, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for key := range keys {

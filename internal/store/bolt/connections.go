@@ -12,14 +12,17 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // connections implements [hub.Connections]. Rows change in place under mu; their maps never do.
 type connections struct {
+	disk
 	now     func() time.Time
 	mu      sync.RWMutex
 	rows    [hub.Partitions]btree.Map[string, *hub.Connection]
 	changed changed[string]
+	touched map[string]struct{} // those that have only been touched, which nobody waits for
 
 	purged struct { // where purging goes on
 		partition int
@@ -38,16 +41,13 @@ func (a *connections) live(id string, now time.Time) (*hub.Connection, bool) {
 
 // Open stores a new row.
 func (a *connections) Open(ctx context.Context, c hub.Connection) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	c.Rooms, c.Gens, c.Leaving, c.Grants = maps.Clone(c.Rooms), maps.Clone(c.Gens), maps.Clone(c.Leaving), cloneGrants(c.Grants)
 	c.Rev = rand.Text()[:13]
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.rows[hub.Partition(c.ID)].Set(c.ID, &c)
-	a.changed.mark(c.ID)
-	return nil
+	return a.change(ctx, &a.mu, func() error {
+		a.rows[hub.Partition(c.ID)].Set(c.ID, &c)
+		a.changed.mark(c.ID)
+		return nil
+	})
 }
 
 func cloneGrants(g hub.Grants) hub.Grants {
@@ -74,34 +74,57 @@ func (a *connections) Connection(ctx context.Context, id string) (hub.Connection
 
 // Touch charges one action.
 func (a *connections) Touch(ctx context.Context, id string, t hub.Touch) (hub.Connection, error) {
-	return a.change(ctx, id, func(c hub.Connection) (hub.Connection, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Connection{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, err := a.replace(id, func(c hub.Connection) (hub.Connection, error) {
 		if err := t.Check(c); err != nil {
 			return c, err
 		}
 		c.Busy, c.LastSeen = t.Charge(c), t.Now
 		return c, nil
 	})
+	if err == nil && a.touched != nil {
+		a.touched[id] = struct{}{}
+	}
+	return c, err
+}
+
+// settle has the next commit write what has only been touched.
+func (a *connections) settle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.touched {
+		a.changed.mark(id)
+	}
+	clear(a.touched)
 }
 
 // Change changes a row, unless it is another by now.
 func (a *connections) Change(ctx context.Context, was hub.Connection, ch hub.Change) (hub.Connection, error) {
-	return a.change(ctx, was.ID, func(c hub.Connection) (hub.Connection, error) {
-		if err := ch.Check(was, c); err != nil {
-			return c, err
-		}
-		c = ch.Apply(c)
-		c.Rev, c.Grants = rand.Text()[:13], cloneGrants(c.Grants)
-		return c, nil
+	var changed hub.Connection
+	err := a.change(ctx, &a.mu, func() (err error) {
+		changed, err = a.replace(was.ID, func(c hub.Connection) (hub.Connection, error) {
+			if err := ch.Check(was, c); err != nil {
+				return c, err
+			}
+			c = ch.Apply(c)
+			c.Rev, c.Grants = rand.Text()[:13], cloneGrants(c.Grants)
+			a.changed.mark(c.ID)
+			return c, nil
+		})
+		return err
 	})
-}
-
-// change puts another row in the place of one.
-func (a *connections) change(ctx context.Context, id string, to func(hub.Connection) (hub.Connection, error)) (hub.Connection, error) {
-	if err := ctx.Err(); err != nil {
+	if err != nil {
 		return hub.Connection{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	return changed, nil
+}
+
+// replace puts another row in the place of one.
+func (a *connections) replace(id string, to func(hub.Connection) (hub.Connection, error)) (hub.Connection, error) {
 	c, ok := a.rows[hub.Partition(id)].Get(id)
 	if !ok {
 		return hub.Connection{}, hub.ErrNotFound
@@ -111,21 +134,17 @@ func (a *connections) change(ctx context.Context, id string, to func(hub.Connect
 		return hub.Connection{}, err
 	}
 	*c = changed
-	a.changed.mark(id)
 	return changed, nil
 }
 
 // Forget deletes a row.
 func (a *connections) Forget(ctx context.Context, id string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, was := a.rows[hub.Partition(id)].Delete(id); was {
-		a.changed.mark(id)
-	}
-	return nil
+	return a.change(ctx, &a.mu, func() error {
+		if _, was := a.rows[hub.Partition(id)].Delete(id); was {
+			a.changed.mark(id)
+		}
+		return nil
+	})
 }
 
 // Walk gives rows of one partition.
@@ -149,12 +168,12 @@ func (a *connections) Walk(ctx context.Context, partition int, last string, limi
 	return page, nil
 }
 
-func (a *connections) purge(rows int) {
+func (a *connections) purge(most int) {
 	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for range a.rows { // once around at most
-		gone, next, seen := lookThrough(&a.rows[a.purged.partition], a.purged.id, rows, func(c *hub.Connection) bool {
+		gone, next, seen := lookThrough(&a.rows[a.purged.partition], a.purged.id, most, func(c *hub.Connection) bool {
 			return !c.TTL.After(now)
 		})
 		for _, id := range gone {
@@ -165,7 +184,7 @@ func (a *connections) purge(rows int) {
 			return
 		}
 		a.purged.partition = (a.purged.partition + 1) % hub.Partitions
-		rows -= seen
+		most -= seen
 	}
 }
 
@@ -190,13 +209,16 @@ type connectionRecord struct {
 	TTL         millis                 `json:"ttl"`
 }
 
-func (a *connections) track() { a.changed.track() }
+func (a *connections) save(file *rows.File) {
+	a.file, a.touched = file, map[string]struct{}{}
+	a.changed.track()
+}
 
-func (a *connections) changes() ([]row, func()) {
-	return a.changed.collect(&a.mu, func(id string) row {
-		r := row{bucket: "connections", key: id}
+func (a *connections) changes() ([]rows.Row, func()) {
+	return a.changed.collect(&a.mu, func(id string) rows.Row {
+		r := rows.Row{Bucket: "connections", Key: id}
 		if c, ok := a.rows[hub.Partition(id)].Get(id); ok {
-			r.value = connectionRecord{
+			r.Value = connectionRecord{
 				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, Gens: c.Gens, Gen: c.Gen, Leaving: c.Leaving, Rev: c.Rev, Ended: c.Ended, ConnectedAt: toMillis(c.ConnectedAt),
 				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
 				Closing: c.Closing, TTL: toMillis(c.TTL),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 )
 
 // byHand flushes only when told.
@@ -155,20 +157,6 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// stopped gives a copy of the file as a crash would leave it now.
-func stopped(tb testing.TB, path string) string {
-	tb.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	twin := filepath.Join(tb.TempDir(), "copy")
-	if err := os.WriteFile(twin, content, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return twin
-}
-
 func TestUncleanStop(t *testing.T) {
 	t.Parallel()
 	ctx, now := t.Context(), aTime()
@@ -179,11 +167,11 @@ func TestUncleanStop(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	path = rowstest.Copy(t, path)
 	lost, _, err := s.Append(ctx, "channel:1", draft(protocol.Event{Event: "lost", ID: "lost"}, time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path = stopped(t, path)
 
 	later := now.Add(time.Minute)
 	o.Now = func() time.Time { return later }
@@ -229,6 +217,39 @@ func TestUncleanStop(t *testing.T) {
 	}
 }
 
+// TestKill: what a call that returned has changed is there when the process ends at once, with --sync and without.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	for _, sync := range []bool{false, true} {
+		now := aTime()
+		o := bolt.Options{Now: func() time.Time { return now }, FlushEvery: byHand, Sync: sync}
+		path := filepath.Join(t.TempDir(), "data")
+		s := open(t, path, o)
+		fill(t, s, now)
+		check := func() {
+			t.Helper()
+			want := withoutEpochs(everything(t, s))
+			if got := withoutEpochs(everything(t, open(t, rowstest.Copy(t, path), o))); got != want {
+				t.Errorf("after a kill\n got %s\nwant %s", got, want)
+			}
+		}
+		check()
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		if err := errors.Join(s.Forget(t.Context(), "#c0="), s.RemoveMember(t.Context(), "channel:1", 0, "#c0=", 1, time.Time{}), s.Reset(t.Context(), "channel:1!")); err != nil {
+			t.Fatal(err)
+		}
+		check()
+	}
+}
+
+// withoutEpochs leaves out what a file that was not closed begins anew.
+func withoutEpochs(text string) string {
+	return regexp.MustCompile(`"(Epoch|epoch|Began)":"[^"]*"`).ReplaceAllString(text, "")
+}
+
 func TestFlushesOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,16 +261,9 @@ func TestFlushesOnceASecond(t *testing.T) {
 		if err := s.Grow(t.Context(), "channel:1", 1); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []int{1, 2} {
-			twin, err := bolt.Open(stopped(t, path), bolt.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := twin.Shards(t.Context(), "channel:1"); got != want || err != nil {
-				t.Errorf("the file says %d shards, error %v, want %d", got, err, want)
-			}
-			if err := twin.Close(); err != nil {
-				t.Error(err)
+		for _, want := range []bool{true, false} {
+			if _, err := os.Stat(path + "-journal"); err == nil != want {
+				t.Errorf("there is a journal: %v, want %t", err, want)
 			}
 			<-time.After(time.Second)
 			synctest.Wait()
@@ -293,10 +307,11 @@ func TestOpenRefuses(t *testing.T) {
 
 	for name, test := range map[string]struct{ path, want string }{
 		"a file that is in use":            {used, "used is in use by another process"},
-		"a file that is no database":       {write(at("text"), strings.Repeat("hello ", 10_000)), "not a Bellhop data file, or is damaged"},
-		"a short file":                     {write(at("short"), "hello"), "not a Bellhop data file, or is damaged"},
+		"a file that is no database":       {write(at("text"), strings.Repeat("hello ", 10_000)), "no data file of Bellhop's, or is damaged"},
+		"a short file":                     {write(at("short"), "hello"), "no data file of Bellhop's, or is damaged"},
+		"an empty file":                    {write(at("empty"), ""), "is damaged: it is empty, which it never is by itself; put back a copy of it, or move it away"},
 		"a database of another program":    {foreign, "belongs to another program"},
-		"a newer version":                  {put("bellhop", "version", "3"), "written by a newer Bellhop: it has version 3, this program reads up to version 2; run the newer one, or move the file away"},
+		"a newer version":                  {put("bellhop", "version", "4"), "written by a newer Bellhop: it has version 4, this program reads up to version 3; run the newer one, or move the file away"},
 		"no notes":                         {edited(without("notes")), "is damaged: bucket notes is missing"},
 		"no log, which version 1 had":      {edited(asVersion1("occupied", "notes", "log")), "is damaged: bucket log is missing"},
 		"a version that is none":           {put("bellhop", "version", "x"), "is damaged: it has no version"},
@@ -376,7 +391,7 @@ func TestMigrates(t *testing.T) {
 				}
 			}
 			edit(t, path, func(tx *bbolt.Tx) error {
-				if got := string(tx.Bucket([]byte("bellhop")).Get([]byte("version"))); got != "2" {
+				if got := string(tx.Bucket([]byte("bellhop")).Get([]byte("version"))); got != "3" {
 					t.Errorf("the file has version %s now", got)
 				}
 				return nil

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -13,27 +12,25 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 )
 
-// broken gives a store on a file, and a switch that makes its writes fail.
-func broken(tb testing.TB, path string, now func() time.Time) (s *Store, fail *error) {
+// onDisk gives a store on a file, on a disk that can be full.
+func onDisk(tb testing.TB, path string, now func() time.Time) (*Store, *rowstest.Disk) {
 	tb.Helper()
-	s, err := Open(path, Options{Now: now, FlushEvery: -1})
+	disk := &rowstest.Disk{}
+	s, err := Open(path, Options{Now: now, FlushEvery: -1, Disk: disk, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
-	fail = new(error)
-	s.update = func(do func(*bbolt.Tx) error) error {
-		return s.db.Update(func(tx *bbolt.Tx) error { return errors.Join(do(tx), *fail) })
-	}
-	return s, fail
+	return s, disk
 }
 
 // keys counts the rows in a bucket of the file.
 func (s *Store) keys(tb testing.TB, bucket string) (n int) {
 	tb.Helper()
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.file.View(func(tx *bbolt.Tx) error {
 		n = tx.Bucket([]byte(bucket)).Stats().KeyN
 		return nil
 	})
@@ -43,114 +40,39 @@ func (s *Store) keys(tb testing.TB, bucket string) (n int) {
 	return n
 }
 
-func TestFailedFlush(t *testing.T) {
+// TestCloseOnAFullDisk: what is not saved is said, and the next one begins new epochs, with all that was acknowledged.
+func TestCloseOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	full := errors.New("the disk is full")
-	add := func(t *testing.T, s *Store, id string) {
-		t.Helper()
-		if err := s.AddMember(t.Context(), "channel:1", hub.Member{Connection: id, TTL: time.Now().Add(time.Hour)}); err != nil {
-			t.Fatal(err)
-		}
+	path := filepath.Join(t.TempDir(), "data")
+	s, disk := onDisk(t, path, time.Now)
+	said, _, err := s.Append(t.Context(), "channel:1", draft(protocol.Event{Event: "e", ID: "said"}, time.Hour))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Run("what it did not write, the next one writes", func(t *testing.T) {
-		t.Parallel()
-		s, fail := broken(t, filepath.Join(t.TempDir(), "data"), time.Now)
-		add(t, s, "a")
-		add(t, s, "b")
-		*fail = full
-		for range 2 {
-			if err := s.Flush(); !errors.Is(err, full) || !strings.Contains(err.Error(), s.path) {
-				t.Fatalf("got error %v, want %v", err, full)
-			}
-		}
-		add(t, s, "c")
-		if err := s.RemoveMember(t.Context(), "channel:1", 0, "b", 1, time.Time{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := s.Append(t.Context(), "channel:1", draft(protocol.Event{Event: "e", ID: "e"}, time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Grow(t.Context(), "channel:1", 1); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(); !errors.Is(err, full) {
-			t.Fatalf("got error %v, want %v", err, full)
-		}
-		if got := s.keys(t, "members"); got != 0 {
-			t.Fatalf("the file has %d members, want 0", got)
-		}
-		*fail = nil
-		if err := s.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		for bucket, want := range map[string]int{"members": 2, "log": 1, "rooms": 1, "shards": 1} {
-			if got := s.keys(t, bucket); got != want {
-				t.Errorf("the file has %d rows in %s, want %d", got, bucket, want)
-			}
-		}
-		*fail = full
-		if err := s.Flush(); err != nil {
-			t.Errorf("with nothing to write: %v", err)
-		}
-	})
-	t.Run("Close tells of it, and the next Open begins new epochs", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "data")
-		s, fail := broken(t, path, time.Now)
-		was, err := s.Head(t.Context(), "channel:1", time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		*fail = full
-		if err := s.Close(); !errors.Is(err, full) {
-			t.Fatalf("got error %v, want %v", err, full)
-		}
-		if err := s.Flush(); !errors.Is(err, ErrClosed) {
-			t.Errorf("Flush after Close: got error %v, want %v", err, ErrClosed)
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("a second Close: %v", err)
-		}
-		s, _ = broken(t, path, time.Now)
-		if got, err := s.Head(t.Context(), "channel:1", time.Time{}); err != nil || got.Epoch == was.Epoch {
-			t.Errorf("got %+v, error %v, want another epoch than %s", got, err, was.Epoch)
-		}
-	})
-	t.Run("it is logged", func(t *testing.T) {
-		t.Parallel()
-		lines := make(chan string, 1)
-		s, err := Open(filepath.Join(t.TempDir(), "data"), Options{FlushEvery: time.Millisecond, Logger: slog.New(handler(lines))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.db.Close(); err != nil { // so that writing fails
-			t.Fatal(err)
-		}
-		add(t, s, "a")
-		if got := <-lines; !strings.Contains(got, "flush failed") {
-			t.Errorf("got %q, want that the flush failed", got)
-		}
-		if err := s.Close(); err == nil {
-			t.Error("Close gives no error")
-		}
-	})
-}
-
-// handler is a slog.Handler that hands on messages while there is space.
-type handler chan string
-
-func (h handler) Enabled(context.Context, slog.Level) bool { return true }
-func (h handler) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h handler) WithGroup(string) slog.Handler            { return h }
-func (h handler) Handle(_ context.Context, r slog.Record) error {
-	select {
-	case h <- r.Message:
-	default:
+	disk.Fill(true)
+	if _, _, err := s.Append(t.Context(), "channel:1", draft(protocol.Event{Event: "e", ID: "lost"}, time.Hour)); !errors.Is(err, hub.ErrUnavailable) {
+		t.Fatalf("got error %v, want %v", err, hub.ErrUnavailable)
 	}
-	return nil
+	if s.Err() == nil {
+		t.Error("nothing says that nothing can be saved")
+	}
+	if err := s.Close(); !errors.Is(err, rowstest.ErrFull) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("got error %v, want %v", err, rowstest.ErrFull)
+	}
+	if err := s.Flush(); !errors.Is(err, ErrClosed) {
+		t.Errorf("Flush after Close: got error %v, want %v", err, ErrClosed)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("a second Close: %v", err)
+	}
+	s, _ = onDisk(t, path, time.Now)
+	got, err := s.Head(t.Context(), "channel:1", time.Time{})
+	if err != nil || got.Epoch == said.Epoch || got.Seq != said.Seq {
+		t.Errorf("got %+v, error %v, want another epoch than %s with seq %d", got, err, said.Epoch, said.Seq)
+	}
+	if _, err := s.Find(t.Context(), "channel:1", draft(protocol.Event{ID: "said"}, 0)); err != nil {
+		t.Errorf("what was acknowledged: %v", err)
+	}
 }
 
 // rows counts what is in memory.
@@ -185,7 +107,7 @@ func (s *Store) rows() map[string]int {
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	ctx, now := t.Context(), time.UnixMilli(time.Now().UnixMilli())
-	s, fail := broken(t, filepath.Join(t.TempDir(), "data"), func() time.Time { return now })
+	s, disk := onDisk(t, filepath.Join(t.TempDir(), "data"), func() time.Time { return now })
 	const n = 300
 	for i := range n {
 		id, ttl := string(rune('a'+i%26))+time.Duration(i).String(), now.Add(time.Minute)
@@ -243,11 +165,11 @@ func TestPurge(t *testing.T) {
 		map[string]int{"connections": n / 3, "members": n / 3, "log": n, "presence": n / 3, "rooms": 2 + n/3},
 	)
 	now = now.Add(hub.IDMemory + overtime)
-	*fail = errors.New("the disk is full")
+	disk.Fill(true)
 	if err := s.Flush(); err == nil {
 		t.Fatal("the flush does not fail")
 	}
-	*fail = nil
+	disk.Fill(false)
 	flush()
 	check(
 		map[string]int{

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 
 // logs implements [hub.Log].
 type logs struct {
+	disk
 	now     func() time.Time
 	mu      sync.RWMutex
 	rooms   btree.Map[string, *roomLog]
@@ -96,10 +98,7 @@ func (r *roomLog) remembered(d hub.Draft, now int64) *entry {
 	return nil
 }
 
-func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry, bool, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Entry{}, false, err
-	}
+func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (got hub.Entry, appended bool, err error) {
 	e := d.Event
 	if len(e.Data) > 0 && !json.Valid(e.Data) {
 		return hub.Entry{}, false, fmt.Errorf("append to %s: the data is not JSON", room)
@@ -120,21 +119,32 @@ func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry,
 	if d.Key.Maker != hub.MakerNobody {
 		made.key = d.Key.String()
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := a.room(room, now)
-	if made.key != "" {
-		if old := r.remembered(d, now.UnixNano()); old != nil {
-			return old.Entry, false, nil
+	err = a.change(ctx, &a.mu, func() error {
+		r := a.room(room, now)
+		if made.key != "" {
+			if old := r.remembered(d, now.UnixNano()); old != nil {
+				got = old.Entry
+				return nil
+			}
 		}
+		a.append(r, made, d.Keep, now)
+		got, appended = made.Entry, true
+		return nil
+	})
+	if err != nil {
+		return hub.Entry{}, false, err
 	}
+	return got, appended, nil
+}
+
+func (a *logs) append(r *roomLog, made *entry, keep time.Duration, now time.Time) {
 	r.seq++
 	r.used = now
-	if r.keep != d.Keep {
+	if r.keep != keep {
 		if r.keep > 0 {
 			r.floor = r.seq
 		}
-		r.keep = d.Keep
+		r.keep = keep
 	}
 	made.Epoch, made.Room, made.Seq = r.epoch, r.name, r.seq
 	if made.ID == "" {
@@ -143,7 +153,6 @@ func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry,
 	r.add(made)
 	a.heads.mark(r.name)
 	a.entries.mark(entryKey{r.name, r.seq})
-	return made.Entry, true, nil
 }
 
 func (r *roomLog) add(e *entry) {
@@ -231,13 +240,16 @@ func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int
 }
 
 // Void has little to do: counting and writing are one here.
-func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
+func (a *logs) Void(ctx context.Context, room string, seq int64, keep time.Duration) (void bool, err error) {
+	err = a.change(ctx, &a.mu, func() (err error) {
+		void, err = a.void(room, seq, keep)
+		return err
+	})
+	return void && err == nil, err
+}
+
+func (a *logs) void(room string, seq int64, keep time.Duration) (bool, error) {
 	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	r, ok := a.rooms.Get(room)
 	if !ok || seq < 1 || seq > r.seq {
 		return false, fmt.Errorf("void %d in %s: it has not been given out", seq, room)
@@ -268,15 +280,18 @@ func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head
 	}
 	a.mu.RUnlock()
 
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := a.room(room, now)
-	if until.After(r.used.Add(headKeep)) {
-		r.used = now
-		a.heads.mark(room)
-	}
-	return r.head(), nil
+	var head hub.Head
+	err := a.change(ctx, &a.mu, func() error {
+		now := a.now()
+		r := a.room(room, now)
+		if until.After(r.used.Add(headKeep)) {
+			r.used = now
+			a.heads.mark(room)
+		}
+		head = r.head()
+		return nil
+	})
+	return head, err
 }
 
 func (r *roomLog) head() hub.Head {
@@ -287,34 +302,28 @@ func (r *roomLog) head() hub.Head {
 }
 
 func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r, ok := a.rooms.Get(room)
-	if !ok {
+	return a.change(ctx, &a.mu, func() error {
+		r, ok := a.rooms.Get(room)
+		if !ok {
+			return nil
+		}
+		if i, found := r.index(seq); found && !r.entries[i].Void {
+			e := *r.entries[i]
+			e.Data = json.RawMessage(redacted)
+			r.entries[i] = &e
+			a.entries.mark(entryKey{r.name, seq})
+		}
 		return nil
-	}
-	if i, found := r.index(seq); found && !r.entries[i].Void {
-		e := *r.entries[i]
-		e.Data = json.RawMessage(redacted)
-		r.entries[i] = &e
-		a.entries.mark(entryKey{r.name, seq})
-	}
-	return nil
+	})
 }
 
 func (a *logs) Reset(ctx context.Context, room string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.room(room, now).reset(now)
-	a.heads.mark(room)
-	return nil
+	return a.change(ctx, &a.mu, func() error {
+		now := a.now()
+		a.room(room, now).reset(now)
+		a.heads.mark(room)
+		return nil
+	})
 }
 
 func (r *roomLog) reset(now time.Time) {
@@ -333,24 +342,24 @@ func (a *logs) renumberAll() {
 }
 
 // purge looks at the oldest entries of some rooms. An entry with a longer keep holds back those that came after it.
-func (a *logs) purge(rows int) {
+func (a *logs) purge(most int) {
 	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for rows > 0 {
+	for most > 0 {
 		name, r, found := at(&a.rooms, a.purged)
 		if !found {
 			a.purged = ""
 			return
 		}
 		n := 0
-		for n < rows && n < len(r.entries) && r.entries[n].forget <= now.Add(-overtime).UnixNano() {
+		for n < most && n < len(r.entries) && r.entries[n].forget <= now.Add(-overtime).UnixNano() {
 			a.forget(r, r.entries[n])
 			n++
 		}
 		r.cut(n)
-		rows -= n + 1
-		if rows > 0 || n == 0 { // otherwise there may be more
+		most -= n + 1
+		if most > 0 || n == 0 { // otherwise there may be more
 			a.purged = after(name)
 		} else {
 			a.purged = name
@@ -408,35 +417,36 @@ type entryRecord struct {
 	Forget millis          `json:"forget"`
 }
 
-func (a *logs) track() {
+func (a *logs) save(file *rows.File) {
+	a.file = file
 	a.heads.track()
 	a.entries.track()
 }
 
 // changes collects entries before heads, so that no entry is above the seq of its room.
-func (a *logs) changes() ([]row, func()) {
-	rows, again := a.entries.collect(&a.mu, func(k entryKey) row {
-		out := row{bucket: "log", key: fmt.Sprintf("%s#%012d", k.room, k.seq)}
+func (a *logs) changes() ([]rows.Row, func()) {
+	list, again := a.entries.collect(&a.mu, func(k entryKey) rows.Row {
+		out := rows.Row{Bucket: "log", Key: fmt.Sprintf("%s#%012d", k.room, k.seq)}
 		r, ok := a.rooms.Get(k.room)
 		if !ok {
 			return out
 		}
 		if i, found := r.index(k.seq); found {
-			out.value = r.entries[i].record()
+			out.Value = r.entries[i].record()
 		}
 		return out
 	})
-	heads, headsAgain := a.heads.collect(&a.mu, func(room string) row {
-		out := row{bucket: "rooms", key: room}
+	heads, headsAgain := a.heads.collect(&a.mu, func(room string) rows.Row {
+		out := rows.Row{Bucket: "rooms", Key: room}
 		if r, ok := a.rooms.Get(room); ok {
-			out.value = headRecord{
+			out.Value = headRecord{
 				Epoch: r.epoch, Seq: r.seq, Base: r.base, Began: toMillis(r.began), Used: toMillis(r.used),
 				Keep: r.keep.Milliseconds(), Floor: r.floor,
 			}
 		}
 		return out
 	})
-	return append(rows, heads...), func() {
+	return append(list, heads...), func() {
 		again()
 		headsAgain()
 	}

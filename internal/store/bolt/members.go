@@ -12,10 +12,12 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // members implements [hub.Members].
 type members struct {
+	disk
 	now     func() time.Time
 	mu      sync.RWMutex
 	rooms   btree.Map[string, *memberRoom]
@@ -78,24 +80,21 @@ func (a *members) room(name string) *memberRoom {
 
 // AddMember writes a membership, unless there is a later one.
 func (a *members) AddMember(ctx context.Context, room string, m hub.Member) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if m.Shard < 0 || m.Shard >= maxShard {
 		return fmt.Errorf("add %s to %s: there is no shard %d", m.Connection, room, m.Shard)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if r, ok := a.rooms.Get(room); ok && m.Shard < len(r.at) {
-		if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen > m.Gen {
-			return hub.ErrOvertaken
+	return a.change(ctx, &a.mu, func() error {
+		if r, ok := a.rooms.Get(room); ok && m.Shard < len(r.at) {
+			if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen > m.Gen {
+				return hub.ErrOvertaken
+			}
 		}
-	}
-	a.set(room, m.Shard, m.Connection, member{
-		user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish, maySignal: m.MaySignal, paused: m.Paused,
+		a.set(room, m.Shard, m.Connection, member{
+			user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish, maySignal: m.MaySignal, paused: m.Paused,
+		})
+		a.changed.mark(memberKey{room, m.Shard, m.Connection})
+		return nil
 	})
-	a.changed.mark(memberKey{room, m.Shard, m.Connection})
-	return nil
 }
 
 func (a *members) set(room string, shard int, connection string, m member) {
@@ -108,24 +107,26 @@ func (a *members) set(room string, shard int, connection string, m member) {
 
 // RemoveMember deletes a membership, unless there is a later one.
 func (a *members) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	return a.change(ctx, &a.mu, func() error {
+		a.remove(room, shard, connection, gen, until)
+		return nil
+	})
+}
+
+func (a *members) remove(room string, shard int, connection string, gen int64, until time.Time) {
 	r, ok := a.rooms.Get(room)
 	if shard < 0 || shard >= maxShard || until.IsZero() && (!ok || shard >= len(r.at)) {
-		return nil
+		return
 	}
 	if ok && shard < len(r.at) {
 		if there, ok := r.at[shard].Get(connection); ok && there.gen > gen {
-			return nil
+			return
 		}
 	}
 	if !until.IsZero() {
 		a.set(room, shard, connection, member{gen: gen, ttl: until.UnixNano(), removed: true})
 		a.changed.mark(memberKey{room, shard, connection})
-		return nil
+		return
 	}
 	if _, was := r.at[shard].Delete(connection); was {
 		a.changed.mark(memberKey{room, shard, connection})
@@ -133,7 +134,6 @@ func (a *members) RemoveMember(ctx context.Context, room string, shard int, conn
 	if r.empty() {
 		a.rooms.Delete(room)
 	}
-	return nil
 }
 
 // Members gives a page of members.
@@ -190,21 +190,17 @@ func (a *members) Shards(ctx context.Context, room string) (int, error) {
 
 // Grow doubles the number of shards.
 func (a *members) Grow(ctx context.Context, room string, from int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	shards := 1
-	if r, ok := a.rooms.Get(room); ok {
-		shards = max(1, r.shards)
-	}
-	if from != shards || from*2 > maxShard {
+	return a.change(ctx, &a.mu, func() error {
+		shards := 1
+		if r, ok := a.rooms.Get(room); ok {
+			shards = max(1, r.shards)
+		}
+		if from == shards && from*2 <= maxShard {
+			a.room(room).shards = from * 2
+			a.grown.mark(room)
+		}
 		return nil
-	}
-	a.room(room).shards = from * 2
-	a.grown.mark(room)
-	return nil
+	})
 }
 
 // Occupy marks a room.
@@ -218,29 +214,28 @@ func (a *members) Vacate(ctx context.Context, room string) (bool, error) {
 }
 
 func (a *members) mark(ctx context.Context, room string, occupied bool) (changed bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r, ok := a.rooms.Get(room)
-	if was := ok && r.occupied; was == occupied {
-		return false, nil
-	}
-	r = a.room(room)
-	r.occupied = occupied
-	a.marked.mark(room)
-	if r.empty() {
-		a.rooms.Delete(room)
-	}
-	return true, nil
+	err = a.change(ctx, &a.mu, func() error {
+		r, ok := a.rooms.Get(room)
+		if was := ok && r.occupied; was == occupied {
+			return nil
+		}
+		changed = true
+		r = a.room(room)
+		r.occupied = occupied
+		a.marked.mark(room)
+		if r.empty() {
+			a.rooms.Delete(room)
+		}
+		return nil
+	})
+	return changed && err == nil, err
 }
 
-func (a *members) purge(rows int) {
+func (a *members) purge(most int) {
 	now := a.now().UnixNano()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for rows > 0 {
+	for most > 0 {
 		name, r, found := at(&a.rooms, a.purged.room)
 		if !found {
 			a.purged.room, a.purged.shard, a.purged.id = "", 0, ""
@@ -249,16 +244,16 @@ func (a *members) purge(rows int) {
 		if name != a.purged.room {
 			a.purged.room, a.purged.shard, a.purged.id = name, 0, ""
 		}
-		rows -= 1 + a.purgeShard(name, r, now, rows)
+		most -= 1 + a.purgeShard(name, r, now, most)
 	}
 }
 
 // purgeShard looks through the shard where purging stopped, and gives how many rows it saw.
-func (a *members) purgeShard(name string, r *memberRoom, now int64, rows int) int {
+func (a *members) purgeShard(name string, r *memberRoom, now int64, most int) int {
 	shard, seen := a.purged.shard, 0
 	if shard < len(r.at) {
 		var gone []string
-		gone, a.purged.id, seen = lookThrough(&r.at[shard], a.purged.id, rows, func(m member) bool { return m.ttl <= now })
+		gone, a.purged.id, seen = lookThrough(&r.at[shard], a.purged.id, most, func(m member) bool { return m.ttl <= now })
 		for _, id := range gone {
 			a.changed.mark(memberKey{name, shard, id})
 		}
@@ -288,42 +283,43 @@ type memberRecord struct {
 	TTL        millis `json:"ttl"`
 }
 
-func (a *members) track() {
+func (a *members) save(file *rows.File) {
+	a.file = file
 	a.changed.track()
 	a.grown.track()
 	a.marked.track()
 }
 
-func (a *members) changes() ([]row, func()) {
-	rows, again := a.changed.collect(&a.mu, func(k memberKey) row {
-		out := row{bucket: "members", key: k.room + "#" + strconv.Itoa(k.shard) + "#" + k.connection}
+func (a *members) changes() ([]rows.Row, func()) {
+	list, again := a.changed.collect(&a.mu, func(k memberKey) rows.Row {
+		out := rows.Row{Bucket: "members", Key: k.room + "#" + strconv.Itoa(k.shard) + "#" + k.connection}
 		r, ok := a.rooms.Get(k.room)
 		if !ok || k.shard >= len(r.at) {
 			return out
 		}
 		if m, ok := r.at[k.shard].Get(k.connection); ok {
-			out.value = memberRecord{
+			out.Value = memberRecord{
 				User: m.user, Codec: m.codec, MayPublish: m.mayPublish, MaySignal: m.maySignal, Paused: m.paused, Gen: m.gen, Removed: m.removed,
 				TTL: toMillis(time.Unix(0, m.ttl)),
 			}
 		}
 		return out
 	})
-	grown, growAgain := a.grown.collect(&a.mu, func(room string) row {
-		out := row{bucket: "shards", key: room}
+	grown, growAgain := a.grown.collect(&a.mu, func(room string) rows.Row {
+		out := rows.Row{Bucket: "shards", Key: room}
 		if r, ok := a.rooms.Get(room); ok {
-			out.value = r.shards
+			out.Value = r.shards
 		}
 		return out
 	})
-	marked, markAgain := a.marked.collect(&a.mu, func(room string) row {
-		out := row{bucket: "occupied", key: room}
+	marked, markAgain := a.marked.collect(&a.mu, func(room string) rows.Row {
+		out := rows.Row{Bucket: "occupied", Key: room}
 		if r, ok := a.rooms.Get(room); ok && r.occupied {
-			out.value = true
+			out.Value = true
 		}
 		return out
 	})
-	return slices.Concat(rows, grown, marked), func() {
+	return slices.Concat(list, grown, marked), func() {
 		again()
 		growAgain()
 		markAgain()

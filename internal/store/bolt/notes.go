@@ -9,10 +9,12 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // notes implements [hub.Notes].
 type notes struct {
+	disk
 	now     func() time.Time
 	mu      sync.RWMutex
 	list    btree.Map[string, note]
@@ -32,13 +34,10 @@ func (a *notes) live(key string) (note, bool) {
 }
 
 func (a *notes) Note(ctx context.Context, key string, text []byte, ttl time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.set(key, text, ttl)
-	return nil
+	return a.change(ctx, &a.mu, func() error {
+		a.set(key, text, ttl)
+		return nil
+	})
 }
 
 func (a *notes) set(key string, text []byte, ttl time.Time) {
@@ -46,17 +45,15 @@ func (a *notes) set(key string, text []byte, ttl time.Time) {
 	a.changed.mark(key)
 }
 
-func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.Time) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, there := a.live(key); there {
-		return false, nil
-	}
-	a.set(key, text, ttl)
-	return true, nil
+func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.Time) (did bool, err error) {
+	err = a.change(ctx, &a.mu, func() error {
+		if _, there := a.live(key); !there {
+			a.set(key, text, ttl)
+			did = true
+		}
+		return nil
+	})
+	return did && err == nil, err
 }
 
 func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
@@ -73,35 +70,35 @@ func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (a *notes) Unnote(ctx context.Context, key string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, was := a.list.Delete(key); was {
-		a.changed.mark(key)
-	}
-	return nil
+	return a.change(ctx, &a.mu, func() error {
+		if _, was := a.list.Delete(key); was {
+			a.changed.mark(key)
+		}
+		return nil
+	})
 }
 
-func (a *notes) purge(rows int) {
+func (a *notes) purge(most int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	gone, next, _ := lookThrough(&a.list, a.purged, rows, func(n note) bool { return !n.TTL.time().After(now) })
+	gone, next, _ := lookThrough(&a.list, a.purged, most, func(n note) bool { return !n.TTL.time().After(now) })
 	for _, key := range gone {
 		a.changed.mark(key)
 	}
 	a.purged = next
 }
 
-func (a *notes) track() { a.changed.track() }
+func (a *notes) save(file *rows.File) {
+	a.file = file
+	a.changed.track()
+}
 
-func (a *notes) changes() ([]row, func()) {
-	return a.changed.collect(&a.mu, func(key string) row {
-		out := row{bucket: "notes", key: key}
+func (a *notes) changes() ([]rows.Row, func()) {
+	return a.changed.collect(&a.mu, func(key string) rows.Row {
+		out := rows.Row{Bucket: "notes", Key: key}
 		if n, ok := a.list.Get(key); ok {
-			out.value = n
+			out.Value = n
 		}
 		return out
 	})

@@ -14,10 +14,12 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // presences implements [hub.Presence]. Rows never change: another takes the place of one.
 type presences struct {
+	disk
 	now     func() time.Time
 	mu      sync.RWMutex
 	rooms   btree.Map[string, *occupants] // those where somebody is
@@ -54,33 +56,40 @@ func (a *presences) set(room string, h *hub.Here) {
 }
 
 // SetHere puts a row in the place of another.
-func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here) (hub.Here, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Here{}, err
-	}
+func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here) (set hub.Here, err error) {
 	if len(now.Data) > 0 && !json.Valid(now.Data) {
 		return hub.Here{}, fmt.Errorf("set presence of %s in %s: the data is not JSON", now.User, room)
 	}
 	now.Data, now.Stays, now.Rev = bytes.Clone(now.Data), maps.Clone(now.Stays), rand.Text()[:13]
 	now.Since, now.Left = toMillis(now.Since).time(), toMillis(now.Left).time()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	h, ok := a.live(room, now.User, a.now())
-	if ok != (was.User != "") || ok && h.Rev != was.Rev {
-		return hub.Here{}, hub.ErrChanged
+	err = a.change(ctx, &a.mu, func() error {
+		h, ok := a.live(room, now.User, a.now())
+		if ok != (was.User != "") || ok && h.Rev != was.Rev {
+			return hub.ErrChanged
+		}
+		a.changed.mark(hereKey{room, now.User})
+		if !now.Since.IsZero() || len(now.Stays) > 0 {
+			a.set(room, &now)
+			set = now
+		} else {
+			a.clear(room, now.User)
+			set = hub.Here{User: now.User}
+		}
+		return nil
+	})
+	if err != nil {
+		return hub.Here{}, err
 	}
-	a.changed.mark(hereKey{room, now.User})
-	if !now.Since.IsZero() || len(now.Stays) > 0 {
-		a.set(room, &now)
-		return now, nil
-	}
-	if rows, ok := a.rooms.Get(room); ok {
-		rows.Delete(now.User)
-		if rows.Len() == 0 {
+	return set, nil
+}
+
+func (a *presences) clear(room, user string) {
+	if list, ok := a.rooms.Get(room); ok {
+		list.Delete(user)
+		if list.Len() == 0 {
 			a.rooms.Delete(room)
 		}
 	}
-	return hub.Here{User: now.User}, nil
 }
 
 // Here gives the row of one user.
@@ -122,11 +131,11 @@ func (a *presences) Present(ctx context.Context, room, last string, limit int) (
 	return page, nil
 }
 
-func (a *presences) purge(rows int) {
+func (a *presences) purge(most int) {
 	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for rows > 0 {
+	for most > 0 {
 		name, tree, found := at(&a.rooms, a.purged.room)
 		if !found {
 			a.purged.room, a.purged.user = "", ""
@@ -135,7 +144,7 @@ func (a *presences) purge(rows int) {
 		if name != a.purged.room {
 			a.purged.user = ""
 		}
-		gone, next, seen := lookThrough(tree, a.purged.user, rows, func(h *hub.Here) bool { return !h.TTL.After(now) })
+		gone, next, seen := lookThrough(tree, a.purged.user, most, func(h *hub.Here) bool { return !h.TTL.After(now) })
 		for _, user := range gone {
 			a.changed.mark(hereKey{name, user})
 		}
@@ -146,7 +155,7 @@ func (a *presences) purge(rows int) {
 		if tree.Len() == 0 {
 			a.rooms.Delete(name)
 		}
-		rows -= 1 + seen
+		most -= 1 + seen
 	}
 }
 
@@ -166,17 +175,20 @@ type hereRecord struct {
 	TTL         millis              `json:"ttl"`
 }
 
-func (a *presences) track() { a.changed.track() }
+func (a *presences) save(file *rows.File) {
+	a.file = file
+	a.changed.track()
+}
 
-func (a *presences) changes() ([]row, func()) {
-	return a.changed.collect(&a.mu, func(k hereKey) row {
-		out := row{bucket: "presence", key: k.room + "#" + k.user}
-		rows, ok := a.rooms.Get(k.room)
+func (a *presences) changes() ([]rows.Row, func()) {
+	return a.changed.collect(&a.mu, func(k hereKey) rows.Row {
+		out := rows.Row{Bucket: "presence", Key: k.room + "#" + k.user}
+		list, ok := a.rooms.Get(k.room)
 		if !ok {
 			return out
 		}
-		if h, ok := rows.Get(k.user); ok {
-			out.value = hereRecord{
+		if h, ok := list.Get(k.user); ok {
+			out.Value = hereRecord{
 				Name: h.Name, Status: h.Status, Data: h.Data, Stays: h.Stays, Rev: h.Rev, Since: toMillis(h.Since), Left: toMillis(h.Left),
 				Version: h.Version, Announced: h.Announced, Ending: h.Ending, TTL: toMillis(h.TTL),
 			}

@@ -1,15 +1,21 @@
-// Package bolt is the embedded store: everything is in memory, and a bbolt file holds a copy that is at most a second
-// old. One process at a time may use a file.
+// Package bolt is the embedded store: everything is in memory, and what was acknowledged is in a file too. One process at a time may use
+// a file.
 //
 // # What a crash costs
 //
-// Calls work on memory alone. Once a second, and at Close, all rows that changed are written in one transaction with
-// fsync. A process that is killed therefore loses up to the last second, and only that.
+// Calls change memory, and return when what they changed is in the file: package rows says how, and what its disk has to do with it. A
+// process that is killed loses nothing that it has acknowledged, but for the last second of what a Touch notes, the state of the rate
+// limits.
 //
-// Positions of the lost second may have been given to clients. So the file notes that it is open; a file that was not
-// closed begins a new epoch in every room, from the newest seq that it knows, and clients that join again are told that
+// Readers may have seen what was not written yet, and when the power fails the last second may be lost. So the file notes that it is open;
+// a file that was not closed begins a new epoch in every room, from the newest seq that it knows, and clients that join again are told that
 // nothing is proven (recovered:false). Connections, memberships and presence are read back after any stop, although
 // their sockets are gone: the sweep departs them as it departs any other that went silently.
+//
+// # When it cannot be written
+//
+// A call that changes something fails with [hub.ErrUnavailable] before it has, until there is room again. Of a call that was waiting when
+// the disk failed the outcome is unknown, as of any call that fails: what it changed is in memory, and is written first when there is room.
 //
 // # What is shared
 //
@@ -28,13 +34,16 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // Options of [Open]; the zero value works.
 type Options struct {
 	Now        func() time.Time // nil: time.Now
-	FlushEvery time.Duration    // 0: a second; negative: only Flush and Close write and purge
-	Logger     *slog.Logger     // told of flushes that fail; nil: slog.Default
+	FlushEvery time.Duration    // 0: a second; negative: only Flush and Close purge, and move the journal into the file
+	Sync       bool             // a call returns when the disk has it, not when the kernel does
+	Logger     *slog.Logger     // told when the disk fails, and when it does no more; nil: slog.Default
+	Disk       rows.Disk        // nil: the operating system's; tests let it fail
 }
 
 // Store keeps what the hub keeps. It is safe for concurrent use.
@@ -45,11 +54,8 @@ type Store struct {
 	presences
 	notes
 
-	logger *slog.Logger
-	path   string
-	db     *bbolt.DB // nil: memory only
-	// update is db.Update; tests let it fail.
-	update func(func(*bbolt.Tx) error) error
+	path string
+	file *rows.File // nil: memory only
 
 	flushing sync.Mutex // one flush at a time; taken before the mutex of an area
 	closed   bool
@@ -69,7 +75,7 @@ const (
 )
 
 // Open reads the file at path, or makes it; its directory must be there. An empty path keeps everything in memory only.
-// It fails if another process uses the file, if the file is of something else, damaged, or of a newer version.
+// It fails, and says what to do, if another process uses the file, if the file is of something else, empty, damaged, or of a newer version.
 func Open(path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -77,14 +83,11 @@ func Open(path string, o Options) (*Store, error) {
 	if o.FlushEvery == 0 {
 		o.FlushEvery = time.Second
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	s := &Store{logger: o.Logger, path: path}
+	s := &Store{path: path}
 	s.connections.now, s.members.now, s.logs.now, s.presences.now = o.Now, o.Now, o.Now, o.Now
 	s.notes.now = o.Now
 	if path != "" {
-		if err := s.openFile(); err != nil {
+		if err := s.openFile(o); err != nil {
 			return nil, err
 		}
 	}
@@ -105,28 +108,25 @@ func (s *Store) run(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := s.Flush(); err != nil {
-				s.logger.ErrorContext(ctx, "flush failed, the next one tries again", "error", err)
-			}
+			_ = s.Flush() // the file tells of it
 		}
 	}
 }
 
-// Flush writes what changed and purges some of what lapsed. When it returns nil, everything that was done before it was
-// called survives a crash. After an error the changes wait for the next flush: one key for each changed row, and no row
-// twice, however long that takes.
+// Flush purges some of what lapsed, and has the disk have all that was changed before. After an error the journal has what was acknowledged,
+// and the next flush tries again.
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	if s.closed {
 		return ErrClosed
 	}
-	return s.flush(false)
+	s.purge()
+	return s.file.Checkpoint()
 }
 
-// Close writes what changed and closes the file. Its error is that of the last flush: what is lost then is what changed
-// since the one before, and the file begins new epochs when it is opened again. The store must not be used any more.
-// A second Close does nothing.
+// Close writes what changed and closes the file. Its error says what was not written; what was acknowledged is in the journal then, and the
+// file begins new epochs when it is opened again. The store must not be used any more. A second Close does nothing.
 func (s *Store) Close() error {
 	s.stop()
 	s.stopped.Wait()
@@ -136,55 +136,43 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.flush(true)
-	if s.db != nil {
-		if closeErr := s.db.Close(); closeErr != nil {
-			err = errors.Join(err, fmt.Errorf("close %s: %w", s.path, closeErr))
-		}
-	}
-	return err
+	s.purge()
+	return s.file.Close(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(aboutBucket)).Delete([]byte(openKey)) })
 }
+
+// Err is why nothing can be saved at the moment; nil: it can.
+func (s *Store) Err() error { return s.file.Err() }
 
 // area is one of the five parts of the store, one for each interface in package hub.
 type area interface {
 	// purge looks at some rows, from where it stopped last time, and forgets the lapsed ones.
 	purge(rows int)
-	// track begins to note changes.
-	track()
+	// save begins to note changes, for a file.
+	save(file *rows.File)
 	// changes gives what changed since the last call. again notes it once more, for when it could not be written.
-	changes() (rows []row, again func())
+	changes() (list []rows.Row, again func())
 	// buckets gives the file's buckets of this area, in the order in which they are read, and what takes in one row.
 	buckets() []bucket
 }
 
-// areas gives them in the order in which changes are collected. The log comes last: when the file says that a presence
-// was announced, it has the event too.
+// areas gives them in the order in which changes are collected.
 func (s *Store) areas() []area {
 	return []area{&s.presences, &s.members, &s.connections, &s.notes, &s.logs}
 }
 
-// flush is Flush and Close; the caller holds flushing.
-func (s *Store) flush(last bool) error {
-	s.purge()
-	if s.db == nil {
-		return nil
-	}
-	var rows []row
-	var again []func()
+// changes are those of all areas.
+func (s *Store) changes() (list []rows.Row, again func()) {
+	var all []func()
 	for _, a := range s.areas() {
-		changed, undo := a.changes()
-		rows, again = append(rows, changed...), append(again, undo)
+		if changed, undo := a.changes(); len(changed) > 0 {
+			list, all = append(list, changed...), append(all, undo)
+		}
 	}
-	if len(rows) == 0 && !last {
-		return nil
-	}
-	if err := s.write(rows, last); err != nil {
-		for _, undo := range again {
+	return list, func() {
+		for _, undo := range all {
 			undo()
 		}
-		return fmt.Errorf("write %s: %w", s.path, err)
 	}
-	return nil
 }
 
 // purge goes on with purging where the last flush stopped.
@@ -194,4 +182,32 @@ func (s *Store) purge() {
 			a.purge(purgeRows)
 		}
 	}
+	s.settle()
+}
+
+// disk is the file that an area's changes are written to; without one they are kept in memory only.
+type disk struct{ file *rows.File }
+
+// change makes a change with the mutex of an area held, and returns when it is written. A result that changes nothing waits too: it may
+// follow from what somebody else is just writing.
+func (d disk) change(ctx context.Context, mu sync.Locker, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := d.file.Ready(); err != nil {
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
+	if err := locked(mu, do); err != nil {
+		return err
+	}
+	if err := d.file.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
+	return nil
+}
+
+func locked(mu sync.Locker, do func() error) error {
+	mu.Lock()
+	defer mu.Unlock()
+	return do()
 }

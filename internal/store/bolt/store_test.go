@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
@@ -64,4 +66,26 @@ func draft(e protocol.Event, keep time.Duration) hub.Draft {
 		d.Key = hub.Key{Maker: hub.MakerProgram, ID: e.ID}
 	}
 	return d
+}
+
+// onDisk is a store on a disk of a test's.
+type onDisk struct {
+	*bolt.Store
+	*rowstest.Disk
+	path string
+}
+
+func (s onDisk) Killed(tb testing.TB) socketio.Store {
+	tb.Helper()
+	return open(tb, rowstest.Copy(tb, s.path), bolt.Options{FlushEvery: byHand})
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	storetest.RunFullDisk(t, func(tb testing.TB) storetest.OnDisk {
+		tb.Helper()
+		path, disk := filepath.Join(tb.TempDir(), "data"), &rowstest.Disk{}
+		o := bolt.Options{FlushEvery: byHand, Disk: disk, Logger: slog.New(slog.DiscardHandler)}
+		return onDisk{open(tb, path, o), disk, path}
+	})
 }

@@ -1,0 +1,345 @@
+// Package rows keeps rows in a file, JSON values under keys in buckets, so that whatever was acknowledged outlives the process. One
+// process at a time may use a file.
+//
+// # What is where
+//
+// The file is a bbolt database. What was written since its last checkpoint is beside it, in FILE-journal. A commit appends what changed to
+// the journal, in one write for everybody who waits for it, and returns when the kernel has it: a process may be killed at any moment from
+// then on. Only when the power fails, or the operating system, can the last second be lost, since a checkpoint moves the journal into the
+// file, with fsync, once a second. With Options.Sync a commit waits for the disk instead, and nothing is lost then either.
+//
+// # When the disk is full
+//
+// A commit that could not be written fails, and those that follow fail before they change anything ([File.Ready]) until one of them is
+// written: nobody has to be told when there is room again. What the first of them had changed is written then. Of a checkpoint that could
+// not be written nothing is seen outside, since the journal goes on.
+package rows
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// The bucket about the journal. What else is in a file is its owner's.
+const (
+	journalBucket = "journal"
+	appliedKey    = "applied" // the number of the journal that the file has had last, in 8 bytes
+
+	lockTimeout = time.Second
+)
+
+// Row is one row for the file.
+type Row struct {
+	Bucket, Key string
+	Value       any // encoded as JSON; nil: the row is deleted
+}
+
+// Options of [Open]. Changes is required.
+type Options struct {
+	What string // the file is, in errors: "data file"
+	// Check says whether a file is its owner's to read, before anything is done to it. It may be empty.
+	Check func(tx *bbolt.Tx) error
+	// Changes gives the rows that changed since it was last called, as they are now. again has it give them once more: they could not be
+	// written. It is not called twice at a time.
+	Changes func() (list []Row, again func())
+	Sync    bool         // a commit waits for the disk
+	Logger  *slog.Logger // told once when the disk fails, and once when it does no more; nil: slog.Default
+	Disk    Disk         // where the journal is; nil: the operating system's
+}
+
+// File is an open file. It is safe for concurrent use.
+type File struct {
+	path    string
+	o       Options
+	db      *bbolt.DB
+	commits commits
+	trouble trouble // of commits
+	behind  trouble // of checkpoints
+
+	checkpointing sync.Mutex // taken before writing
+	writing       sync.Mutex
+	journal       *journal // being written; nil: the next commit begins one
+	number        uint64   // of the newest journal
+	old           bool     // there is one that waits for a checkpoint
+	closed        bool
+}
+
+// ErrClosed is what is answered after Close.
+var ErrClosed = errors.New("the file is closed")
+
+// Open opens a file or makes it; its directory must be there. It fails, and says what to do, if another process uses the file, if it is
+// empty, damaged or something else. What a process that was killed had committed is in it.
+func Open(path string, o Options) (f *File, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Disk == nil {
+		o.Disk = realDisk{}
+	}
+	f = &File{path: path, o: o}
+	f.trouble.tell = logs(o.Logger, f.newJournal(), "what would change something is refused until it does")
+	f.behind.tell = logs(o.Logger, path, "what was written is in its journal alone; it is tried again")
+	if err := f.whole(); err != nil {
+		return nil, err
+	}
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	if err := f.recover(); err != nil {
+		return nil, errors.Join(err, f.db.Close())
+	}
+	return f, nil
+}
+
+// whole refuses what a new file would be begun in the place of.
+func (f *File) whole() error {
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		for _, name := range []string{f.oldJournal(), f.newJournal()} {
+			if _, err := os.Stat(name); err == nil {
+				return fmt.Errorf("%s %s is missing, but its journal %s is there: put the file back, or move the journal away to begin with nothing", f.o.What, f.path, name)
+			}
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("open %s: %w", f.o.What, err)
+	case info.Mode().IsRegular() && info.Size() == 0:
+		return f.damaged("it is empty, which it never is by itself")
+	}
+	return nil
+}
+
+// damaged says what to do about it.
+func (f *File) damaged(why any) error {
+	err, is := why.(error)
+	if !is {
+		err = fmt.Errorf("%v", why)
+	}
+	return fmt.Errorf("%s %s is damaged: %w; put back a copy of it, or move it away, with its journal, to begin with nothing", f.o.What, f.path, err)
+}
+
+// open opens the database, and looks whether it is the owner's.
+func (f *File) open() error {
+	var file *os.File
+	var openErr error
+	err := f.Guarded(func() error {
+		f.db, openErr = bbolt.Open(f.path, 0o600, &bbolt.Options{
+			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+				f, err := os.OpenFile(name, flag, perm) //nolint:gosec // the path is the operator's choice
+				file = f
+				return f, err
+			},
+		})
+		return nil
+	})
+	switch {
+	case err != nil:
+		_ = file.Close() // which bbolt has not done, since it panicked
+		return err
+	case errors.Is(openErr, bolterrors.ErrTimeout):
+		return fmt.Errorf("%s %s is in use by another process", f.o.What, f.path)
+	case errors.Is(openErr, bolterrors.ErrInvalid), errors.Is(openErr, bolterrors.ErrChecksum), errors.Is(openErr, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("%s %s is no %[1]s of Bellhop's, or is damaged: %[3]w; put back a copy of it, or move it away to begin with nothing", f.o.What, f.path, openErr)
+	case openErr != nil:
+		return fmt.Errorf("open %s %s: %w", f.o.What, f.path, openErr)
+	}
+	if f.o.Check == nil {
+		return nil
+	}
+	if err := f.View(f.o.Check); err != nil {
+		return errors.Join(err, f.db.Close())
+	}
+	return nil
+}
+
+// Guarded turns into an error what bbolt makes of damage in all but its first pages: a panic, or a fault of the memory mapping.
+func (f *File) Guarded(do func() error) (err error) {
+	defer func() {
+		if damage := recover(); damage != nil {
+			err = f.damaged(damage)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return do()
+}
+
+// View reads the database, which does not have what the journal has. It is for opening.
+func (f *File) View(do func(tx *bbolt.Tx) error) error {
+	return f.Guarded(func() error { return f.db.View(do) })
+}
+
+// Update changes the database at once, beside the journal. It is for opening.
+func (f *File) Update(do func(tx *bbolt.Tx) error) error {
+	return f.Guarded(func() error { return f.db.Update(do) })
+}
+
+// Load gives every row of a bucket to take; its value is only good until it returns.
+func (f *File) Load(tx *bbolt.Tx, bucket string, take func(key string, value []byte) error) error {
+	rows := tx.Bucket([]byte(bucket))
+	if rows == nil {
+		return f.damaged("bucket " + bucket + " is missing")
+	}
+	return rows.ForEach(func(key, value []byte) error {
+		if err := take(string(key), value); err != nil {
+			return f.damaged(fmt.Errorf("row %q in %s: %w", key, bucket, err))
+		}
+		return nil
+	})
+}
+
+// Ready fails if the last commit did and would do so again. Whoever calls it before a change leaves nothing half done.
+func (f *File) Ready() error {
+	if f == nil || f.trouble.now() == nil {
+		return nil
+	}
+	return f.Commit()
+}
+
+// Commit writes what changed until now, and what others had to write meanwhile. On a nil file it does nothing.
+func (f *File) Commit() error {
+	if f == nil {
+		return nil
+	}
+	return f.commits.do(&f.writing, f.write)
+}
+
+// write is called with writing held.
+func (f *File) write() error {
+	if f.closed {
+		return ErrClosed
+	}
+	list, again := f.o.Changes()
+	var err error
+	if len(list) > 0 {
+		err = f.append(list)
+	}
+	if err != nil {
+		again()
+		err = fmt.Errorf("write %s: %w", f.newJournal(), err)
+	}
+	f.trouble.is(err)
+	return err
+}
+
+func (f *File) append(list []Row) error {
+	if f.journal == nil {
+		f.number++
+		f.journal = &journal{path: f.newJournal(), number: f.number}
+	}
+	return f.journal.append(f.o.Disk, list, f.o.Sync)
+}
+
+// Checkpoint commits, and moves what the journal has into the database.
+func (f *File) Checkpoint() error {
+	if f == nil {
+		return nil
+	}
+	f.checkpointing.Lock()
+	defer f.checkpointing.Unlock()
+	err := f.Commit()
+	return errors.Join(err, f.checkpoint())
+}
+
+func (f *File) checkpoint() error {
+	err := f.turn()
+	if err == nil && f.old {
+		if _, err = f.apply(f.oldJournal()); err == nil {
+			f.old = false
+		}
+	}
+	f.behind.is(err)
+	return err
+}
+
+// turn puts the journal aside. The next commit begins another.
+func (f *File) turn() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	switch {
+	case f.closed:
+		return ErrClosed
+	case f.old || !f.written():
+		return nil
+	}
+	if err := f.journal.close(); err != nil {
+		return fmt.Errorf("close %s: %w", f.journal.path, err)
+	}
+	if err := os.Rename(f.newJournal(), f.oldJournal()); err != nil {
+		return fmt.Errorf("put the journal aside: %w", err)
+	}
+	f.journal, f.old = nil, true
+	return nil
+}
+
+// written reports whether the journal has something.
+func (f *File) written() bool { return f.journal != nil && f.journal.end > 0 }
+
+// pending reports whether there is something for a checkpoint.
+func (f *File) pending() bool {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	return f.old || f.written()
+}
+
+// Close commits, moves everything into the database, and has last change it once more: with nothing left in the journal. Its error says
+// what was not written; what was committed is in the journal then, and there when the file is opened again. A second Close does nothing.
+func (f *File) Close(last func(tx *bbolt.Tx) error) error {
+	if f == nil {
+		return nil
+	}
+	f.checkpointing.Lock()
+	defer f.checkpointing.Unlock()
+	if f.closed {
+		return nil
+	}
+	err := f.Commit()
+	for err == nil && f.pending() {
+		err = f.checkpoint()
+	}
+	if err == nil {
+		err = f.Update(last)
+	}
+	f.writing.Lock()
+	f.closed = true
+	f.writing.Unlock()
+	if f.journal != nil {
+		err = errors.Join(err, f.journal.close())
+	}
+	return errors.Join(err, f.db.Close())
+}
+
+// Err is why nothing can be saved at the moment; nil: it can.
+func (f *File) Err() error {
+	if f == nil {
+		return nil
+	}
+	return f.trouble.now()
+}
+
+// Abandon closes a file as it is, as if the process ended here.
+func (f *File) Abandon() error {
+	f.checkpointing.Lock()
+	defer f.checkpointing.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	var err error
+	if f.journal != nil {
+		err = f.journal.close()
+	}
+	return errors.Join(err, f.db.Close())
+}
