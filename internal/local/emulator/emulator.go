@@ -42,9 +42,10 @@ type Config struct {
 	Faults        gateway.Faults
 	Choices       gateway.Choices
 
-	// QueueRetry and QueueFile are the queues' Retry and File; see [queues.Config].
+	// QueueRetry, QueueFile and QueueSync are the queues' Retry, File and Sync; see [queues.Config].
 	QueueRetry time.Duration
 	QueueFile  string
+	QueueSync  bool
 	// NoSchedules leaves the template's schedules off.
 	NoSchedules bool
 
@@ -92,7 +93,7 @@ func New(cfg Config) (e *Emulator, err error) {
 	}
 	if err == nil { // the last, since it has a file open
 		e.Queues, err = queues.New(queues.Config{
-			Template: cfg.Template, Functions: e.Functions, Retry: cfg.QueueRetry, File: cfg.QueueFile, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeQueues(),
+			Template: cfg.Template, Functions: e.Functions, Retry: cfg.QueueRetry, File: cfg.QueueFile, Sync: cfg.QueueSync, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeQueues(),
 		})
 	}
 	if err != nil {

@@ -91,5 +91,9 @@ func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) err
 	if err != nil {
 		return err
 	}
-	return a.Emulator.Queues.Send(ctx, a.Queue, string(body), delay)
+	err = a.Emulator.Queues.Send(ctx, a.Queue, string(body), delay)
+	if api, is := errors.AsType[*awserr.Error](err); is && api.Status == http.StatusServiceUnavailable {
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
+	return err
 }

@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/bellhop-rt/bellhop/internal/local/awserr"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 )
 
 // contents is all that a restart must keep, in the order in which it may be received.
@@ -43,23 +46,9 @@ func bodies(messages []Message) string {
 	return strings.Join(all, ", ")
 }
 
-// copied gives a copy of the file as a killed process would leave it now.
-func copied(tb testing.TB, path string) string {
-	tb.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	twin := filepath.Join(tb.TempDir(), "copy.db")
-	if err := os.WriteFile(twin, content, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return twin
-}
-
 func flush(tb testing.TB, s *Service) {
 	tb.Helper()
-	if err := s.journal.flush(); err != nil {
+	if err := s.Save(); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -125,12 +114,12 @@ func TestQueuesSurviveAKill(t *testing.T) {
 	sendTo(t, s, "Jobs", "waits", time.Minute)
 	sendTo(t, s, "DeadJobs", "dead", 0)
 	flush(t, s)
-	sendTo(t, s, "Jobs", "of the last second", time.Minute)
-	killed := copied(t, path)
+	sendTo(t, s, "Jobs", "of the last moment", time.Minute)
+	killed := rowstest.Copy(t, path)
 
 	job, events := collect(`{}`)
 	next := withFile(t, killed, job, nil)
-	if got := bodies(next.Waiting("Jobs")) + "; " + bodies(next.Waiting("DeadJobs")); got != "in hand 1, waits 0; dead 0" {
+	if got := bodies(next.Waiting("Jobs")) + "; " + bodies(next.Waiting("DeadJobs")); got != "in hand 1, waits 0, of the last moment 0; dead 0" {
 		t.Errorf("after a kill: got %s", got)
 	}
 	next.Start() // what nobody has settled comes at once, not after its visibility timeout
@@ -149,36 +138,49 @@ func TestQueuesSurviveAKill(t *testing.T) {
 		t.Errorf("save: got %v", err)
 	}
 	s.cfg.Functions.Cancel()
-	next = withFile(t, copied(t, path), job, nil)
-	if got := bodies(next.Waiting("Jobs")); got != "in hand 1, waits 0, of the last second 0" {
+	next = withFile(t, rowstest.Copy(t, path), job, nil)
+	if got := bodies(next.Waiting("Jobs")); got != "in hand 1, waits 0, of the last moment 0" {
 		t.Errorf("after a close that was cut short: got %s", got)
 	}
 	closeNow(t, next)
 	close(release)
 	<-closed
 	next = withFile(t, path, job, nil)
-	if got := bodies(next.Waiting("Jobs")); got != "in hand 1, waits 0, of the last second 0" { // the delivery was cut off, so it has failed
+	if got := bodies(next.Waiting("Jobs")); got != "in hand 1, waits 0, of the last moment 0" { // the delivery was cut off, so it has failed
 		t.Errorf("after the function has returned: got %s", got)
 	}
 	closeNow(t, next)
 }
 
-func TestQueueFileIsWrittenOnceASecond(t *testing.T) {
+// TestWhatWasSentOutlivesAKill sends, deletes and settles: what the API was answered is in the file, and the rest a second later.
+func TestWhatWasSentOutlivesAKill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "queues.db")
 		s := withFile(t, path, answers(`{}`), nil)
-		s.Start()
-		sendTo(t, s, "Jobs", "x", time.Minute)
-		for _, want := range []string{"", "x 0"} {
-			twin := withFile(t, copied(t, path), answers(`{}`), nil)
+		check := func(want string) {
+			t.Helper()
+			twin := withFile(t, rowstest.Copy(t, path), answers(`{}`), nil)
 			if got := bodies(twin.Waiting("Jobs")); got != want {
 				t.Errorf("the file has %q, want %q", got, want)
 			}
 			closeNow(t, twin)
-			elapse(journalEvery)
-			synctest.Wait()
 		}
+		q := s.find("Jobs")
+		sendTo(t, s, "Jobs", "x", 0)
+		check("x 0")
+		batch, _ := q.receive(1, time.Minute, 1)
+		if err := q.remove(batch[0].receipt); err != nil {
+			t.Fatal(err)
+		}
+		check("")
+		sendTo(t, s, "Jobs", "y", 0)
+		s.Start()
+		synctest.Wait() // it has been delivered
+		check("y 0")
+		elapse(journalEvery)
+		synctest.Wait()
+		check("")
 		closeNow(t, s)
 	})
 }
@@ -191,7 +193,7 @@ func TestDeadLetterIsAlwaysInOneQueue(t *testing.T) {
 	check := func(want string) {
 		t.Helper()
 		flush(t, s)
-		twin := withFile(t, copied(t, path), answers(`{}`), nil)
+		twin := withFile(t, rowstest.Copy(t, path), answers(`{}`), nil)
 		if got := bodies(twin.Waiting("Jobs")) + "; " + bodies(twin.Waiting("DeadJobs")); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -244,39 +246,44 @@ func TestLateFailureRevivesNothing(t *testing.T) {
 	})
 }
 
-// TestQueueFileCannotBeWritten takes the disk away for a while: nothing is lost, and what comes and goes is not remembered.
+// TestQueueFileCannotBeWritten fills the disk for a while: what is sent is refused, what was sent is kept and delivered, and nothing is
+// remembered of what is refused.
 func TestQueueFileCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "queues.db")
-	s := withFile(t, path, answers(`{}`), nil)
-	sendTo(t, s, "Jobs", "old", time.Minute)
-	flush(t, s)
-	if err := s.journal.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	sendTo(t, s, "Jobs", "kept", 2*time.Minute)
-	q := s.find("Jobs")
-	for range 100 {
-		sendTo(t, s, "Jobs", "passing", 0)
-		if err := s.journal.flush(); err == nil || !strings.Contains(err.Error(), path) {
-			t.Fatalf("flush without a disk: got %v", err)
-		}
-		q.backlog.remove(q.backlog.entries.Items()[0])
-	}
-	q.backlog.remove(q.backlog.entries.Items()[0]) // "old"
-	if n := len(s.journal.dirty); n != 2 {
-		t.Errorf("%d messages are to be written, want 2", n)
-	}
-	db, err := bbolt.Open(path, 0o600, nil)
+	path, disk := filepath.Join(t.TempDir(), "queues.db"), &rowstest.Disk{}
+	s, err := open(answers(`{}`), Config{File: path, Disk: disk})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.journal.db = db
-	closeNow(t, s)
-	s = withFile(t, path, answers(`{}`), nil)
-	if got := bodies(s.Waiting("Jobs")); got != "kept 0" {
-		t.Errorf("waiting are %s", got)
+	sendTo(t, s, "Jobs", "old", time.Minute)
+	sendTo(t, s, "Jobs", "done", 0)
+	disk.Fill(true)
+	q := s.find("Jobs")
+	for range 100 {
+		var api *awserr.Error
+		if err := s.Send(t.Context(), "Jobs", "refused", 0); !errors.As(err, &api) || api.Code != "ServiceUnavailable" || !strings.Contains(api.Message, path) {
+			t.Fatalf("send to a full disk: got %v", err)
+		}
 	}
+	if s.Err() == nil {
+		t.Error("nothing says that nothing can be sent")
+	}
+	// Of the one that was sent when the disk failed the outcome is unknown; the others were never there.
+	if got := bodies(s.Waiting("Jobs")); got != "done 0, refused 0, old 0" || len(s.journal.dirty) != 1 {
+		t.Errorf("waiting are %s, and %d are to be written", got, len(s.journal.dirty))
+	}
+	batch, _ := q.receive(2, time.Minute, 1)
+	q.settle(batch, func(*entry) bool { return false }, nil)
+	disk.Fill(false)
+	sendTo(t, s, "Jobs", "new", 2*time.Minute)
+	if err := s.Err(); err != nil {
+		t.Errorf("there is room again, and still: %v", err)
+	}
+	twin := withFile(t, rowstest.Copy(t, path), answers(`{}`), nil)
+	if got := bodies(twin.Waiting("Jobs")); got != "old 0, new 0" {
+		t.Errorf("after a kill, waiting are %s", got)
+	}
+	closeNow(t, twin)
 	closeNow(t, s)
 }
 
@@ -329,11 +336,46 @@ func TestMessagesOfNoQueueAreKept(t *testing.T) {
 	}
 }
 
+// TestQueueFileOfVersion1 opens what earlier versions have written.
+func TestQueueFileOfVersion1(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queues.db")
+	s := withFile(t, path, answers(`{}`), nil)
+	sendTo(t, s, "Jobs", "x", time.Minute)
+	closeNow(t, s)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("bellhop queues 1"))
+		if err != nil {
+			return err
+		}
+		err = tx.Bucket([]byte(journalBucket)).ForEach(b.Put)
+		return errors.Join(err, tx.DeleteBucket([]byte(journalBucket)), tx.DeleteBucket([]byte("journal")))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s = withFile(t, path, answers(`{}`), nil)
+		if got := bodies(s.Waiting("Jobs")); got != "x 0" {
+			t.Errorf("waiting are %s", got)
+		}
+		closeNow(t, s)
+	}
+}
+
 func TestQueueFileRefused(t *testing.T) {
 	t.Parallel()
 	at := func(name string) string { return filepath.Join(t.TempDir(), name) }
 	text := at("text.db")
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := at("empty.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	database := func(bucket, key, value string) string {
@@ -359,11 +401,12 @@ func TestQueueFileRefused(t *testing.T) {
 	defer closeNow(t, s)
 	for name, c := range map[string]struct{ path, want string }{
 		"a file that is in use":         {used, "is in use by another process"},
-		"a file that is no database":    {text, "is no queue file, or is damaged"},
+		"a file that is no database":    {text, "is no queue file of Bellhop's, or is damaged"},
+		"an empty file":                 {empty, "is damaged: it is empty"},
 		"a database of another program": {database("theirs", "a", "b"), "belongs to another program"},
-		"a newer version's":             {database("bellhop queues 2", "a", "b"), `written by a newer version, as "bellhop queues 2"`},
-		"a message that is no JSON":     {database(journalBucket, "m1", "{"), `it is damaged: message "m1" is malformed`},
-		"a message of another id":       {database(journalBucket, "m1", "{}"), `it is damaged: message "m1" is malformed`},
+		"a newer version's":             {database("bellhop queues 3", "a", "b"), `written by a newer version, as "bellhop queues 3"`},
+		"a message that is no JSON":     {database(journalBucket, "m1", "{"), `is damaged: row "m1" in bellhop queues 2: the message is malformed`},
+		"a message of another id":       {database(journalBucket, "m1", "{}"), `is damaged: row "m1" in bellhop queues 2: the message is malformed`},
 		"a directory":                   {t.TempDir(), "open queue file "},
 		"a directory that is not there": {filepath.Join(t.TempDir(), "none", "q.db"), "no such file or directory"},
 	} {

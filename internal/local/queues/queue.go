@@ -62,7 +62,7 @@ func (q *queue) send(m Message, delay time.Duration) (id string, err error) {
 	}
 	now := q.srv.cfg.Now()
 	m.ID, m.SentAt = uuid.NewString(), now
-	return m.ID, q.put(&entry{Message: m, visibleAt: now.Add(delay)})
+	return m.ID, q.srv.journal.saved(func() error { return q.put(&entry{Message: m, visibleAt: now.Add(delay)}) })
 }
 
 // put adds a message and wakes the receiver.

@@ -24,6 +24,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
+	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
 // Config says what queues there are. Template and Functions are required.
@@ -32,9 +33,11 @@ type Config struct {
 	Functions *invoke.Service
 	// Retry is when a message whose delivery failed is tried again; by default when the queue's VisibilityTimeout is over, as on AWS.
 	Retry time.Duration
-	// File is where messages are kept over a restart; by default they are lost with the process. It is written once a second and by
-	// Close: after kill -9 at most the last second is lost or repeated. One process at a time may use it.
+	// File is where messages are kept over a restart; by default they are lost with the process. What was sent is in it before that is
+	// answered; after kill -9 what was delivered in the last second may be delivered again. One process at a time may use it.
 	File   string
+	Sync   bool         // the File has it when the disk does, not when the kernel does
+	Disk   rows.Disk    // where the File's journal is, for tests; nil: the operating system's
 	Logger *slog.Logger // default discards
 	// Observe is told what happens, from the goroutine where it happens: it must be quick and safe for concurrent use.
 	Observe func(Event)
@@ -90,11 +93,11 @@ func New(cfg Config) (*Service, error) {
 		return s, nil
 	}
 	var err error
-	if s.journal, err = openJournal(cfg.File); err != nil {
+	if s.journal, err = openJournal(cfg.File, cfg.Sync, cfg.Logger, cfg.Disk); err != nil {
 		return nil, err
 	}
 	if err := s.restore(); err != nil {
-		return nil, errors.Join(err, s.journal.db.Close())
+		return nil, errors.Join(err, s.journal.file.Abandon())
 	}
 	return s, nil
 }
@@ -104,17 +107,16 @@ func New(cfg Config) (*Service, error) {
 func (s *Service) restore() error {
 	now := s.cfg.Now()
 	strange := map[string]int{}
-	err := s.journal.load(func(r journalRecord) bool {
+	err := s.journal.load(func(r journalRecord) {
 		i := slices.IndexFunc(s.queues, func(q *queue) bool { return q.spec.ID == r.Queue })
 		if i < 0 {
 			strange[r.Queue]++
-			return false
+			return
 		}
 		if r.Held {
 			r.VisibleAt = now
 		}
 		s.queues[i].backlog.add(&entry{Message: r.Message, visibleAt: r.VisibleAt})
-		return true
 	})
 	if err != nil {
 		return err
@@ -136,9 +138,7 @@ func (s *Service) Start() {
 		}
 	}
 	if s.journal != nil {
-		s.journal.start(func(err error) {
-			s.cfg.Logger.ErrorContext(s.base, "queues are not saved; it is tried again", "error", err)
-		})
+		s.journal.start()
 	}
 }
 
@@ -155,7 +155,15 @@ func (s *Service) Close() error {
 }
 
 // Save writes to the file what it has not got yet: for who cannot wait for Close.
-func (s *Service) Save() error { return s.journal.flush() }
+func (s *Service) Save() error { return s.journal.save() }
+
+// Err is why nothing can be sent at the moment; nil: the file can be written, or there is none.
+func (s *Service) Err() error {
+	if s.journal == nil {
+		return nil
+	}
+	return s.journal.file.Err()
+}
 
 // find gives nil for a queue that the template does not have.
 func (s *Service) find(name string) *queue {

@@ -33,14 +33,16 @@ func (q *queue) received(receipt string) (*entry, error) {
 
 // remove is DeleteMessage.
 func (q *queue) remove(receipt string) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e, err := q.received(receipt)
-	if e != nil {
-		q.backlog.remove(e)
-		q.done++
-	}
-	return err
+	return q.srv.journal.saved(func() error {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		e, err := q.received(receipt)
+		if e != nil {
+			q.backlog.remove(e)
+			q.done++
+		}
+		return err
+	})
 }
 
 // changeVisibility is ChangeMessageVisibility.
@@ -48,24 +50,29 @@ func (q *queue) changeVisibility(receipt string, visibility *int) error {
 	if visibility == nil || *visibility < 0 || seconds(*visibility) > maxVisibility {
 		return errValue("VisibilityTimeout must be 0 to 43200 seconds")
 	}
-	q.mu.Lock()
-	e, err := q.received(receipt)
-	if e != nil {
-		q.backlog.hide(e, q.srv.cfg.Now().Add(seconds(*visibility)))
-	}
-	q.mu.Unlock()
+	err := q.srv.journal.saved(func() error {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		e, err := q.received(receipt)
+		if e != nil {
+			q.backlog.hide(e, q.srv.cfg.Now().Add(seconds(*visibility)))
+		}
+		return err
+	})
 	q.signal()
 	return err
 }
 
 // purge is PurgeQueue. What is being delivered is gone as well when it fails.
 func (q *queue) purge() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range q.backlog.entries.Items() {
-		q.backlog.remove(e)
-	}
-	return nil
+	return q.srv.journal.saved(func() error {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, e := range q.backlog.entries.Items() {
+			q.backlog.remove(e)
+		}
+		return nil
+	})
 }
 
 // depth counts the messages by what they wait for.
