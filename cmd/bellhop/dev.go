@@ -31,6 +31,7 @@ import (
 type devCommand struct {
 	Listen         string            `default:"127.0.0.1:4000" help:"Address to listen on."`
 	Data           string            `default:".bellhop" type:"path" placeholder:"DIR" help:"Directory of the store. Default: ${default}."`
+	Sync           bool              `help:"Answer once the disk has what was said, so that not even a power cut loses it."`
 	Memory         bool              `help:"Keep everything in memory and forget it at the end, instead of --data."`
 	IdleTimeout    time.Duration     `default:"10m" help:"Close connections after this time without a frame."`
 	MaxConnection  time.Duration     `default:"2h" help:"Close connections after this time."`
@@ -103,9 +104,9 @@ func (c devCommand) run(ctx context.Context) error {
 		return errors.Join(err, closeStore())
 	}
 	log.Welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
-	err = errors.Join(c.serve(ctx, s), record(s.Cost(), c.Record))
-	log.Goodbye(c.where())
-	return errors.Join(err, closeStore())
+	err = errors.Join(c.serve(ctx, s), closeStore())
+	log.Goodbye(c.where(), err == nil)
+	return errors.Join(err, record(s.Cost(), c.Record))
 }
 
 // api is what the flags ask for. closeStore is replaced if there is something to close.
@@ -126,7 +127,7 @@ func (c devCommand) api(ctx context.Context, logger *slog.Logger, hooks processe
 		if err != nil {
 			return nil, err
 		}
-		b.Store, b.QueueFile, *closeStore = store, c.file("queues.db"), store.Close
+		b.Store, b.QueueFile, b.Sync, *closeStore = store, c.file("queues.db"), c.Sync, store.Close
 	}
 	if c.Functions == "" {
 		return b, nil
@@ -307,7 +308,7 @@ func (c devCommand) open(logger *slog.Logger) (*bolt.Store, error) {
 			return nil, err
 		}
 	}
-	return bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger})
+	return bolt.Open(c.file("bellhop.db"), bolt.Options{Logger: logger, Sync: c.Sync})
 }
 
 // built is the folder where functions are built.

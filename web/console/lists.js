@@ -19,6 +19,8 @@ export async function refresh() {
   if (q !== $("who").value.trim()) return; // typed on meanwhile
   latest = overview;
   api.learn(overview.stage);
+  $("trouble").hidden = !overview.trouble;
+  $("trouble").textContent = overview.trouble && `Nothing can be saved, and is refused: ${overview.trouble}`;
   const { connections, rooms, total, matching, roomTotal } = overview;
   $("count").textContent = q ? `(${count(matching)} of ${count(total)})` : `(${count(total)})`;
   $("none").hidden = total > 0;

@@ -93,16 +93,24 @@ func (p *Program) Printed() string {
 	return p.out.String()
 }
 
+// Pid is the id of its process.
+func (p *Program) Pid() int { return p.cmd.Process.Pid }
+
 // Stop interrupts it as Ctrl-C does, and waits for its end.
 func (p *Program) Stop() {
+	if err := p.End(); err != nil {
+		p.tb.Errorf("bellhop dev: %v\n%s", err, p.Printed())
+	}
+}
+
+// End is Stop of one that may fail.
+func (p *Program) End() error {
 	if p.cmd.ProcessState != nil {
-		return
+		return nil
 	}
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	p.ended.Wait()
-	if err := p.cmd.Wait(); err != nil {
-		p.tb.Errorf("bellhop dev: %v\n%s", err, p.Printed())
-	}
+	return p.cmd.Wait()
 }
 
 // Kill ends it without a warning.

@@ -28,6 +28,16 @@ type Foreign struct{}
 func (Bellhop) own() bool { return true }
 func (Foreign) own() bool { return false }
 
+// trouble is that of a store with a disk of its own.
+func (b Bellhop) trouble() error {
+	if store, is := b.Store.(interface{ Err() error }); is {
+		return store.Err()
+	}
+	return nil
+}
+
+func (Foreign) trouble() error { return nil }
+
 func (b Bellhop) describe(ctx context.Context, id string) (user, name string, list []string) {
 	rooms := map[string]int{}
 	for _, id := range b.Sockets(id) {

@@ -38,6 +38,8 @@ type Console struct {
 type API interface {
 	// own reports whether it is Bellhop's, with its store and emit.
 	own() bool
+	// trouble is why its store can save nothing at the moment; nil: it can.
+	trouble() error
 	// describe says who is at the other end of a connection, and which rooms it is in.
 	describe(ctx context.Context, id string) (user, name string, rooms []string)
 	// routes are what is asked of such an API only.
@@ -112,10 +114,11 @@ func (c *Console) serveConnections(w http.ResponseWriter, r *http.Request) {
 // Overview is who is connected, and the rooms they are in.
 type Overview struct {
 	Stage       string       `json:"stage"`
-	Bellhop     bool         `json:"bellhop"`     // it is Bellhop's own API, with its store and emit
-	Total       int          `json:"total"`       // open connections
-	Matching    int          `json:"matching"`    // of them, those that the filter matches
-	Connections []Connection `json:"connections"` // of those, the latest active
+	Bellhop     bool         `json:"bellhop"`           // it is Bellhop's own API, with its store and emit
+	Trouble     string       `json:"trouble,omitempty"` // why nothing can be saved
+	Total       int          `json:"total"`             // open connections
+	Matching    int          `json:"matching"`          // of them, those that the filter matches
+	Connections []Connection `json:"connections"`       // of those, the latest active
 	RoomTotal   int          `json:"roomTotal"`
 	Rooms       []Room       `json:"rooms"` // the largest
 }
@@ -131,6 +134,9 @@ type Room struct {
 func (c *Console) serveOverview(w http.ResponseWriter, r *http.Request) {
 	q := strings.ToLower(r.URL.Query().Get("q"))
 	o := Overview{Stage: c.emulator.Gateway.Stage(), Bellhop: c.api.own(), Connections: []Connection{}, Rooms: []Room{}}
+	if err := cmp.Or(c.api.trouble(), c.emulator.Queues.Err()); err != nil {
+		o.Trouble = err.Error()
+	}
 	users := map[string]map[string]int{}
 	for _, info := range c.connections(r.Context()) {
 		o.Total++

@@ -34,6 +34,7 @@ type Bellhop struct {
 	Store     socketio.Store
 	Origins   []string         // of pages that may connect
 	QueueFile string           // where jobs are kept over a restart; empty: nowhere
+	Sync      bool             // the QueueFile has a job when the disk does
 	Hooks     processes.Hooks  // the application's own logic
 	Tables    *dynamodb.Client // where Go handlers keep rows of their own; nil: nowhere
 	Table     string
@@ -102,7 +103,7 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, watch *console.Watch) *composition {
 	parts := &composition{
 		emulator: emulator.Config{
-			Template: w.template, QueueFile: b.QueueFile,
+			Template: w.template, QueueFile: b.QueueFile, QueueSync: b.Sync,
 			Mappings: []string{"socket.io"}, // where clients of Socket.IO look
 		},
 		watch: watch, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},

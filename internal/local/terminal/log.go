@@ -95,13 +95,16 @@ Stop:  Ctrl-C
 `, address, where)
 }
 
-// Goodbye says what is kept of it.
-func (l *Log) Goodbye(data string) {
-	text := "stopped; everything is saved in " + data
-	if data == "" {
-		text = "stopped"
+// Goodbye says what is kept of it. saved: nothing went wrong at the end.
+func (l *Log) Goodbye(data string, saved bool) {
+	colour, text := plain, "stopped"
+	switch {
+	case !saved:
+		colour, text = red, "stopped, and not everything is done or saved"
+	case data != "":
+		text = "stopped; everything is saved in " + data
 	}
-	l.print(time.Now(), plain, "·", text)
+	l.print(time.Now(), colour, "·", text)
 }
 
 // Observe gives nil, which costs the emulator nothing, when nobody wants to see.
