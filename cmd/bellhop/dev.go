@@ -42,6 +42,7 @@ type devCommand struct {
 	Stage          string            `placeholder:"NAME" help:"Stage to serve, instead of the template's."`
 	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`
 	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data; local: start one, in memory. The tables of the template are created."`
+	TakeOver       bool              `help:"Use the table in --dynamodb although another bellhop dev does, whose sessions end."`
 	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes; may be repeated."`
 	Fault          []string          `placeholder:"FAULT" help:"What goes wrong, for tests of clients: gone=1%, throttle=5%, drop-disconnect=10%, latency=50ms, shuffle=100ms; may be repeated."`
 	Seed           uint64            `help:"Decides what goes wrong."`
@@ -146,6 +147,7 @@ func (c devCommand) ownTable(ctx context.Context, b *server.Bellhop) error {
 		return fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
 	}
 	b.Store = dynamo.New(b.Tables, b.Table, dynamo.Options{})
+	b.Lease = &server.Lease{Store: "the table " + b.Table + " at " + c.DynamoDB, TakeOver: c.TakeOver}
 	return nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -35,12 +37,13 @@ type Bellhop struct {
 	Origins   []string         // of pages that may connect
 	QueueFile string           // where jobs are kept over a restart; empty: nowhere
 	Sync      bool             // the QueueFile has a job when the disk does
+	Lease     *Lease           // of a Store that another server may use; nil: none can
 	Hooks     processes.Hooks  // the application's own logic
 	Tables    *dynamodb.Client // where Go handlers keep rows of their own; nil: nowhere
 	Table     string
 }
 
-func (b Bellhop) compose(ctx context.Context, c Config, _ processes.Here) (*composition, error) {
+func (b Bellhop) compose(ctx context.Context, c Config, here processes.Here) (*composition, error) {
 	w, err := b.wire(ctx, c)
 	if err != nil {
 		return nil, err
@@ -50,6 +53,7 @@ func (b Bellhop) compose(ctx context.Context, c Config, _ processes.Here) (*comp
 	notes := watch.Hub(&rules, b.Store, deliverQueue)
 	h, sockets := socketio.Wire(rules, notes, w.settings.Sockets)
 	parts := b.parts(w, h, sockets, watch)
+	b.lease(parts, c.Logger, here)
 	parts.emulator.Functions = map[string]invoke.Function{
 		"authorize":  route.Authorize(rules.Verifier, b.Origins, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
@@ -115,6 +119,16 @@ func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, watch *co
 		parts.end = append(parts.end, func(ctx context.Context) error { return workOff(ctx, h, w.aws.Emulator) })
 	}
 	return parts
+}
+
+// lease has a shared store leased before anything in it is changed, and given back at the very end.
+func (b Bellhop) lease(parts *composition, log *slog.Logger, here processes.Here) {
+	if b.Lease == nil {
+		return
+	}
+	l := newLease(*b.Lease, b.Store, log, here.Base)
+	parts.begin = slices.Insert(parts.begin, 0, l.take)
+	parts.end = append(parts.end, l.release)
 }
 
 // departAll ends what is left of the connections that an earlier server had.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/load"
+	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -166,10 +168,30 @@ func openMany(b *testing.B, many int, dial func(*testing.B, *servertest.Server, 
 	b.ReportMetric(float64(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse)/float64(b.N)/1024, "KiB/connection-both-ends")
 }
 
-// BenchmarkRoundTrip publishes and waits for the reply, on 100 connections at once, each in a room of its own.
+// BenchmarkRoundTrip publishes and waits for the reply, on 100 connections at once, each in a room of its own, which is acknowledged from
+// memory, from a file, or from its disk.
 func BenchmarkRoundTrip(b *testing.B) {
+	b.Run("memory", func(b *testing.B) { roundTrips(b, servertest.Bolt(b)) })
+	for name, sync := range map[string]bool{"file": false, "disk": true} {
+		b.Run(name, func(b *testing.B) {
+			store, err := bolt.Open(filepath.Join(b.TempDir(), "bellhop.db"), bolt.Options{Sync: sync})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() {
+				if err := store.Close(); err != nil {
+					b.Error(err)
+				}
+			})
+			roundTrips(b, servertest.On(store))
+		})
+	}
+}
+
+func roundTrips(b *testing.B, place servertest.Place) {
+	b.Helper()
 	const connections = 100
-	s := servertest.Start(b, servertest.Bolt(b), servertest.Unlimited)
+	s := servertest.Start(b, place, servertest.Unlimited)
 	var clients []client
 	for i := range connections {
 		c := dial(b, s, fmt.Sprintf("user%d", i))

@@ -62,6 +62,7 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 	watch.Overhear() //nolint:contextcheck // what is overheard belongs to no call
 	h, sockets := socketio.Wire(w.rules, d.Bellhop.Store, w.settings.Sockets)
 	parts := d.Bellhop.parts(w, h, sockets, watch)
+	d.Bellhop.lease(parts, c.Logger, here)
 	if parts.emulator.Functions, err = d.Functions.Functions(ctx, here); err != nil {
 		return nil, err
 	}
