@@ -157,6 +157,18 @@ func (h *Hub) change(ctx context.Context, c Connection, of func(c Connection) (*
 // Depart takes a connection out of everything, for whatever reason it is gone. It may be repeated, run twice at once,
 // and crash anywhere: the row goes last, and while it is there the sweep finds it.
 func (h *Hub) Depart(ctx context.Context, connection string) error {
+	return h.departAs(ctx, connection, h.limits.Grace)
+}
+
+// DepartForGood is Depart for a connection whose client has closed it, or left: nobody waits for its user to come back.
+func (h *Hub) DepartForGood(ctx context.Context, connection string) error {
+	return h.departAs(ctx, connection, h.instant())
+}
+
+// instant is the grace of those who left: long enough for a page that leaves and joins in one go to show nothing.
+func (h *Hub) instant() time.Duration { return min(300*time.Millisecond, h.limits.Grace) }
+
+func (h *Hub) departAs(ctx context.Context, connection string, grace time.Duration) error {
 	c, err := h.store.Change(ctx, Connection{ID: connection}, Change{Anyhow: true, Closing: true, Now: h.now()})
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -164,7 +176,7 @@ func (h *Hub) Depart(ctx context.Context, connection string) error {
 	if err != nil {
 		return fmt.Errorf("begin close of connection %s: %w", connection, err)
 	}
-	return h.departed(ctx, c, false)
+	return h.departed(ctx, c, grace, false)
 }
 
 // DepartAll departs every connection that the store remembers. It is for a server on one machine that begins: its sockets ended
@@ -198,7 +210,7 @@ func (h *Hub) eachConnection(ctx context.Context, parallel int, do func(c Connec
 // departed takes a connection whose row is closing out of everything. Its memberships leave marks where calls that put it into
 // a room may still be on their way; the row itself refuses all others. keep: its socket is still there, and the sweep needs the row
 // to find it.
-func (h *Hub) departed(ctx context.Context, c Connection, keep bool) error {
+func (h *Hub) departed(ctx context.Context, c Connection, grace time.Duration, keep bool) error {
 	gen := c.nextGen(h.now())
 	all := map[string]Leaving{}
 	for room, shard := range c.Rooms {
@@ -210,7 +222,7 @@ func (h *Hub) departed(ctx context.Context, c Connection, keep bool) error {
 	rooms := slices.Sorted(maps.Keys(all))
 	err := each(len(rooms), 8, func(i int) error {
 		l := all[rooms[i]]
-		return h.unseat(ctx, rooms[i], Member{Connection: c.ID, User: c.User, Shard: l.Shard, Gen: l.Gen}, c.Entered)
+		return h.unseat(ctx, rooms[i], Member{Connection: c.ID, User: c.User, Shard: l.Shard, Gen: l.Gen}, c.Entered, grace)
 	})
 	if err != nil {
 		return fmt.Errorf("depart connection %s: %w", c.ID, err)
@@ -325,11 +337,11 @@ func (h *Hub) end(ctx context.Context, c Connection, reason protocol.Reason, any
 // finishClosing departs a connection whose departure was cut off, or whose socket could not be closed yet.
 func (h *Hub) finishClosing(ctx context.Context, c Connection) error {
 	if c.Ended == "" {
-		return h.departed(ctx, c, false)
+		return h.departed(ctx, c, h.limits.Grace, false)
 	}
 	err := h.pusher.Close(ctx, h.wire(c))
 	if err != nil && !errors.Is(err, ErrGone) {
 		return fmt.Errorf("close connection %s: %w", c.ID, err)
 	}
-	return h.departed(ctx, c, err != nil && h.now().Sub(c.ConnectedAt) < youngAge) // it may still be opening
+	return h.departed(ctx, c, h.limits.Grace, err != nil && h.now().Sub(c.ConnectedAt) < youngAge) // it may still be opening
 }

@@ -404,7 +404,7 @@ func (h *Hub) departOne(ctx context.Context, room string, t Target, began time.T
 		if room == "" {
 			return nil
 		}
-		return h.unseat(ctx, room, Member{Connection: t.Connection, User: t.User, Shard: t.Shard, Gen: began.UnixMicro()}, began)
+		return h.unseat(ctx, room, Member{Connection: t.Connection, User: t.User, Shard: t.Shard, Gen: began.UnixMicro()}, began, h.limits.Grace)
 	case err != nil:
 		return fmt.Errorf("read connection: %w", err)
 	case began.Sub(c.ConnectedAt) < youngAge && !c.Closing:

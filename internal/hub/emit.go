@@ -508,7 +508,7 @@ func (h *Hub) expel(ctx context.Context, j Job, members []Member) error {
 		}
 		c, err := h.store.Connection(ctx, m.Connection)
 		if errors.Is(err, ErrNotFound) {
-			return h.unseat(ctx, j.Room, m, time.Time{})
+			return h.unseat(ctx, j.Room, m, time.Time{}, h.limits.Grace)
 		}
 		if err != nil {
 			return fmt.Errorf("read connection: %w", err)

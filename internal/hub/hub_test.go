@@ -91,6 +91,45 @@ func TestPresence(t *testing.T) {
 			t.Errorf("bob saw %v, want %v", got, want)
 		}
 	})
+	t.Run("who leaves, or closes the connection, is offline at once; who is cut off, after the grace", func(t *testing.T) {
+		for how, end := range map[string]struct {
+			do   func(w world, c hub.Caller) error
+			want int // departures that bob has seen after a second, of the one that there is in the end
+		}{
+			"leave": {func(w world, c hub.Caller) error { w.Must(c, `{"action":"leave","room":"community:1"}`); return nil }, 1},
+			"close": {func(w world, c hub.Caller) error { return w.DepartForGood(t.Context(), c.Connection) }, 1},
+			"cut":   {func(w world, c hub.Caller) error { return w.Depart(t.Context(), c.Connection) }, 0},
+		} {
+			w := newWorld(t)
+			bob, ana := w.Open("bob"), w.Open("ana")
+			w.Must(bob, join)
+			w.Must(ana, join)
+			if err := end.do(w, ana); err != nil {
+				t.Fatal(err)
+			}
+			w.Pass(time.Second)
+			if n := count(w.Network.Names(bob.Connection), "user:offline"); n != end.want {
+				t.Errorf("%s: after a second bob has seen %d departures, want %d", how, n, end.want)
+			}
+			w.Pass(10 * time.Second)
+			if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
+				t.Errorf("%s: bob has seen %d departures", how, n)
+			}
+		}
+	})
+	t.Run("who leaves and joins at once was never away", func(t *testing.T) {
+		w := newWorld(t)
+		bob, ana := w.Open("bob"), w.Open("ana")
+		for _, c := range []hub.Caller{bob, ana} {
+			w.Must(c, join)
+		}
+		w.Must(ana, `{"action":"leave","room":"community:1"}`)
+		w.Must(ana, join)
+		w.Pass(time.Minute)
+		if got := w.Network.Names(bob.Connection); count(got, "user:offline") != 0 || count(got, "user:online") != 2 {
+			t.Errorf("bob heard %v", got)
+		}
+	})
 	t.Run("a departure that is run twice tells once", func(t *testing.T) {
 		w := newWorld(t)
 		bob, ana := w.Open("bob"), w.Open("ana")
@@ -848,12 +887,13 @@ func TestGrants(t *testing.T) {
 }
 
 func TestKinds(t *testing.T) {
-	if _, err := hub.ParseKinds([]byte(`{"user":{"owner":true,"keep":"720h"},"team":{"presence":true,"keep":"2h"}}`)); err != nil {
+	if _, err := hub.ParseKinds([]byte(`{"user":{"owner":true,"keep":"720h"},"team":{"presence":true,"keep":"2h","typing":0}}`)); err != nil {
 		t.Error(err)
 	}
 	for _, text := range []string{
 		`{}`, `nonsense`, `{"user":{"owner":true,"keep":"soon"}}`, `{"user":{"owner":true,"keep":"1s"}}`, `{"user":{"keep":"1h"}}`,
 		`{"user":{"owner":true,"keep":"1h"},"Team":{"keep":"1h"}}`, `{"user":{"owner":true,"keep":"1h","colour":"red"}}`,
+		`{"user":{"owner":true,"keep":"1h","typing":-1}}`,
 	} {
 		if _, err := hub.ParseKinds([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", text)

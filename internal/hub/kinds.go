@@ -13,7 +13,12 @@ type Kind struct {
 	Owner    bool          // only the user that the room is named after may join, and every connection of that user does
 	Presence bool          // keeps and announces who is in the room
 	Keep     time.Duration // how long its log is kept
+	Typing   int           // members up to which they are told who types; 0: nobody ever is
 }
+
+// DefaultTyping is the Typing of kinds that do not say. Each signal costs as much as a message to all, and among more people a name is
+// gone before it is read.
+const DefaultTyping = 100
 
 // Kinds are the kinds of rooms there are, by the part of a room's name before the ':'.
 type Kinds map[string]Kind
@@ -21,20 +26,23 @@ type Kinds map[string]Kind
 // DefaultKinds are users, channels and communities.
 func DefaultKinds() Kinds {
 	return Kinds{
-		"user":      {Owner: true, Keep: 30 * 24 * time.Hour},
-		"channel":   {Keep: 24 * time.Hour},
-		"community": {Presence: true, Keep: time.Hour},
+		"user":      {Owner: true, Keep: 30 * 24 * time.Hour, Typing: DefaultTyping},
+		"channel":   {Keep: 24 * time.Hour, Typing: DefaultTyping},
+		"community": {Presence: true, Keep: time.Hour, Typing: DefaultTyping},
 	}
 }
 
 // ParseKinds reads the parameter RoomKinds:
 //
-//	{"user":{"owner":true,"keep":"720h"},"channel":{"keep":"24h"},"community":{"presence":true,"keep":"1h"}}
+//	{"user":{"owner":true,"keep":"720h"},"channel":{"keep":"24h","typing":50},"community":{"presence":true,"keep":"1h"}}
+//
+// "typing" may be left out, see [DefaultTyping].
 func ParseKinds(text []byte) (Kinds, error) {
 	var raw map[string]struct {
 		Owner    bool   `json:"owner"`
 		Presence bool   `json:"presence"`
 		Keep     string `json:"keep"`
+		Typing   *int   `json:"typing"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -50,7 +58,14 @@ func ParseKinds(text []byte) (Kinds, error) {
 		if err != nil || keep < time.Minute {
 			return nil, fmt.Errorf(`room kinds: %q: "keep" must be a duration of at least "1m", such as "24h", not %q`, name, k.Keep)
 		}
-		kinds[name] = Kind{Owner: k.Owner, Presence: k.Presence, Keep: keep}
+		kind := Kind{Owner: k.Owner, Presence: k.Presence, Keep: keep, Typing: DefaultTyping}
+		if k.Typing != nil {
+			kind.Typing = *k.Typing
+		}
+		if kind.Typing < 0 {
+			return nil, fmt.Errorf(`room kinds: %q: "typing" must be a number of members, 0 for never, not %d`, name, kind.Typing)
+		}
+		kinds[name] = kind
 	}
 	if !kinds["user"].Owner {
 		return nil, fmt.Errorf(`room kinds: "user" must be there with "owner":true: notifications go to it`)

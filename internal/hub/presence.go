@@ -146,9 +146,9 @@ func (h *Hub) announce(ctx context.Context, room string, here Here) error {
 	return nil
 }
 
-// depart takes a connection out of its user's presence. When it was the last, the user has the grace to come back. until: when a
+// depart takes a connection out of its user's presence. When it was the last, the user has a grace to come back. until: when a
 // mark may go that keeps out an arrival which is still on its way; zero: there is none.
-func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time) error {
+func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time, grace time.Duration) error {
 	here, err := h.changeHere(ctx, room, m.User, func(here *Here) (bool, error) {
 		stay, known := here.Stays[m.Connection]
 		if known && stay.Gen > m.Gen {
@@ -167,14 +167,10 @@ func (h *Hub) depart(ctx context.Context, room string, m Member, until time.Time
 	if here.Since.IsZero() || here.Left.IsZero() {
 		return nil
 	}
-	return h.awaitAbsence(ctx, room, here)
+	return h.endAfter(ctx, room, here, max(0, here.Left.Add(grace).Sub(h.now())))
 }
 
-// awaitAbsence has the end of a presence looked at when the grace is over.
-func (h *Hub) awaitAbsence(ctx context.Context, room string, here Here) error {
-	return h.endAfter(ctx, room, here, max(0, here.Left.Add(h.limits.Grace).Sub(h.now())))
-}
-
+// endAfter has the end of a presence looked at after a time.
 func (h *Hub) endAfter(ctx context.Context, room string, here Here, delay time.Duration) error {
 	job := Job{Kind: JobAbsence, Room: room, User: here.User, Since: here.Since.UnixMilli(), Left: here.Left.UnixMilli()}
 	return h.Enqueue(ctx, job, delay)
@@ -310,7 +306,7 @@ func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protoc
 // present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present, and so are those
 // whose end is overdue: it is told to whoever has heard of them.
 func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, error) {
-	got, size, after, repaired := []protocol.Occupant{}, 0, "", 0
+	got, size, after, repairs := []protocol.Occupant{}, 0, "", maxRepairs
 	for {
 		page, err := h.store.Present(ctx, room, after, h.limits.Page)
 		if err != nil {
@@ -321,11 +317,8 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 			if here.Since.IsZero() || here.Ending {
 				continue
 			}
-			if repaired < repairs && h.overdue(here) {
-				repaired++
-				if err := h.endLater(ctx, room, here); err != nil {
-					return nil, err
-				}
+			if err := h.repair(ctx, room, here, &repairs); err != nil {
+				return nil, err
 			}
 			size += sizeOfOccupant(here.Occupant())
 			if size > replyPresence || len(got) == replyOccupants {
@@ -339,8 +332,17 @@ func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, er
 	}
 }
 
-// repairs is how many overdue presences one reader sees to: whoever comes next sees to more.
-const repairs = 10
+// maxRepairs is how many overdue presences one reader sees to: whoever comes next sees to more.
+const maxRepairs = 10
+
+// repair sees to a presence that is overdue, if there are repairs left.
+func (h *Hub) repair(ctx context.Context, room string, here Here, repairs *int) error {
+	if *repairs == 0 || !h.overdue(here) {
+		return nil
+	}
+	*repairs--
+	return h.endLater(ctx, room, here)
+}
 
 // overdue reports whether the end of a presence is long due: the job that should have ended it is a dead letter.
 func (h *Hub) overdue(here Here) bool {

@@ -163,8 +163,8 @@ func (h *Hub) seat(ctx context.Context, c Connection, room string) error {
 }
 
 // unseat takes away what seat wrote, with every Gen that is smaller than the member's. Where the connection entered a room a
-// moment ago a call of seat may still be on its way: marks keep that out.
-func (h *Hub) unseat(ctx context.Context, room string, m Member, entered time.Time) error {
+// moment ago a call of seat may still be on its way: marks keep that out. grace is for how long its user may come back unseen.
+func (h *Hub) unseat(ctx context.Context, room string, m Member, entered time.Time, grace time.Duration) error {
 	var until time.Time
 	if h.now().Sub(entered) < longest {
 		until = h.now().Add(longest)
@@ -178,7 +178,7 @@ func (h *Hub) unseat(ctx context.Context, room string, m Member, entered time.Ti
 	if !h.kinds[protocol.RoomKind(room)].Presence {
 		return nil
 	}
-	return h.depart(ctx, room, m, until)
+	return h.depart(ctx, room, m, until, grace)
 }
 
 // member is a connection's membership of one of its rooms.
@@ -335,7 +335,7 @@ func (h *Hub) finishLeaving(ctx context.Context, c Connection) error {
 	rooms := slices.Sorted(maps.Keys(c.Leaving))
 	err := each(len(rooms), 8, func(i int) error {
 		l := c.Leaving[rooms[i]]
-		if err := h.unseat(ctx, rooms[i], Member{Connection: c.ID, User: c.User, Shard: l.Shard, Gen: l.Gen}, c.Entered); err != nil {
+		if err := h.unseat(ctx, rooms[i], Member{Connection: c.ID, User: c.User, Shard: l.Shard, Gen: l.Gen}, c.Entered, h.instant()); err != nil {
 			return err
 		}
 		h.observe.count(Leaves, 1)

@@ -123,6 +123,9 @@ func TestGrantSignal(t *testing.T) {
 	if n := count(w.Network.Names(bob.Connection), protocol.UserTyping); n != 1 {
 		t.Errorf("bob heard that ana types %d times", n)
 	}
+	if e, want := w.Network.Events(bob.Connection)[0], fmt.Sprintf(`{"until":%d}`, w.Clock.Now().Add(12*time.Second).UnixMilli()); string(e.Data) != want {
+		t.Errorf("bob was told %s, want %s", e.Data, want)
+	}
 	if r := w.Ask(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`); r.OK || r.Error.Code != protocol.CodeForbidden {
 		t.Errorf("a publish without its grant: %+v", r)
 	}
@@ -134,6 +137,45 @@ func TestGrantSignal(t *testing.T) {
 	last := events[len(events)-1]
 	if last.From == nil || last.From.UserID != "ana" {
 		t.Errorf("bob heard that %+v types", last.From)
+	}
+}
+
+// TestTypingInLargeRooms: beyond a number of members nobody is told who types; other signals go on.
+func TestTypingInLargeRooms(t *testing.T) {
+	kinds := hub.DefaultKinds()
+	kinds["channel"] = hub.Kind{Keep: time.Hour, Typing: 3}
+	kinds["quiet"] = hub.Kind{Keep: time.Hour}
+	for _, inline := range []int{2, 200} { // how many members are read at once
+		w := newWorld(t, func(c *hub.Config) { c.Kinds, c.Limits.Inline = kinds, inline })
+		enter := func(user string) hub.Caller {
+			c := w.Open(user)
+			w.Must(c, `{"action":"join","room":"channel:1"}`)
+			w.Must(c, `{"action":"join","room":"quiet:1"}`)
+			return c
+		}
+		ana, bob := enter("ana"), enter("bob")
+		told := func(room, event string) int {
+			before := len(w.Network.Names(bob.Connection))
+			w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"`+room+`","event":"`+event+`"}`))
+			w.Drain()
+			return len(w.Network.Names(bob.Connection)) - before
+		}
+		for members := 2; members < 6; members++ {
+			want := 0
+			if members <= 3 {
+				want = 1
+			}
+			if n := told("channel:1", "typing:start"); n != want {
+				t.Errorf("%d members, %d at once: bob was told %d times that ana types, want %d", members, inline, n, want)
+			}
+			if n := told("quiet:1", "typing:start"); n != 0 {
+				t.Errorf("%d members: bob was told in a room without typing", members)
+			}
+			if n := told("channel:1", "cursor:moved"); n != 1 {
+				t.Errorf("%d members: bob was told %d times of another signal", members, n)
+			}
+			enter(fmt.Sprint("user", members))
+		}
 	}
 }
 

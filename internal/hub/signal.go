@@ -9,13 +9,14 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// typingFor is how long a user counts as typing after a signal. Clients signal every 3 s, and forget by themselves.
-const typingFor = 4 * time.Second
+// typingFor is how long a user counts as typing after a signal. Clients signal every 10 s, and forget by themselves.
+const typingFor = 12 * time.Second
 
 // signal tells the other members something that is not worth keeping. It writes nothing at all: that the caller is a
 // member, and may signal, is read from the members themselves, which have to be read in any case.
 func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, error) {
-	if _, err := h.kind(a.Room); err != nil {
+	k, err := h.kind(a.Room)
+	if err != nil {
 		return nil, err
 	}
 	e := protocol.Event{Event: a.Event, Room: a.Room, Data: a.Data}
@@ -37,10 +38,35 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 		return nil, err
 	}
 	h.observe.count(Signals, 1)
+	typing := a.Event == protocol.TypingStart || a.Event == protocol.TypingStop
+	if typing {
+		if crowded, err := h.crowded(ctx, a.Room, page, k.Typing); err != nil || crowded {
+			return protocol.RoomResult{Room: a.Room}, err
+		}
+	}
 	if err := h.deliverFrom(ctx, e, "", []string{c.Connection}, page); err != nil {
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil
+}
+
+// crowded reports whether a room, whose first members are given, has more than limit. Where there are several shards it is as exact as
+// they are.
+func (h *Hub) crowded(ctx context.Context, room string, first MemberPage, limit int) (bool, error) {
+	n := len(first.Members)
+	switch {
+	case n > limit, first.Next != "" && n == limit:
+		return true, nil
+	case first.Shards > 1:
+		return (first.Shards-1)*h.limits.Shard > limit, nil
+	case first.Next == "":
+		return false, nil
+	}
+	more, err := h.store.Members(ctx, room, 0, first.Next, limit-n+1)
+	if err != nil {
+		return false, fmt.Errorf("read members of %s: %w", room, err)
+	}
+	return n+len(more.Members) > limit, nil
 }
 
 // sender checks that the caller may signal, and gives whom the signal is from.

@@ -231,7 +231,7 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
 	socket := socketID(c.Connection, namespace)
 	r.callers.drop(socket)
-	if err := r.hub.Depart(ctx, socket); err != nil {
+	if err := r.hub.DepartForGood(ctx, socket); err != nil {
 		return err
 	}
 	text, err := json.Marshal(absence{}) // who leaves is not waited for

@@ -42,6 +42,24 @@ type webSocketEvent struct {
 	Body string `json:"body"`
 }
 
+// closedByClient reports whether the client has closed the connection, and not the page that held it, the network, or the server: AWS's
+// reason for that is seen, not documented. Clients that mean to come back close with another code.
+func (e webSocketEvent) closedByClient() bool {
+	switch e.Context.StatusCode {
+	case closeNormal:
+		return e.Context.Reason != "Connection Closed Normally"
+	case closeNoStatus:
+		return true
+	}
+	return false
+}
+
+// What closes a connection: RFC 6455, section 7.4.1.
+const (
+	closeNormal   = 1000
+	closeNoStatus = 1005
+)
+
 // authorizerContext is what the authorizer hands on: strings only, since it is not certain how others arrive.
 type authorizerContext struct {
 	User    string `json:"user"`
@@ -141,6 +159,9 @@ func refusal(c protocol.Code) int {
 func Disconnect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Handler {
 	return handler[webSocketEvent, response](func(ctx context.Context, e webSocketEvent) (response, error) {
 		depart := h.Depart
+		if e.closedByClient() {
+			depart = h.DepartForGood
+		}
 		if e.Context.Authorizer.Codec == socketIO {
 			depart = sockets.Closed
 		}

@@ -74,7 +74,7 @@ func TestEveryEvent(t *testing.T) {
 			s.ana.Send(map[string]any{"action": "typing:start", "channelId": "42", "userId": "mallory", "userName": "Mallory"})
 			e := s.bob.Event("user:typing", "channel:42")
 			until, _ := servertest.Object(e, "data")["until"].(float64)
-			if left := time.Until(time.UnixMilli(int64(until))); left <= 0 || left > 5*time.Second {
+			if left := time.Until(time.UnixMilli(int64(until))); left <= 0 || left > 12*time.Second {
 				t.Errorf("typing until in %v", left)
 			}
 			if e["seq"] != nil {
@@ -759,4 +759,29 @@ func TestSlowReceiver(t *testing.T) {
 	for range 60 {
 		bob.Event("message:new", "channel:1")
 	}
+}
+
+// TestWhoClosesIsOfflineAtOnce: the code of the close frame says whether a client has left, or its page, which may be reloading.
+func TestWhoClosesIsOfflineAtOnce(t *testing.T) {
+	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
+		s := servertest.Start(t, place, func(c *servertest.Config) { c.Parameters["PresenceGrace"] = "10m" })
+		bob := s.Connect("bob")
+		bob.Must(map[string]any{"action": "join", "room": "community:1"})
+		for user, code := range map[string]websocket.StatusCode{"reloader": websocket.StatusGoingAway, "leaver": websocket.StatusNormalClosure} {
+			c := s.Connect(user)
+			c.Must(map[string]any{"action": "join", "room": "community:1"})
+			_ = c.Conn.Close(code, "")
+		}
+		if e := bob.Event("user:offline", "community:1"); servertest.Object(e, "data")["userId"] != "leaver" {
+			t.Errorf("bob heard %v", e)
+		}
+		servertest.Eventually(t, "end of both connections", func() bool {
+			members, _ := s.MustEmit(map[string]any{"command": "members", "room": "community:1"})["members"].([]any)
+			return len(members) == 1
+		})
+		present, _ := json.Marshal(s.MustEmit(map[string]any{"command": "presence", "room": "community:1"}))
+		if !strings.Contains(string(present), `"reloader"`) || strings.Contains(string(present), `"leaver"`) {
+			t.Errorf("present are %s", present)
+		}
+	})
 }

@@ -11,6 +11,9 @@ const SUBPROTOCOL = "bellhop.v1";
 const DELAY_AFTER_LONG = 4_000;
 const LONG = 60 * 60_000;
 const HANDSHAKE_TIMEOUT = 15_000;
+/** Tells the server that the user is gone, and that it comes back by itself. */
+const LEAVING = 1000;
+const RETURNING = 4000;
 /** An attempt that is younger is let go on when somebody asks for another. */
 const PATIENCE = 2_000;
 
@@ -79,8 +82,9 @@ export class WebSocketTransport implements Transport {
     const socket = this.#socket;
     this.#socket = null;
     this.probe = undefined;
-    if (politely || !socket?.terminate) socket?.close(1000);
-    else socket.terminate(); // who does not answer does not answer a close either
+    if (politely) socket?.close(LEAVING);
+    else if (socket?.terminate) socket.terminate(); // who does not answer does not answer a close either
+    else socket?.close(RETURNING);
   }
 
   /** The present attempt, or the connection that it has led to, is over. */

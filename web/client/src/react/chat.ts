@@ -102,7 +102,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   /** Deletes a message for everybody, if this user may; one that was never sent is just dropped. */
   readonly deleteMessage = (id: string): Promise<void> => shown(this.#delete(id));
 
-  /** For each key: tells others that this user is typing, at most every 3 s, until 3 s after the last call. */
+  /** For each key: tells others that this user is typing, at most every 10 s, until 3 s after the last call. */
   readonly sendTyping = (..._ignored: unknown[]): void => {
     if (this.room) this.#typing.touch();
   };
@@ -147,7 +147,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   }
 
   protected override stop(): void {
-    this.#typing.stop();
+    this.#typing.end();
     this.#typists.clear();
     super.stop();
   }

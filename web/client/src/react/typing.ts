@@ -1,13 +1,20 @@
 import type { From } from "../types.js";
 
-/** One signal goes out in this time, and typing is over this long after the last call. */
-const EVERY = 3_000;
+/** While keys are pressed one signal goes out in this time; it counts for two seconds longer. */
+const BEAT = 10_000;
+/** Typing is over so long after the last key. */
+const IDLE = 3_000;
+/** An explicit stop waits so long for a key that follows. */
+const PATIENCE = 1_000;
+/** Who stops and begins again is announced again after this time at the earliest. */
+const PAUSE = 3_000;
 
-/** Tells others that this user is typing: at once, then every three seconds, until the calls stop. */
+/** Tells others that this user is typing: at once, then every ten seconds, until the calls stop. */
 export class TypingSignal {
   readonly #send: (event: "typing:start" | "typing:stop") => boolean;
   #typing = false;
   #sent = -Infinity;
+  #ends = 0; // when #end is due
   #start: ReturnType<typeof setTimeout> | undefined;
   #end: ReturnType<typeof setTimeout> | undefined;
 
@@ -18,15 +25,19 @@ export class TypingSignal {
 
   /** For each key. */
   touch(): void {
-    clearTimeout(this.#end);
-    this.#end = setTimeout(() => this.stop(), EVERY);
-    const wait = this.#sent + EVERY - Date.now();
+    this.#endIn(IDLE);
+    const wait = this.#sent + (this.#typing ? BEAT : PAUSE) - Date.now();
     if (wait <= 0) this.#signal();
     else if (!this.#typing) this.#start ??= setTimeout(() => this.#signal(), wait); // stopped, and began again at once
   }
 
-  /** Typing is over. */
+  /** Typing is over, unless a key follows: a timer that each key has set, and none has cleared, calls this in the middle of a word. */
   stop(): void {
+    if ((this.#typing || this.#start) && Date.now() + PATIENCE < this.#ends) this.#endIn(PATIENCE);
+  }
+
+  /** Typing is over. */
+  end(): void {
     this.#clear();
     if (this.#typing) this.#send("typing:stop");
     this.#typing = false;
@@ -37,6 +48,12 @@ export class TypingSignal {
     this.#clear();
     this.#typing = false;
     this.#sent = -Infinity;
+  }
+
+  #endIn(time: number): void {
+    clearTimeout(this.#end);
+    this.#ends = Date.now() + time;
+    this.#end = setTimeout(() => this.end(), time);
   }
 
   #signal(): void {
@@ -76,10 +93,10 @@ export class Typists {
     return this.#users;
   }
 
-  /** The clock of this machine may be wrong, and the signal is for four seconds: it is shown for one to eight. */
+  /** The clock of this machine may be wrong, and the signal is for twelve seconds: it is shown for one to fourteen. */
   add({ userId, name }: From, until: number): void {
     clearTimeout(this.#typing.get(userId)?.timer);
-    const left = Math.min(Math.max(until - Date.now() || 0, 1_000), 8_000);
+    const left = Math.min(Math.max(until - Date.now() || 0, 1_000), 14_000);
     const timer = setTimeout(() => this.remove(userId), left);
     const known = this.#typing.get(userId)?.user;
     this.#typing.set(userId, { user: known ?? { userId, userName: name || userId }, timer });

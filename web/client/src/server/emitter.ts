@@ -84,7 +84,7 @@ export interface Emitter {
   buddyGoalCompleted(userIds: string | Names, goal: Goal, options?: EventOptions): Promise<Published>;
   /** Sends buddy:check-in to users, the buddies of the one who checked in. An empty list sends nothing. */
   buddyCheckIn(userIds: string | Names, checkIn: CheckIn, options?: EventOptions): Promise<Published>;
-  /** Sends user:typing to the room channel:<channelId>, except to that user. It is forgotten after 4 seconds: repeat it every 3. */
+  /** Sends user:typing to the room channel:<channelId>, except to that user. It is forgotten after 12 seconds: repeat it every 10. */
   userTyping(channelId: string, user: From): Promise<Published>;
   /** Sends user:stopped-typing to the room channel:<channelId>, except to that user. */
   userStoppedTyping(channelId: string, user: From): Promise<Published>;
@@ -129,7 +129,7 @@ export interface EmitterOptions {
   newId?: () => string;
 }
 
-const TYPING_FOR = 4_000; // milliseconds: what the server says of its clients' typing
+const TYPING_FOR = 12_000; // milliseconds: what the server says of its clients' typing
 
 /** Gives an emitter over a transport. */
 export function createEmitter(transport: Transport, { newId = () => crypto.randomUUID() }: EmitterOptions = {}): Emitter {

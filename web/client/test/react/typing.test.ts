@@ -17,14 +17,25 @@ function signals(sends = () => true) {
   return { typing, sent };
 }
 
-test("ten seconds of typing send one signal in three seconds, and one three seconds after the last key", () => {
+test("25 seconds of typing send one signal in ten seconds, and one three seconds after the last key", () => {
   const { typing, sent } = signals();
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 250; i++) {
     typing.touch();
     vi.advanceTimersByTime(100);
   }
   vi.runAllTimers();
-  expect(sent).toEqual(["start at 0", "start at 3000", "start at 6000", "start at 9000", "stop at 12900"]);
+  expect(sent).toEqual(["start at 0", "start at 10000", "start at 20000", "stop at 27900"]);
+});
+
+test("timers that each key sets and none clears do not interrupt it", () => {
+  const { typing, sent } = signals();
+  for (let i = 0; i < 40; i++) {
+    typing.touch();
+    setTimeout(() => typing.stop(), 3_000);
+    vi.advanceTimersByTime(200);
+  }
+  vi.runAllTimers();
+  expect(sent).toEqual(["start at 0", "stop at 9000"]);
 });
 
 test("who stops and begins again at once is announced when it is time", () => {
@@ -37,14 +48,27 @@ test("who stops and begins again at once is announced when it is time", () => {
   typing.touch();
   typing.touch();
   vi.advanceTimersByTime(2_000);
-  expect(sent).toEqual(["start at 0", "stop at 500", "start at 3000"]);
+  expect(sent).toEqual(["start at 0"]); // a key has followed
   typing.stop();
+  vi.advanceTimersByTime(1_000);
+  typing.touch();
+  typing.touch();
+  expect(sent).toEqual(["start at 0", "stop at 4000", "start at 4000"]);
+  typing.end();
+  typing.touch();
+  vi.advanceTimersByTime(1_000);
+  typing.touch();
+  vi.advanceTimersByTime(1_999);
+  expect(sent).toHaveLength(4);
+  vi.advanceTimersByTime(1);
+  expect(sent.slice(3)).toEqual(["stop at 4000", "start at 7000"]);
+  typing.end();
 });
 
 test("who stops again before that is not announced", () => {
   const { typing, sent } = signals();
   typing.touch();
-  typing.stop();
+  typing.end();
   typing.touch();
   typing.stop();
   vi.runAllTimers();
@@ -94,7 +118,7 @@ test("others type until the time that they gave, in the order in which they bega
 });
 
 test.each([
-  ["an hour ahead", 3_600_000, 8_000],
+  ["an hour ahead", 3_600_000, 14_000],
   ["an hour behind", -3_600_000, 1_000],
   ["of no sense", NaN, 1_000],
 ])("a clock %s shows typing for a few seconds nevertheless", (_, until, lasts) => {
