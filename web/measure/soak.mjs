@@ -4,10 +4,13 @@
 //     node web/measure/soak.mjs --clients 20 --minutes 1 --cut 5
 //     node web/measure/soak.mjs --bellhop ./bellhop           with a binary that is built already; BELLHOP works too
 //
-// All clients are those of @bellhop/client, in one channel of one `bellhop dev`. Each publishes every few seconds. Its
-// connection is cut about every --cut seconds: by the network without a word, by the network for some seconds, or by the
-// server. At the end everybody reconnects, and what each one heard is compared with what was acknowledged. It needs Go and
-// what `npm ci` in web/ installs. It stops by itself, with exit code 1 if anything was lost, doubled or out of order.
+// All clients are those of @bellhop/client, every third over a socket of socket.io-client, in one channel and one community
+// of one `bellhop dev`; --store dynamodb has its table in DynamoDB Local. Each publishes every few seconds, and has a path
+// of its own to the server. About every --cut seconds that path is reset, goes silent without a word, closes one of its
+// directions or is away for some seconds, or the server closes the connection. At the end everybody reconnects; what each one
+// heard is compared with what was acknowledged, and who is present with who is there, before and after half of them leave. It
+// needs Go and what `npm ci` in web/ installs. It stops by itself, with exit code 1 if anything was lost, doubled, out of order,
+// or present and not there.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,8 +19,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "vite";
+import { NodeWebSocket, io } from "socket.io-client";
 import { WebSocket } from "ws";
 import { Bellhop } from "../testing/bellhop.mjs";
+import { Proxy } from "../testing/proxy.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +30,7 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "5" },
     cut: { type: "string", default: "20" },
     every: { type: "string", default: "2" },
+    store: { type: "string", default: "memory" },
     bellhop: { type: "string", default: process.env.BELLHOP ?? "" },
   },
 });
@@ -39,54 +45,59 @@ const dir = mkdtempSync(join(tmpdir(), "bellhop-soak-"));
 if (values.bellhop) process.env.BELLHOP = values.bellhop;
 await build({
   root: join(root, "web/client"), configFile: false, logLevel: "error",
-  build: { outDir: dir, emptyOutDir: false, lib: { entry: "src/index.ts", formats: ["es"], fileName: "client" } },
+  build: { outDir: dir, emptyOutDir: false, lib: { entry: { client: "src/index.ts", socketio: "src/socketio.ts" }, formats: ["es"] } },
 });
 const { connect } = await import(join(dir, "client.js"));
+const { socketIO } = await import(join(dir, "socketio.js"));
 
-const bellhop = await new Bellhop(["--memory"]).start();
+const bellhop = await new Bellhop(values.store === "dynamodb" ? ["--dynamodb", "local"] : ["--memory"]).start();
 process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
 
-/** One client, whose network can be taken away, and what it heard. */
+/** The transport of socket.io-client, to a stage. */
+const overSocketIO = (url, ...rest) => socketIO(() => {
+  const { origin, pathname } = new URL(url.replace("ws", "http"));
+  return io(origin, { path: pathname, addTrailingSlash: false, transports: [NodeWebSocket], forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 3_000 });
+})(url, ...rest);
+
+/** One client, the path that it has to the server, and what it heard. */
 class Talker {
   heard = [];
   recovered = 0;
   reloads = 0;
-  cuts = 0;
-  #sockets = new Set();
-  #down = false;
+  faults = 0;
 
-  constructor(n) {
-    this.name = `user${n}`;
-    const talker = this;
-    class Cuttable extends WebSocket {
-      constructor(...args) {
-        super(...args);
-        talker.#sockets.add(this);
-        this.once("close", () => talker.#sockets.delete(this));
-        if (talker.#down) queueMicrotask(() => this.terminate());
-      }
-    }
-    this.client = connect(bellhop.ws, { WebSocket: Cuttable, maxDelay: 3_000, token: () => bellhop.token(this.name) });
-    this.room = this.client.join("channel:soak");
-    this.room.on("message:new", (event) => this.heard.push(event));
-    this.room.onJoined(({ recovered, first }) => first || (recovered ? this.recovered++ : this.reloads++));
+  static async begin(n) {
+    const talker = new Talker();
+    talker.name = `user${n}`;
+    talker.proxy = await Proxy.to(bellhop.http);
+    talker.client = connect(talker.proxy.ws, {
+      WebSocket, maxDelay: 3_000, token: () => bellhop.token(talker.name), ...(n % 3 === 0 && { transport: overSocketIO }),
+    });
+    talker.town = talker.client.join("community:soak");
+    talker.room = talker.client.join("channel:soak");
+    talker.room.on("message:new", (event) => talker.heard.push(event));
+    talker.room.onJoined(({ recovered, first }) => first || (recovered ? talker.recovered++ : talker.reloads++));
+    return talker;
   }
 
-  async cut(kind) {
-    this.cuts++;
-    if (kind < 0.3) {
-      await bellhop.cut(this.name);
-      return;
-    }
-    this.#down = kind > 0.6;
-    for (const socket of this.#sockets) socket.terminate();
-    if (this.#down) await pause(Math.random() * 8_000);
-    this.#down = false;
+  async fault() {
+    this.faults++;
+    const faults = [
+      () => bellhop.cut(this.name), () => this.proxy.reset(), () => this.proxy.silence(), () => this.proxy.halfClose(),
+      async () => {
+        this.proxy.silent = true;
+        this.proxy.silence();
+        await pause(Math.random() * 8_000);
+        this.proxy.silent = false;
+        this.proxy.reset(); // what was begun meanwhile
+      },
+    ];
+    await faults[Math.floor(Math.random() * faults.length)]();
   }
 }
 
-const talkers = Array.from({ length: clients }, (_, n) => new Talker(n));
-while (!talkers.every(({ room }) => room.joined)) await pause(20);
+const talkers = await Promise.all(Array.from({ length: clients }, (_, n) => Talker.begin(n)));
+while (!talkers.every(({ room, town }) => room.joined && town.joined)) await pause(20);
 const acknowledged = new Map(); // id → seq
 const failed = [];
 const began = Date.now();
@@ -103,11 +114,25 @@ await Promise.all(talkers.flatMap((talker) => [
     await Promise.all(sent);
   })(),
   (async () => {
-    while (await pause(cut * (0.5 + Math.random())), !over()) await talker.cut(Math.random());
+    while (await pause(cut * (0.5 + Math.random())), !over()) await talker.fault();
   })(),
 ]));
 const newest = Math.max(...acknowledged.values());
-for (const end = Date.now() + 60_000; Date.now() < end && !talkers.every(({ room }) => room.joined && room.position.seq >= newest); ) await pause(50);
+for (const end = Date.now() + 90_000; Date.now() < end && !talkers.every(({ room, town }) => room.joined && town.joined && room.position.seq >= newest); ) await pause(50);
+
+/** Compares who is present, by the server and by each client, with who is there: the differences after the grace. */
+async function absent(there) {
+  const names = there.map(({ name }) => name).sort().join();
+  let wrong;
+  for (const end = Date.now() + 60_000; ; await pause(200)) {
+    const { data } = await bellhop.command({ command: "presence", room: "community:soak" });
+    const seen = [data.presence.map(({ userId }) => userId), ...there.map(({ town }) => [...town.present.keys()])];
+    wrong = seen.filter((users) => users.sort().join() !== names).length;
+    if (wrong === 0 || Date.now() > end) return wrong;
+  }
+}
+for (const { proxy } of talkers) proxy.forget(); // a server keeps what went silent for ten minutes
+let wrong = await absent(talkers);
 
 let lost = 0, doubled = 0, disordered = 0;
 for (const { heard } of talkers) {
@@ -125,9 +150,11 @@ for (const { heard } of talkers) {
 }
 const sum = (pick) => talkers.reduce((total, talker) => total + pick(talker), 0);
 console.log(`${clients} clients for ${((Date.now() - began) / 60_000).toFixed(1)} minutes: ${acknowledged.size} messages acknowledged, ${failed.length} failed, ${sum((t) => t.heard.length)} heard.`);
-console.log(`${sum((t) => t.cuts)} cuts: ${sum((t) => t.recovered)} times recovered, ${sum((t) => t.reloads)} times not.`);
-console.log(`${lost} lost, ${doubled} doubled, ${disordered} out of order.`);
+console.log(`${sum((t) => t.faults)} faults of the network, ${sum((t) => t.proxy.count)} connections: ${sum((t) => t.recovered)} times recovered, ${sum((t) => t.reloads)} times not.`);
+for (const { client } of talkers.splice(clients / 2)) client.close();
+wrong += await absent(talkers);
+console.log(`${lost} lost, ${doubled} doubled, ${disordered} out of order, ${wrong} wrong lists of who is present.`);
 for (const line of failed.slice(0, 5)) console.log(line);
 for (const { client } of talkers) client.close();
 await bellhop.end();
-process.exit(lost + doubled + disordered + failed.length > 0 ? 1 : 0);
+process.exit(lost + doubled + disordered + wrong + failed.length > 0 ? 1 : 0);

@@ -57,7 +57,7 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
   #shown: readonly NotificationItem[] = [];
 
   constructor(session: Session | null, userId: string) {
-    super(session, `user:${userId}`, NotificationsStore.key(userId), initial, { page: PAGE, pages: 5, enough: 50, keep: 200 });
+    super(session, `user:${userId}`, NotificationsStore.key(userId), initial, { page: PAGE, pages: 25, enough: 50, keep: 200 });
   }
 
   /** Marks a notification as read, on all devices. It shows at once, and is undone if the server refuses. */

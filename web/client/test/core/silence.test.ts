@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vi
 import { WebSocket } from "ws";
 import type { Client, Status } from "../../src/index.js";
 import { startBellhop, until, type Bellhop } from "../emulator.js";
-import { Proxy } from "../proxy.js";
+import { Proxy } from "../../../testing/proxy.mjs";
 
 // A path that drops bytes and says nothing: a NAT that has forgotten, a proxy that hangs, a phone between two cells.
 let bellhop: Bellhop;
