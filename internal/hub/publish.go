@@ -216,13 +216,13 @@ func (h *Hub) sayable(e protocol.Event, except []string) error {
 	return nil
 }
 
-// atMost is more than an event takes in any dialect: a byte of a text is six at most, and one of JSON two.
+// atMost is more than an event takes in any dialect: a byte of a text is six at most, and one of JSON two. Socket.IO has texts twice.
 func atMost(e protocol.Event) int {
 	texts := len(e.Event) + len(e.Room) + len(e.ID)
 	if e.From != nil {
 		texts += len(e.From.UserID) + len(e.From.Name)
 	}
-	return 2*len(e.Data) + 6*texts + 1<<10
+	return 2*len(e.Data) + 12*texts + 1<<10
 }
 
 // announceEvent logs and delivers an event of the server's own. Its key is derived from what it announces, so that it

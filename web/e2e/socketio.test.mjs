@@ -47,6 +47,26 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     return ok(bellhop.command(command));
   };
 
+  test("handlers of one argument, as applications have them, know who speaks and which message it is", async () => {
+    const page = async (user) => {
+      const socket = await open(user, { path: "/api/socket", auth: { token: bellhop.token(user, { name: user.toUpperCase() }) } });
+      const typing = new Map(), messages = [];
+      socket.on("message:new", ({ id, content, userId, userName }) => messages.push(`${id}: ${userName} (${userId}) says ${content}`));
+      socket.on("user:typing", ({ userId, userName }) => typing.set(userId, userName));
+      socket.on("user:stopped-typing", ({ userId }) => typing.delete(userId));
+      await socket.emitWithAck("join:channel", "usual");
+      return { socket, typing, messages };
+    };
+    const [ana, bob] = [await page("ana"), await page("bob")];
+    ana.socket.emit("typing:start", "usual");
+    await until(() => bob.typing.get("ana") === "ANA", "typing");
+    ana.socket.emit("typing:stop", "usual");
+    await until(() => bob.typing.size === 0, "end of typing");
+    ana.socket.emit("message:send", { channelId: "usual", content: "hi", id: "m1" });
+    await until(() => bob.messages.length === 1, "message");
+    assert.deepEqual(bob.messages, ["m1: ANA (ana) says hi"]);
+  });
+
   test("connects at every path, and says who may not", async () => {
     for (const options of [{}, { path: "/dev" }, { path: "/dev", addTrailingSlash: false }]) {
       const socket = await open("ana", options);
@@ -72,7 +92,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     }
     await ok(ana.emitWithAck("message:send", { channelId: "old", content: "hi", id: "m1" }));
     const [, data, meta, offset] = await hears(bob, "message:new");
-    assert.deepEqual(data, { content: "hi" });
+    assert.deepEqual(data, { content: "hi", id: "m1", userId: "ana", userName: "ana", channelId: "old" });
     assert.deepEqual([meta.room, meta.seq, meta.id, meta.from.userId], ["channel:old", 1, "m1", "ana"]);
     assert.equal(typeof offset, "string");
     ana.emit("typing:start", "old");

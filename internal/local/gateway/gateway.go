@@ -56,7 +56,7 @@ type Config struct {
 	Functions *invoke.Service
 	// API is the logical id of the WebSocket API; needed only if the template has several.
 	API string
-	// Mappings are paths of one element that lead to the stage too, as the API mappings of a custom domain do: "socket.io".
+	// Mappings are paths that lead to the stage too, as the API mappings of a custom domain do: "socket.io".
 	Mappings []string
 	// DomainName is the domainName of events. By default it is the Host of the upgrade request, so that handlers that build the
 	// management endpoint from an event find this server.

@@ -108,7 +108,7 @@ func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, watch *co
 	parts := &composition{
 		emulator: emulator.Config{
 			Template: w.template, QueueFile: b.QueueFile, QueueSync: b.Sync,
-			Mappings: []string{"socket.io"}, // where clients of Socket.IO look
+			Mappings: []string{"socket.io", "api/socket"}, // where clients of Socket.IO look, and pages of Next.js have them look
 		},
 		watch: watch, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},
 		attach: []func(*emulator.Emulator){func(e *emulator.Emulator) { w.aws.Emulator = e }},

@@ -2,8 +2,10 @@ package packet
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -89,7 +91,8 @@ type Recovery struct {
 	Offset string
 }
 
-// meta is the second argument of an event: all of a [protocol.Event] but its name and data.
+// meta is the second argument of an event: all of a [protocol.Event] but its name and data. Added are the fields of the data that
+// were not published with it.
 type meta struct {
 	Room  string         `json:"room,omitempty"`
 	Seq   int64          `json:"seq,omitempty"`
@@ -97,6 +100,7 @@ type meta struct {
 	From  *protocol.From `json:"from,omitempty"`
 	TS    int64          `json:"ts,omitempty"`
 	Epoch string         `json:"epoch,omitempty"`
+	Added []string       `json:"added,omitempty"`
 }
 
 // EncodeEvent gives the frame of an event: socket.on("message:new", (data, meta) => …), with null for no data, and with
@@ -113,7 +117,11 @@ func EncodeEvent(namespace string, e protocol.Event, r Recovery) ([]byte, error)
 	if !json.Valid(data) {
 		return nil, fmt.Errorf("encode event %q: its data is not JSON", e.Event)
 	}
-	about, err := encode(meta{e.Room, e.Seq, e.ID, e.From, e.TS, r.Epoch})
+	data, added, err := identified(e, data)
+	if err != nil {
+		return nil, fmt.Errorf("encode event %q: %w", e.Event, err)
+	}
+	about, err := encode(meta{e.Room, e.Seq, e.ID, e.From, e.TS, r.Epoch, added})
 	if err != nil {
 		return nil, fmt.Errorf("encode event %q: %w", e.Event, err)
 	}
@@ -123,6 +131,45 @@ func EncodeEvent(namespace string, e protocol.Event, r Recovery) ([]byte, error)
 	}
 	size := len(namespace) + len(e.Event) + len(data) + len(about) + len(r.Offset) + 16
 	return AppendEvent(make([]byte, 0, size), namespace, nil, e.Event, args...), nil
+}
+
+// identified adds to the data of messages and typing what handlers of one argument look for there, and an event has beside it: which
+// message it is, whose, and in which channel. What the data says itself stays.
+func identified(e protocol.Event, data json.RawMessage) (json.RawMessage, []string, error) {
+	typing := e.Event == protocol.UserTyping || e.Event == protocol.UserStoppedTyping
+	if !typing && e.Event != protocol.MessageNew {
+		return data, nil, nil
+	}
+	fields := map[string]json.RawMessage{}
+	if string(data) == "null" && typing {
+		data = json.RawMessage("{}")
+	}
+	if json.Unmarshal(data, &fields) != nil || fields == nil {
+		return data, nil, nil // a text, or the shell of a message that was deleted
+	}
+	object := bytes.TrimSpace(data)
+	b := append(make([]byte, 0, len(object)+200), object[:len(object)-1]...)
+	var added []string
+	add := func(name, value string) {
+		if _, there := fields[name]; there || value == "" {
+			return
+		}
+		if len(fields)+len(added) > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(appendString(b, name), ':'), value)
+		added = append(added, name)
+	}
+	if !typing {
+		add("id", e.ID)
+	}
+	if e.From != nil {
+		add("userId", e.From.UserID)
+		add("userName", cmp.Or(e.From.Name, e.From.UserID))
+	}
+	_, channel, _ := strings.Cut(e.Room, ":")
+	add("channelId", channel)
+	return append(b, '}'), added, nil
 }
 
 // reply is a [protocol.Reply] without its id.

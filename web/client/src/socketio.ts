@@ -175,6 +175,14 @@ class SocketIOTransport implements Transport {
 
   #received(event: string, [data, about]: unknown[]): void {
     if (event === "refused") return this.#events.receive({ reply: null, ok: false, error: data as Refusal });
-    this.#events.receive({ ...(about as Partial<RoomEvent>), event, ...(data !== null && { data }) });
+    const { added, ...rest } = (about ?? {}) as Partial<RoomEvent> & { added?: string[] };
+    const plain = added ? published(data as object, added) : data;
+    this.#events.receive({ ...rest, event, ...(plain !== null && { data: plain }) });
   }
+}
+
+/** The data of an event as it was published: the server adds fields for handlers that look at nothing else. */
+function published(data: object, added: readonly string[]): object | null {
+  const own = Object.entries(data).filter(([field]) => !added.includes(field));
+  return own.length > 0 ? Object.fromEntries(own) : null;
 }

@@ -38,7 +38,7 @@ test("a socket that the application has already is used, beside the application,
   socket.on("message:new", (data, meta) => heard.push([data, meta.room]));
   await room.publish("message:new", { content: "hi" });
   await until(() => heard.length === 1);
-  expect(heard).toEqual([[{ content: "hi" }, "channel:shared"]]);
+  expect(heard).toMatchObject([[{ content: "hi", channelId: "shared" }, "channel:shared"]]);
   expect(client.userId).toBe("ana");
   client.close();
   expect(socket.auth).toBe(auth);
