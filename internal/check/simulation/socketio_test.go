@@ -58,7 +58,13 @@ func (in *inbound) readPacket(frame []byte) error {
 		if err := json.Unmarshal(args[0], &in.Event); err != nil {
 			return err
 		}
-		in.Data = args[1]
+		e, err := packet.DecodeEvent(frame) // knows what was added to the data
+		if err != nil {
+			return err
+		}
+		if in.Data = e.Data; in.Data == nil {
+			in.Data = args[1]
+		}
 		if len(args) == 4 {
 			if err := json.Unmarshal(args[3], &in.offset); err != nil {
 				return err

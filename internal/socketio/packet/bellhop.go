@@ -117,10 +117,7 @@ func EncodeEvent(namespace string, e protocol.Event, r Recovery) ([]byte, error)
 	if !json.Valid(data) {
 		return nil, fmt.Errorf("encode event %q: its data is not JSON", e.Event)
 	}
-	data, added, err := identified(e, data)
-	if err != nil {
-		return nil, fmt.Errorf("encode event %q: %w", e.Event, err)
-	}
+	data, added := identified(e, data)
 	about, err := encode(meta{e.Room, e.Seq, e.ID, e.From, e.TS, r.Epoch, added})
 	if err != nil {
 		return nil, fmt.Errorf("encode event %q: %w", e.Event, err)
@@ -135,17 +132,17 @@ func EncodeEvent(namespace string, e protocol.Event, r Recovery) ([]byte, error)
 
 // identified adds to the data of messages and typing what handlers of one argument look for there, and an event has beside it: which
 // message it is, whose, and in which channel. What the data says itself stays.
-func identified(e protocol.Event, data json.RawMessage) (json.RawMessage, []string, error) {
+func identified(e protocol.Event, data json.RawMessage) (json.RawMessage, []string) {
 	typing := e.Event == protocol.UserTyping || e.Event == protocol.UserStoppedTyping
 	if !typing && e.Event != protocol.MessageNew {
-		return data, nil, nil
+		return data, nil
 	}
-	fields := map[string]json.RawMessage{}
+	var fields map[string]json.RawMessage
 	if string(data) == "null" && typing {
 		data = json.RawMessage("{}")
 	}
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return data, nil, nil // a text, or the shell of a message that was deleted
+	if _ = json.Unmarshal(data, &fields); fields == nil {
+		return data, nil // no object: a text, or the shell of a message that was deleted
 	}
 	object := bytes.TrimSpace(data)
 	b := append(make([]byte, 0, len(object)+200), object[:len(object)-1]...)
@@ -167,9 +164,10 @@ func identified(e protocol.Event, data json.RawMessage) (json.RawMessage, []stri
 		add("userId", e.From.UserID)
 		add("userName", cmp.Or(e.From.Name, e.From.UserID))
 	}
-	_, channel, _ := strings.Cut(e.Room, ":")
-	add("channelId", channel)
-	return append(b, '}'), added, nil
+	if kind, id, _ := strings.Cut(e.Room, ":"); kind == "channel" {
+		add("channelId", id)
+	}
+	return append(b, '}'), added
 }
 
 // reply is a [protocol.Reply] without its id.

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,23 @@ func DecodeEvent(frame []byte) (protocol.Event, error) {
 	}
 	e := protocol.Event{Event: name, Room: about.Room, Seq: about.Seq, ID: about.ID, From: about.From, TS: about.TS}
 	if string(args[1]) != "null" {
-		e.Data = args[1]
+		e.Data = published(args[1], about.Added)
 	}
 	return e, nil
+}
+
+// published takes away what [identified] has added: the last fields.
+func published(data json.RawMessage, added []string) json.RawMessage {
+	if len(added) == 0 {
+		return data
+	}
+	first := bytes.LastIndex(data, append(appendString(nil, added[0]), ':'))
+	if first < 0 {
+		return data
+	}
+	object := bytes.TrimSuffix(bytes.TrimSpace(data[:first]), []byte(","))
+	if string(object) == "{" {
+		return nil // it had none, but for an empty object, which comes to the same
+	}
+	return append(append(make(json.RawMessage, 0, len(object)+1), object...), '}')
 }
