@@ -103,7 +103,9 @@ func (w *world) drawSettings() settings {
 		users: 3 + w.rng.IntN(4), actions: 30 + w.rng.IntN(50), trouble: w.between(2*time.Minute, 15*time.Minute),
 		inSteps: w.chance(0.7), quick: time.Millisecond, usual: 10 * time.Millisecond,
 		kinds: hub.Kinds{
-			"user": {Owner: true, Keep: 24 * time.Hour}, "channel": {Keep: 24 * time.Hour}, "community": {Presence: true, Keep: time.Hour},
+			"user":      {Owner: true, Keep: 24 * time.Hour, Typing: hub.DefaultTyping},
+			"channel":   {Keep: 24 * time.Hour, Typing: hub.DefaultTyping},
+			"community": {Presence: true, Keep: time.Hour, Typing: hub.DefaultTyping},
 		},
 		limits: hub.Limits{Rate: 1000, Burst: 1000, Lifetime: 2 * time.Hour},
 		rooms:  []string{"community:1"},
@@ -127,15 +129,15 @@ func (w *world) drawSettings() settings {
 		s.limits.Lifetime = w.between(3*time.Minute, 8*time.Minute)
 	}
 	if w.chance(0.2) {
-		s.kinds["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 5*time.Minute)}
+		s.kinds["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 5*time.Minute), Typing: hub.DefaultTyping}
 		// An end of presence is known to have been announced for as long as ids are remembered. A job may come as late as its
 		// queue allows, so it has to be longer than that.
-		s.kinds["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 30*time.Minute)}
+		s.kinds["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 30*time.Minute), Typing: hub.DefaultTyping}
 	}
 	if w.chance(0.3) {
 		s.otherKeeps = maps.Clone(s.kinds)
-		s.otherKeeps["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 3*time.Minute)}
-		s.otherKeeps["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 10*time.Minute)}
+		s.otherKeeps["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 3*time.Minute), Typing: hub.DefaultTyping}
+		s.otherKeeps["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 10*time.Minute), Typing: hub.DefaultTyping}
 		if w.chance(0.7) { // what was kept for a short time is to be kept for a long one
 			s.kinds, s.otherKeeps = s.otherKeeps, s.kinds
 		}
