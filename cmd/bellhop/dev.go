@@ -182,7 +182,7 @@ func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.AP
 		logger.WarnContext(ctx, "the template has tables: give --dynamodb URL, of DynamoDB Local for example, for its functions to find them", "tables", len(t.Tables))
 	}
 	functions, err := c.elsewhere(ctx, logger, t, filepath.Dir(c.Template))
-	if err != nil {
+	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
 		return nil, err
 	}
 	return server.Foreign{Template: t, API: c.API, Functions: functions}, nil
@@ -201,7 +201,7 @@ func (c devCommand) elsewhere(ctx context.Context, logger *slog.Logger, t *templ
 	if err != nil {
 		return nil, err
 	}
-	children := &processes.Children{Template: t, Folder: folder, Built: built, Env: tables.Environment(c.DynamoDB), Logger: logger}
+	children := &processes.Children{Template: t, Parameters: c.Parameter, Folder: folder, Built: built, Env: tables.Environment(c.DynamoDB), Logger: logger}
 	maps.Copy(children.Env, c.Env)
 	return children, children.Build(ctx)
 }

@@ -29,29 +29,40 @@ type Here struct {
 
 // Children are the functions of a template as child processes of this program.
 type Children struct {
-	Template *template.Template
-	Folder   string            // what CodeUri is relative to
-	Built    string            // where Go functions are built
-	Env      map[string]string // of all functions, over the template's
-	Logger   *slog.Logger
+	Template   *template.Template
+	Parameters map[string]string // with which the template was read
+	Folder     string            // where the template is, which its paths are relative to
+	Built      string            // where Go functions are built, and archives unpacked
+	Env        map[string]string // of all functions, over the template's
+	Logger     *slog.Logger
 
 	mu      sync.Mutex
 	running []*runtimeapi.Function
+	sam     map[string]string // see samBuilt
+	broken  map[string]error  // of what does not compile
 }
 
-// Functions gives a function for each of the template, by logical id. Its process starts with its first invocation.
+// Functions gives a function for each of the template, by logical id. Its process starts with its first invocation. One whose code is
+// not here, or cannot run here, fails alone, and says why.
 func (p *Children) Functions(ctx context.Context, here Here) (map[string]invoke.Function, error) {
 	list := map[string]invoke.Function{}
 	for _, r := range p.Template.Functions {
-		dir, err := p.code(r)
+		dir, err := p.code(ctx, &r)
 		if err != nil {
-			return nil, err
+			p.Logger.WarnContext(ctx, "a function does not run here, and its callers get an error", "function", r.ID, "error", err)
+			list[r.ID] = absent{fmt.Errorf("function %s (line %d) does not run here: %w", r.ID, r.Line, err)}
+			continue
 		}
 		lasting := context.WithoutCancel(ctx)
 		list[r.ID] = &child{start: sync.OnceValues(func() (*runtimeapi.Function, error) { return p.start(lasting, here, r, dir) })}
 	}
 	return list, nil
 }
+
+// absent is a function that does not run here.
+type absent struct{ why error }
+
+func (f absent) Invoke(context.Context, []byte) ([]byte, error) { return nil, f.why }
 
 // Close ends all processes.
 func (p *Children) Close(ctx context.Context) error {
@@ -64,18 +75,26 @@ func (p *Children) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Build compiles the Go functions, as sam build would, but for this machine.
+// ErrNotBuilt is of a function that does not compile. The others run without it.
+var ErrNotBuilt = errors.New("does not compile")
+
+// Build compiles the Go functions, as sam build would, but for this machine. The error is an [ErrNotBuilt] for each that does not
+// compile, with what the compiler said.
 func (p *Children) Build(ctx context.Context) error {
+	p.broken = map[string]error{}
+	var errs []error
 	for _, r := range p.Template.Functions {
-		if !isGo(p.source(r), r) {
+		source, err := p.source(ctx, r)
+		if err != nil || source == "" || !isGo(source, r) {
 			continue
 		}
 		p.Logger.InfoContext(ctx, "building", "function", r.ID)
-		if err := runtimeapi.BuildGo(ctx, p.source(r), p.built(r)); err != nil {
-			return fmt.Errorf("build function %s: %w", r.ID, err)
+		if err := runtimeapi.BuildGo(ctx, source, p.built(r)); err != nil {
+			p.broken[r.ID] = fmt.Errorf("it %w: %w", ErrNotBuilt, err)
+			errs = append(errs, fmt.Errorf("function %s %w: %w", r.ID, ErrNotBuilt, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // isGo reports whether a function is built from Go code here: it is for a runtime without a language, and its folder has
@@ -91,36 +110,7 @@ func isGo(folder string, r template.Function) bool {
 	return err == nil && len(files) > 0
 }
 
-func (p *Children) source(r template.Function) string {
-	return filepath.Join(p.Folder, filepath.FromSlash(r.CodeURI))
-}
-
 func (p *Children) built(r template.Function) string { return filepath.Join(p.Built, r.ID) }
-
-// code gives the folder that a function runs in.
-func (p *Children) code(r template.Function) (string, error) {
-	source := p.source(r)
-	switch {
-	case r.InlineCode != "":
-		dir := p.built(r)
-		name := map[bool]string{true: "index.js", false: "index.py"}[strings.HasPrefix(r.Runtime, "nodejs")]
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", fmt.Errorf("keep the code of function %s: %w", r.ID, err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(r.InlineCode), 0o600); err != nil {
-			return "", fmt.Errorf("keep the code of function %s: %w", r.ID, err)
-		}
-		return dir, nil
-	case r.ImageURI != "" || r.Remote != "" || r.CodeURI == "" || strings.HasSuffix(r.CodeURI, ".zip"):
-		return "", fmt.Errorf("the code of function %s (line %d) is no folder: run it elsewhere, with --functions endpoint=URL", r.ID, r.Line)
-	case isGo(source, r):
-		return p.built(r), nil
-	}
-	if info, err := os.Stat(source); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("function %s (line %d): there is no folder %s", r.ID, r.Line, source)
-	}
-	return source, nil
-}
 
 // child is one function in child processes, prepared by its first call.
 type child struct {

@@ -30,6 +30,16 @@ var nodeRuntime []byte
 //go:embed bootstrap.py
 var pythonRuntime []byte
 
+// Runs reports whether functions of a Runtime can run here without a Command.
+func Runs(name string) bool {
+	for _, prefix := range []string{"provided", "nodejs", "python"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return name == "" || name == "go1.x"
+}
+
 // resolve finds the program for the Runtime.
 func (f *Function) resolve() ([]string, error) {
 	switch name := f.cfg.Runtime; {

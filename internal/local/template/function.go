@@ -16,11 +16,13 @@ type Function struct {
 	ARN  string
 	Line int
 
-	// Of these, one says where the code is. CodeURI is a path relative to the template, as written: a folder, or a .zip.
+	// Of these, at most one says where the code is; none is the template's own folder. CodeURI is a path relative to the template, as
+	// written: a folder, or a .zip.
 	CodeURI    string
 	InlineCode string
-	ImageURI   string
+	Image      bool   // a container image
 	Remote     string // code in S3, which is not here: s3://bucket/key
+	Asset      string // where the CDK left what it puts there: a path relative to the template
 	Folder     string // last element of CodeURI, empty if that is no folder of its own
 
 	Handler  string
@@ -37,6 +39,7 @@ type functionProps struct {
 	Code         yaml.Node `yaml:"Code"`
 	InlineCode   string    `yaml:"InlineCode"`
 	ImageURI     string    `yaml:"ImageUri"`
+	PackageType  string    `yaml:"PackageType"`
 	Handler      string    `yaml:"Handler"`
 	Runtime      string    `yaml:"Runtime"`
 	Memory       int       `yaml:"MemorySize"`
@@ -73,7 +76,8 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	if err := r.decode(res, &p); err != nil {
 		return f, err
 	}
-	if p.InlineCode != "" || p.ImageURI != "" { // in the place of Globals' folder
+	image := p.ImageURI != "" || p.PackageType == "Image"
+	if p.InlineCode != "" || image { // in the place of Globals' folder
 		p.CodeURI = yaml.Node{}
 	}
 	p.Timeout, p.Memory = cmp.Or(p.Timeout, defaultFunctionTimeout), cmp.Or(p.Memory, defaultFunctionMemory)
@@ -86,7 +90,7 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	}
 	f = Function{
 		ID: res.id, Name: name, ARN: r.arn(res, name), Line: res.line,
-		InlineCode: p.InlineCode, ImageURI: p.ImageURI,
+		InlineCode: p.InlineCode, Image: image, Asset: value(child(res.metadata, "aws:asset:path")),
 		Handler: p.Handler, Runtime: p.Runtime,
 		MemoryMB: p.Memory, Timeout: time.Duration(p.Timeout) * time.Second, Concurrency: p.Concurrency,
 	}
@@ -116,7 +120,7 @@ func (f *Function) locate(n *yaml.Node) {
 			return ""
 		}
 		f.InlineCode = cmp.Or(f.InlineCode, get("ZipFile"))
-		f.ImageURI = cmp.Or(f.ImageURI, get("ImageUri"))
+		f.Image = f.Image || get("ImageUri") != ""
 		if bucket := get("S3Bucket", "Bucket"); bucket != "" {
 			f.Remote = "s3://" + bucket + "/" + get("S3Key", "Key")
 		}

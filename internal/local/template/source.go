@@ -49,6 +49,7 @@ type resource struct {
 	line      int
 	condition string
 	props     *yaml.Node // mapping, nil if there are none
+	metadata  *yaml.Node
 	dependsOn *yaml.Node
 }
 
@@ -111,7 +112,7 @@ func (t *source) readResources(n *yaml.Node) error {
 			continue
 		}
 		res := &resource{
-			id: key.Value, line: key.Line, props: child(value, "Properties"), dependsOn: child(value, "DependsOn"),
+			id: key.Value, line: key.Line, props: child(value, "Properties"), metadata: child(value, "Metadata"), dependsOn: child(value, "DependsOn"),
 		}
 		if kind := child(value, "Type"); kind != nil {
 			res.kind = kind.Value

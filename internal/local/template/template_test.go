@@ -70,7 +70,8 @@ Resources:
     Type: AWS::Lambda::Function
     Properties: {Runtime: python3.13, Handler: index.handler, Code: {ZipFile: "x = 1"}, FunctionName: plain}
   Image: {Type: AWS::Serverless::Function, Properties: {PackageType: Image, ImageUri: "shop:latest"}}
-  Bucketed: {Type: AWS::Lambda::Function, Properties: {Handler: a.b, Runtime: nodejs22.x, Code: {S3Bucket: code, S3Key: a.zip}}}
+  Bucketed: {Type: AWS::Lambda::Function, Properties: {Handler: a.b, Runtime: nodejs22.x, Code: {S3Bucket: code, S3Key: a.zip}}, Metadata: {"aws:asset:path": asset.1b2c}}
+  Packaged: {Type: AWS::Serverless::Function, Properties: {PackageType: Image}}
   Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Plain, FunctionVersion: "1", Name: live}}
   Gone: {Type: AWS::Serverless::Function, Condition: IsProd, Properties: {Handler: x}}
   News: {Type: AWS::SNS::Topic}
@@ -172,15 +173,16 @@ func TestReadFunctions(t *testing.T) {
 			MemoryMB: 512, Timeout: 20 * time.Second,
 		},
 		"Plain":    {Name: "plain", InlineCode: "x = 1", Handler: "index.handler", Runtime: "python3.13", MemoryMB: 128, Timeout: 3 * time.Second},
-		"Image":    {Name: "Image", ImageURI: "shop:latest", Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second},
-		"Bucketed": {Name: "Bucketed", Remote: "s3://code/a.zip", Handler: "a.b", Runtime: "nodejs22.x", MemoryMB: 128, Timeout: 3 * time.Second},
+		"Image":    {Name: "Image", Image: true, Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second},
+		"Packaged": {Name: "Packaged", Image: true, Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second},
+		"Bucketed": {Name: "Bucketed", Remote: "s3://code/a.zip", Asset: "asset.1b2c", Handler: "a.b", Runtime: "nodejs22.x", MemoryMB: 128, Timeout: 3 * time.Second},
 	} {
 		want.ID = id
 		if f := got[id]; !reflect.DeepEqual(f, want) {
 			t.Errorf("got %+v\nwant %+v", f, want)
 		}
 	}
-	if len(got) != 5 {
+	if len(got) != 6 {
 		t.Errorf("got %d functions, want those whose condition is true", len(got))
 	}
 	for name, want := range map[string]string{"Inline": "Inline", "local-inline": "Inline", "arn:aws:lambda:x:1:function:plain:live": "Plain", "path/2015-03-31/functions/arn:aws:lambda:x:1:function:plain/invocations": "Plain", "src": "", "nothing": ""} {
