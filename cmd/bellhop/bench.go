@@ -87,6 +87,7 @@ func (c benchCommand) measure(ctx context.Context, w io.Writer) (err error) {
 // begin runs a server in this process, on a free port.
 func (c benchCommand) begin(ctx context.Context) (where string, stop func() error, err error) {
 	quiet := slog.New(slog.DiscardHandler)
+	memoryForTime()
 	store, err := bolt.Open("", bolt.Options{Logger: quiet}) //nolint:contextcheck // it is open until it is closed
 	if err != nil {
 		return "", nil, err

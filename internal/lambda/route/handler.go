@@ -16,7 +16,7 @@ var _ lambda.Handler = handler[webSocketEvent, response](nil)
 
 func (h handler[In, Out]) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var event In
-	if err := json.Unmarshal(payload, &event); err != nil {
+	if err := decode(payload, &event); err != nil {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	answer, err := h(ctx, event)
