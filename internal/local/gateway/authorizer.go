@@ -29,6 +29,7 @@ const (
 
 // identitySource is where something that every client must send is looked for.
 type identitySource struct {
+	text string // as the template has it
 	kind string // header, querystring, stageVariables, context
 	name string
 }
@@ -37,7 +38,7 @@ type identitySource struct {
 func parseIdentitySource(s string) (identitySource, error) {
 	for _, kind := range []string{"route.request.header", "route.request.querystring", "stageVariables", "context"} {
 		if name, ok := strings.CutPrefix(s, kind+"."); ok && name != "" {
-			return identitySource{kind: kind[strings.LastIndexByte(kind, '.')+1:], name: name}, nil
+			return identitySource{text: s, kind: kind[strings.LastIndexByte(kind, '.')+1:], name: name}, nil
 		}
 	}
 	return identitySource{}, fmt.Errorf("identity source %q is not route.request.header.X, route.request.querystring.X, stageVariables.X or context.X", s)
@@ -60,15 +61,17 @@ func (h *handshake) has(src identitySource) bool {
 func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, err error) {
 	s := h.conn.srv
 	a := s.authorizer
+	reason := ""
 	defer func() {
 		verdict := status
 		if verdict == 0 {
 			verdict = http.StatusOK
 		}
-		s.observe(Event{Kind: KindAuthorize, Time: now, Connection: h.conn.id, Function: a.fn.ID, Status: verdict, Err: err})
+		s.observe(Event{Kind: KindAuthorize, Time: now, Connection: h.conn.id, Function: a.fn.ID, Status: verdict, Reason: reason, Err: err})
 	}()
 	for _, src := range a.sources {
 		if !h.has(src) {
+			reason = "the identity source " + src.text + " is missing"
 			return http.StatusUnauthorized, nil
 		}
 	}
@@ -77,6 +80,7 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	out, err := s.cfg.Functions.Await(invoke.For(ctx, why), a.fn, h.appendAuthorize(make([]byte, 0, 2048), now), template.IntegrationTimeout)
 	if err != nil {
 		if err.Error() == unauthorized {
+			reason = "the authorizer says " + unauthorized
 			return http.StatusUnauthorized, nil
 		}
 		return http.StatusInternalServerError, err
@@ -85,7 +89,10 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
-	if !res.allows(s.arn) {
+	if reason, err = res.allows(s.arn, h.conditionKeys(now)); err != nil {
+		return http.StatusInternalServerError, err
+	}
+	if reason != "" {
 		return http.StatusForbidden, nil
 	}
 	h.principal = res.PrincipalID
@@ -100,12 +107,6 @@ type authorization struct {
 		Statement oneOrMore[statement] `json:"Statement"`
 	} `json:"policyDocument"`
 	Context map[string]any `json:"context"`
-}
-
-type statement struct {
-	Effect   string            `json:"Effect"`
-	Action   oneOrMore[string] `json:"Action"`
-	Resource oneOrMore[string] `json:"Resource"`
 }
 
 // oneOrMore accepts one value without its array, as IAM does.
@@ -139,25 +140,6 @@ func parseAuthorization(out []byte) (authorization, error) {
 		}
 	}
 	return a, nil
-}
-
-// allows evaluates the policy for execute-api:Invoke on arn: a matching Deny wins, no match is a Deny.
-func (a authorization) allows(arn string) bool {
-	allowed := false
-	for _, st := range a.Policy.Statement {
-		action := slices.ContainsFunc(st.Action, func(pattern string) bool { return wildcard(strings.ToLower(pattern), "execute-api:invoke") })
-		resource := slices.ContainsFunc(st.Resource, func(pattern string) bool { return wildcard(pattern, arn) })
-		if !action || !resource {
-			continue
-		}
-		switch st.Effect {
-		case "Deny":
-			return false
-		case "Allow":
-			allowed = true
-		}
-	}
-	return allowed
 }
 
 // appendContext appends the authorizer object of later events. See Choices.TypedAuthorizerContext.

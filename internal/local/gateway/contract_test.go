@@ -105,9 +105,43 @@ func TestEveryIdentitySourceMustBePresent(t *testing.T) {
 	}
 }
 
+func TestARefusalSaysWhy(t *testing.T) {
+	for name, c := range map[string]struct{ path, result, want string }{
+		"an identity source": {"/dev", ``, "the identity source route.request.querystring.token is missing"},
+		"a resource": {
+			"/dev?token=x", `{"Action":"*","Effect":"Allow","Resource":"arn:aws:execute-api:*:*:other/*"}`,
+			"/dev/$connect: its resources are arn:aws:execute-api:*:*:other/*",
+		},
+		"a deny":      {"/dev?token=x", `{"Action":"*","Effect":"Deny","Resource":"*"}`, "the authorizer's policy denies arn:aws:execute-api:"},
+		"a condition": {"/dev?token=x", `{"Action":"*","Effect":"Allow","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.7"}}}`, "only if aws:SourceIp IpAddress [203.0.113.7]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := make(chan string, 1)
+			f := serve(t, setup{
+				Template:  with("auth"),
+				Functions: functions(map[string]invoke.Function{"authorize": answers(`{"principalId":"ana","policyDocument":{"Statement":[` + c.result + `]}}`)}),
+				Observe: func(e Event) {
+					if e.Kind == KindAuthorize {
+						said <- e.Reason
+					}
+				},
+			})
+			f.dial(t, c.path, nil)
+			if got := <-said; !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want something of %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAuthorizer(t *testing.T) {
 	policy := func(effect, resource string) invoke.Function {
 		return answers(fmt.Sprintf(`{"principalId":"ana","policyDocument":{"Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]}}`, effect, resource))
+	}
+	only := func(effect, condition string) invoke.Function {
+		return answers(fmt.Sprintf(`{"principalId":"ana","policyDocument":{"Statement":[
+			{"Action":"*","Effect":"Allow","Resource":"*"%s},{"Action":"*","Effect":%q,"Resource":"*","Condition":%s}]}}`,
+			map[string]string{"Allow": `,"Condition":{"Bool":{"aws:SecureTransport":false}}`, "Deny": ""}[effect], effect, condition))
 	}
 	tests := []struct {
 		name       string
@@ -122,6 +156,20 @@ func TestAuthorizer(t *testing.T) {
 		{"deny is 403", "/dev?token=x", policy("Deny", "*"), 403},
 		{"a resource that does not cover is 403", "/dev?token=x", policy("Allow", "arn:aws:execute-api:*:*:*/other/$connect"), 403},
 		{"a wildcard resource covers", "/dev?token=x", policy("Allow", "arn:aws:execute-api:us-east-1:*:*/dev/*"), 101},
+		{"a deny of all but another resource is 403", "/dev?token=x", answers(`{"principalId":"a","policyDocument":{"Statement":[
+			{"Action":"*","Effect":"Allow","Resource":"*"},{"Action":"*","Effect":"Deny","NotResource":"arn:aws:execute-api:*:*:*/other/*"}]}}`), 403},
+		{"a condition on an address that holds connects", "/dev?token=x", only("Allow", `{"IpAddress":{"aws:SourceIp":["203.0.113.0/24","127.0.0.0/8"]}}`), 101},
+		{"a condition on an address that does not is 403", "/dev?token=x", only("Allow", `{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`), 403},
+		{"a deny of all but another address is 403", "/dev?token=x", only("Deny", `{"NotIpAddress":{"aws:SourceIp":"203.0.113.7"}}`), 403},
+		{"a deny of another address connects", "/dev?token=x", only("Deny", `{"IpAddress":{"aws:SourceIp":"203.0.113.7"}}`), 101},
+		{"all conditions must hold", "/dev?token=x", only("Allow", `{"IpAddress":{"aws:SourceIp":"127.0.0.1"},"DateGreaterThan":{"aws:CurrentTime":"2999-01-01T00:00:00Z"}}`), 403},
+		{"a date that is past holds", "/dev?token=x", only("Allow", `{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"},"NumericGreaterThan":{"aws:EpochTime":1}}`), 101},
+		{"a header that is absent does not match", "/dev?token=x", only("Allow", `{"StringLike":{"aws:Referer":"https://*"}}`), 403},
+		{"a header that is absent is passed over with IfExists", "/dev?token=x", only("Allow", `{"StringLikeIfExists":{"aws:Referer":"https://*"}}`), 101},
+		{"a header that is absent is no other value", "/dev?token=x", only("Allow", `{"StringNotEquals":{"aws:referer":"https://evil.example"},"Null":{"aws:Referer":"true"}}`), 101},
+		{"a condition on a key that is not known here is 500", "/dev?token=x", only("Allow", `{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`), 500},
+		{"an operator that is not known here is 500", "/dev?token=x", only("Deny", `{"ForAnyValue:StringEquals":{"aws:UserAgent":"x"}}`), 500},
+		{"an address that is none is 500", "/dev?token=x", only("Deny", `{"IpAddress":{"aws:SourceIp":"everywhere"}}`), 500},
 		{"another error is 500", "/dev?token=x", throws(errors.New("boom")), 500},
 		{"a malformed result is 500", "/dev?token=x", answers(`{"principalId":"ana"}`), 500},
 		{"a nested context is 500", "/dev?token=x", answers(`{"principalId":"a","policyDocument":{"Statement":{"Action":"*","Effect":"Allow","Resource":"*"}},"context":{"x":{}}}`), 500},

@@ -222,7 +222,11 @@ func (r *apiReader) readSAM(p *samAPIProps) error {
 		return nil
 	}
 	switch p.Auth.Type {
-	case "", "NONE":
+	case "":
+		if p.Auth.ARN != "" || len(p.Auth.Sources) > 0 { // SAM refuses it too; without a word the API would be open
+			return r.res.errorf("Auth has no AuthType: an authorizer needs AuthType CUSTOM")
+		}
+	case "NONE":
 	case "AWS_IAM":
 		r.warnf(r.res.line, "%s: AWS_IAM signatures are not checked", r.res.id)
 	case "CUSTOM":

@@ -230,6 +230,7 @@ func TestTemplateErrors(t *testing.T) {
 		{"a route twice", replace("RouteKey: ping", "RouteKey: send"), "route send exists already (line "},
 		{"a route response of nothing", replace("RouteId: !Ref PingRoute", "RouteId: !Ref ChatFooRoute"), `RouteId "ChatFooRoute" is no route`},
 		{"an unknown Ref", replace("!Ref Stage", "!Ref Nothing"), "Ref to Nothing, which is neither"},
+		{"an authorizer without a type", replace("#auth       Auth: {AuthType: CUSTOM, ", "      Auth: {"), "Chat: Auth has no AuthType: an authorizer needs AuthType CUSTOM"},
 		{"a bad stage", replace("Default: dev", "Default: a/b"), `stage "a/b" may only have`},
 		{"a bad timeout", replace("IntegrationTimeout: 50", "IntegrationTimeout: 30000"), "an integration timeout of 30000 ms"},
 		{"settings of no route", replace("        limited: {Thr", "        none: {Thr"), "RouteSettings for none, which is no route"},
