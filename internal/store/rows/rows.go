@@ -226,7 +226,7 @@ func (f *File) write() error {
 	}
 	if err != nil {
 		again()
-		err = fmt.Errorf("write %s: %w", f.newJournal(), err)
+		err = fmt.Errorf("save what changed: %w", err) // which names the journal
 	}
 	f.trouble.is(err)
 	return err
