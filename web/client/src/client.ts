@@ -2,6 +2,7 @@ import type { Client, ClientEvents, Room, Status, Unsubscribe } from "./api.js";
 import { Calls, type Place } from "./calls.js";
 import { BellhopError, mayWorkLater } from "./error.js";
 import { Handle } from "./handle.js";
+import { Hidden } from "./hidden.js";
 import { Joins, type Joining } from "./joins.js";
 import { Listeners } from "./listeners.js";
 import { Liveness } from "./liveness.js";
@@ -40,6 +41,7 @@ class Connection implements Client, Line {
   #joins: Joins;
   #calls: Calls;
   #liveness: Liveness;
+  #hidden: Hidden;
   #offered: Claims | null = null; // of the token that the next connection is asked for with
   #offers = 0;
   #claims: Claims | null = null; // of the one that the server has accepted last
@@ -62,6 +64,12 @@ class Connection implements Client, Line {
     }, options.replyTimeout ?? REPLY_TIMEOUT);
     this.#calls = new Calls(this, options.publishTimeout ?? 60_000, options.offlineLimit ?? 100);
     this.#joins = new Joins(this.#requests, ({ name }) => this.#calls.waitFor(name));
+    this.#hidden = new Hidden({
+      ask: (ask) => this.ask(ask),
+      restart: (why, cause) => this.restart(why, cause),
+      pause: (rooms) => rooms.forEach((name) => this.#rooms.get(name)?.pause()),
+      resume: () => this.#rooms.forEach((room) => room.resume()),
+    }, options.pauseHidden ?? 0);
     const open: OpenTransport = options.transport ?? ((...how) => new WebSocketTransport(...how));
     this.#transport = open(url, options, {
       token: () => this.#token(),
@@ -75,7 +83,11 @@ class Connection implements Client, Line {
     });
     this.#stopWatching = watchPage({
       used: () => this.#liveness.look(),
-      shown: () => (this.open ? this.#liveness.look() : this.#transport.reconnect()),
+      shown: () => {
+        void this.#hidden.shown();
+        this.open ? this.#liveness.look() : this.#transport.reconnect();
+      },
+      hidden: () => this.open && this.#hidden.look(),
       online: () => this.reconnect(),
       offline: () => this.restart("This device is offline."),
     });
@@ -95,6 +107,10 @@ class Connection implements Client, Line {
 
   get open(): boolean {
     return this.#status !== "closed" && this.#transport.open;
+  }
+
+  get paused(): boolean {
+    return this.#hidden.paused;
   }
 
   on<E extends keyof ClientEvents>(event: E, handler: (value: ClientEvents[E]) => void): Unsubscribe {
@@ -198,6 +214,7 @@ class Connection implements Client, Line {
     if (this.#offered) this.#accepted(this.#offered);
     this.#liveness.start(this.#transport.probe);
     this.#requests.pacer.start();
+    this.#hidden.look();
     this.#set("open");
     for (const room of [...this.#rooms.values()]) room.tend();
   }
@@ -218,6 +235,7 @@ class Connection implements Client, Line {
 
   #lost(reason: BellhopError): void {
     this.#liveness.stop();
+    this.#hidden.stop();
     clearTimeout(this.#renewal);
     this.#error = reason;
     this.#requests.fail(new BellhopError("disconnected", "The connection was lost.", { retry: true }));
@@ -285,6 +303,7 @@ class Connection implements Client, Line {
     const why = reason ?? new BellhopError("closed", "The client was closed.");
     this.#transport.close();
     this.#liveness.stop();
+    this.#hidden.stop();
     this.#stopWatching();
     clearTimeout(this.#renewal);
     this.#requests.fail(why);
@@ -305,10 +324,10 @@ class Connection implements Client, Line {
 }
 
 /** Tells of whoever uses a page, and of what it knows of its network. */
-function watchPage({ used, shown, online, offline }: Record<"used" | "shown" | "online" | "offline", () => void>): () => void {
+function watchPage({ used, shown, hidden, online, offline }: Record<"used" | "shown" | "hidden" | "online" | "offline", () => void>): () => void {
   const page = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">> & { document?: Document };
   if (!page.addEventListener || !page.removeEventListener) return () => {};
-  const visible = () => page.document?.visibilityState !== "hidden" && shown();
+  const visible = () => (page.document?.visibilityState === "hidden" ? hidden() : shown());
   const heard = { online, offline, visibilitychange: visible, pointermove: used, pointerdown: used, keydown: used };
   const stops = Object.entries(heard).map(([name, handler]) => {
     const target = name.endsWith("line") ? (page as Window) : page.document;

@@ -27,6 +27,8 @@ export function taken<T>(wish: Wish, set: Promise<T>): Promise<T> {
 export interface Line {
   readonly open: boolean;
   readonly userId: string | null;
+  /** The page is hidden, and what is missed meanwhile is asked for later. */
+  readonly paused: boolean;
   /** The status that was set for all rooms. */
   wish: Wish | null;
   /** Resolves to the answer; to null if the room was not wanted any more when it could be asked for. */
@@ -71,6 +73,7 @@ export class SharedRoom implements Place, Joining {
   #holders = new Set<Holder>();
   #last: Joined | null = null; // how the last join has ended
   #missed = 0;
+  #paused = false; // the server pushes nothing, or only in part
 
   constructor(line: Line, name: string, since: Position | null) {
     this.#line = line;
@@ -129,8 +132,19 @@ export class SharedRoom implements Place, Joining {
 
   disconnected(): void {
     this.#failures = this.#looks = 0;
+    this.#paused = false;
     this.#order.disconnected();
     this.#move("disconnected");
+  }
+
+  /** The server pushes nothing of it, until it is joined again. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Joins again for what was not pushed. A join that is under way may have been answered before the pause. */
+  resume(): void {
+    if (this.#paused) this.#move("missing");
   }
 
   /** The client was closed: nothing more is handed out. */
@@ -205,6 +219,7 @@ export class SharedRoom implements Place, Joining {
     for (const turn = this.#turn; ; ) {
       const [order, since, here] = [this.#order, this.#order.position, this.#me?.since];
       this.presence.expect();
+      this.#paused &&= this.#line.paused;
       const result = await this.#line.joinRoom(this);
       if (turn !== this.#turn) return;
       if (!result) return this.#move(this.#failures > 0 ? "outlived" : "spared"); // the server may have done it before
@@ -218,7 +233,7 @@ export class SharedRoom implements Place, Joining {
       if (order !== this.#order) continue;
       if (result.presence) this.presence.snapshot(result.presence, result.seq);
       if (here === this.#me?.since) this.#giveWay();
-      if (result.more && result.events.length > 0) continue;
+      if ((result.more && result.events.length > 0) || (this.#paused && !this.#line.paused)) continue;
       this.#welcome(recovered, result);
       return;
     }
@@ -249,7 +264,7 @@ export class SharedRoom implements Place, Joining {
   #watch(): void {
     if (!this.#order.gap) {
       this.#looks = 0;
-    } else if (this.#state === "joined" && this.#timer === undefined) {
+    } else if (this.#state === "joined" && this.#timer === undefined && !(this.#paused && this.#line.paused)) {
       const ms = Math.min(10_000, 200 * 2 ** this.#looks++);
       this.#after(ms * (0.75 + Math.random() / 2), () => (this.#order.gap ? this.#move("missing") : this.#watch()));
     }

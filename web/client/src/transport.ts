@@ -51,6 +51,11 @@ export interface ConnectOptions {
   replyTimeout?: number;
   /** The longest pause between two attempts to connect, in milliseconds. 20,000. */
   maxDelay?: number;
+  /**
+   * How long a page may be hidden, in milliseconds, before nothing is pushed to it any more but its user's own room, such as
+   * notifications. When it is seen again, it gets what it has missed, in one frame. 0, for ever; 60,000 below a `BellhopProvider`.
+   */
+  pauseHidden?: number;
   /** What the protocol goes over, such as `socketIO` of `@bellhop/client/socketio`. A WebSocket. */
   transport?: OpenTransport;
 }

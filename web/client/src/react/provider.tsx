@@ -4,6 +4,9 @@ import type { Client } from "../api.js";
 import type { ConnectOptions } from "../transport.js";
 import { Session } from "./session.js";
 
+/** Long enough for a look at another tab, in milliseconds. */
+const PAUSE_HIDDEN = 60_000;
+
 /** What the hooks below a provider share; null where there is none. */
 export const SessionContext = createContext<Session | null>(null);
 
@@ -59,7 +62,7 @@ export function BellhopProvider(props: BellhopProviderProps): ReactNode {
         const { token, options } = latest.current;
         if (user === null) return null;
         // What is missing here, in spite of the types, connect says.
-        return connect(url!, { ...options, token: token && (async () => (latest.current.token ?? token)()) } as ConnectOptions);
+        return connect(url!, { pauseHidden: PAUSE_HIDDEN, ...options, token: token && (async () => (latest.current.token ?? token)()) } as ConnectOptions);
       },
     });
   }, [client, url, user]);

@@ -23,6 +23,7 @@ test("a join and a leave are never both under way", () => {
 class World implements Line {
   open = true;
   readonly userId = "ana";
+  readonly paused = false;
   readonly wish = null;
   /** What the server holds. */
   member = false;

@@ -2,6 +2,7 @@ import * as React from "react";
 import { Activity, StrictMode, useState, version } from "react";
 import { renderToString } from "react-dom/server";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { WebSocket } from "ws";
 import { connect, type Client } from "../../src/index.js";
 import {
   BellhopProvider, useBuddySocket, useChatSocket, useNotificationsSocket, usePresenceSocket, useRoom, useSocket, useSocketEvent,
@@ -265,6 +266,51 @@ test.runIf("Activity" in React)("what is hidden leaves its room, and is up to da
   await show("visible");
   await until(() => contents() === "one,two", "message");
   await connections("hider", 1);
+});
+
+test("a tab that nobody looks at is paused after a minute, hears of its notifications, and is up to date when it is seen again", async () => {
+  const all = watch(() => ({ chat: useChatSocket("tab"), presence: usePresenceSocket("tab"), own: useNotificationsSocket() }));
+  const page = new Page();
+  let state = "visible";
+  vi.spyOn(document, "visibilityState", "get").mockImplementation(() => state as DocumentVisibilityState);
+  const look = (next: string) => {
+    state = next;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  let minute: (() => void) | undefined;
+  const set = globalThis.setTimeout;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((done: () => void, ms?: number) => {
+    if (ms === 60_000 && state === "hidden") minute = done;
+    return set(done, ms);
+  }) as typeof setTimeout);
+  const frames: string[] = [];
+  class Listening extends WebSocket {
+    constructor(...args: ConstructorParameters<typeof WebSocket>) {
+      super(...args);
+      this.on("message", (data) => frames.push(String(data)));
+    }
+  }
+  await page.show(
+    <BellhopProvider url={world.ws} token={() => world.token("tab")} options={{ WebSocket: Listening }}>
+      {all.node}
+    </BellhopProvider>,
+  );
+  await until(() => all.now.chat.isConnected && all.now.presence.isConnected && all.now.own.isConnected, "join");
+  await acting(() => look("hidden"));
+  await acting(() => minute!());
+  await until(() => frames.some((frame) => frame.includes(`"rooms":["channel:tab","community:tab"]`)), "pause");
+  const say = (content: string) => world.emit({ command: "publish", rooms: ["channel:tab"], event: "message:new", data: { content } });
+  await say("one");
+  await say("two");
+  const bob = world.connect("bob").join("community:tab");
+  await until(() => bob.joined, "join of another");
+  await world.emit({ command: "publish", rooms: ["user:tab"], event: "notification:new", data: { title: "for you" } });
+  await until(() => all.now.own.unread === 1, "notification");
+  expect([all.now.chat.messages.length, all.now.presence.onlineUsers]).toEqual([0, ["tab"]]);
+  await acting(() => look("visible"));
+  await until(() => all.now.chat.messages.map(({ content }) => content).join() === "one,two", "messages");
+  await until(() => all.now.presence.onlineUsers.includes("bob"), "presence");
+  expect(all.now.own.unread).toBe(1);
 });
 
 test("a provider without a URL says so, in the hooks and in the console", async () => {
