@@ -168,7 +168,11 @@ export class Bellhop {
    * @param {string} user
    */
   async cut(user) {
-    for (const { id } of await this.connections(user)) await this.ask("DELETE", `/dev/@connections/${encodeURIComponent(id)}`);
+    for (const { id } of await this.connections(user)) {
+      await this.ask("DELETE", `/dev/@connections/${encodeURIComponent(id)}`).catch((err) => {
+        if (err.cause !== 410) throw err; // it has gone by itself meanwhile
+      });
+    }
   }
 
   /**
@@ -183,7 +187,7 @@ export class Bellhop {
     const [response] = await once(request(this.http + path, { method, agent: false }).end(body), "response");
     let text = "";
     for await (const chunk of response) text += String(chunk);
-    if (response.statusCode >= 300) throw new Error(`${method} ${path}: ${response.statusCode} ${text}`);
+    if (response.statusCode >= 300) throw new Error(`${method} ${path}: ${response.statusCode} ${text}`, { cause: response.statusCode });
     return text ? JSON.parse(text) : undefined;
   }
 
