@@ -51,14 +51,11 @@ func (s *Server) ConnectWith(bearer string) *Client {
 	}
 	conn.SetReadLimit(1 << 20)
 	c := &Client{tb: s.tb, Conn: conn, frames: make(chan map[string]any, 4096), closed: make(chan error, 1)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.read()
-	}()
+	go c.read()
 	s.tb.Cleanup(func() {
 		_ = conn.CloseNow()
-		<-done
+		for range c.frames { // what nobody has looked at, until read ends
+		}
 	})
 	return c
 }
