@@ -238,6 +238,28 @@ func TestTemplateQueues(t *testing.T) {
 	}
 }
 
+// TestTemplateRecursion: a function that sends to the queue that invokes it is not stopped after 16 invocations for one event, and
+// Lambda's guard stays on for every other one: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html.
+func TestTemplateRecursion(t *testing.T) {
+	loops := 0
+	for id, function := range resources(t, "AWS::Serverless::Function") {
+		var want string
+		for _, event := range object(function.Properties, "Events") {
+			queue := strings.TrimSuffix(text(event, "Properties", "Queue"), ".Arn")
+			if text(event, "Type") == "SQS" && text(function.Properties, "Environment", "Variables", "DELIVER_QUEUE_URL") == queue {
+				want = "Allow"
+				loops++
+			}
+		}
+		if got := text(function.Properties, "RecursiveLoop"); got != want {
+			t.Errorf("RecursiveLoop of %s is %q, want %q", id, got, want)
+		}
+	}
+	if loops == 0 {
+		t.Error("no function sends to the queue that invokes it")
+	}
+}
+
 // TestTemplateTable: the table outlives the stack, forgets by itself and can be restored.
 func TestTemplateTable(t *testing.T) {
 	table := resources(t, "AWS::DynamoDB::Table")["Table"]
