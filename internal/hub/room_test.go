@@ -203,3 +203,52 @@ func TestRemovedIsTold(t *testing.T) {
 		t.Errorf("ana was told %d times", n)
 	}
 }
+
+// TestChains: Lambda stops what has invoked itself 16 times in a row, unless it is allowed to:
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html. Here each shard has 20 pages.
+func TestChains(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits.Inline, c.Limits.Page = 10, 10 })
+	if err := w.Store.Grow(t.Context(), "channel:1", 1); err != nil {
+		t.Fatal(err)
+	}
+	var all []hub.Caller
+	for i := range 400 {
+		c := w.Open(fmt.Sprintf("user%d", i))
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
+		all = append(all, c)
+	}
+	// finish does the jobs that wait, which are of a kind, and wants them to be the last ones.
+	finish := func(t *testing.T, kind hub.JobKind, event string) {
+		t.Helper()
+		jobs := w.Queue.Take()
+		for _, j := range jobs {
+			if j.Job.Kind != kind {
+				t.Errorf("got a %s job", j.Job.Kind)
+			}
+			if err := w.Work(t.Context(), j.Job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(jobs) != 2 {
+			t.Errorf("got %d jobs for 2 shards", len(jobs))
+		}
+		if left := w.Queue.Take(); len(left) > 0 {
+			t.Errorf("they left %d jobs behind", len(left))
+		}
+		for _, c := range all {
+			if n := count(w.Network.Names(c.Connection), event); n != 1 {
+				t.Errorf("%s was told %s %d times", c.Connection, event, n)
+			}
+		}
+	}
+	t.Run("a fan-out is a job for each shard, which leaves none behind", func(t *testing.T) {
+		w.publish(all[0], "m1")
+		finish(t, hub.JobFanOut, "message:new")
+	})
+	t.Run("so is the end of a room", func(t *testing.T) {
+		if a := w.Emit(t.Context(), hub.CloseCommand{Room: "channel:1"}); !a.OK {
+			t.Fatal(a.Error)
+		}
+		finish(t, hub.JobClose, "room:closed")
+	})
+}
