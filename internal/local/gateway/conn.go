@@ -239,7 +239,7 @@ func (c *conn) closed(payload []byte) closing {
 		return closing{code: codeNoStatus, reason: reasonNoStatus}
 	}
 	code, reason := ws.ParseCloseFrameData(payload)
-	if len(payload) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
+	if len(payload) == 1 || code > maxCloseCode || ws.CheckCloseFrameData(code, reason) != nil {
 		return closing{code: codeProtocol, reason: "Protocol error"}
 	}
 	return closing{code: int(code), reason: reason}

@@ -416,6 +416,7 @@ func TestCloseCodes(t *testing.T) {
 		{"a continuation of nothing", big(1, true, ws.OpContinuation), 1002},
 		{"a fragmented ping", big(1, false, ws.OpPing), 1002},
 		{"a close code that must not be sent", ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame([]byte{3, 237}))), 1002},
+		{"a close code beyond those that there are", ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame([]byte{0x13, 0x88}))), 1002},
 		{"half a close code", ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame([]byte{3}))), 1002},
 	}
 	disconnect, events := collect(ok)

@@ -101,7 +101,7 @@ func (c *conn) appendDisconnect(b []byte, requestID string, at time.Time) []byte
 func (h *handshake) appendConnect(b []byte, at time.Time) []byte {
 	s := h.conn.srv
 	b = append(b, '{')
-	b = appendHeaders(b, h.headers(false))
+	b = appendHeaders(b, h.headers(false, h.names))
 	if len(h.query) > 0 { // without a query string the keys are absent, not null
 		b = append(b, ',')
 		b = appendQuery(b, h.query)
@@ -121,7 +121,7 @@ func (h *handshake) appendAuthorize(b []byte, at time.Time) []byte {
 	b = append(b, `{"type":"REQUEST","methodArn":`...)
 	b = appendString(b, s.arn)
 	b = append(b, ',')
-	b = appendHeaders(b, h.headers(true))
+	b = appendHeaders(b, h.headers(true, h.names))
 	b = append(b, ',')
 	b = appendQuery(b, h.query)
 	b = append(b, `,"stageVariables":`...)
@@ -131,14 +131,17 @@ func (h *handshake) appendAuthorize(b []byte, at time.Time) []byte {
 	return append(b, '}')
 }
 
-// headers are those of the upgrade request as AWS passes them on: canonical case, Connection and Upgrade only to the authorizer.
-func (h *handshake) headers(authorizer bool) []header {
+// headers are those of the upgrade request as AWS passes them on: Connection and Upgrade only to the authorizer. Those of names are
+// called so, the others by their canonical names.
+func (h *handshake) headers(authorizer bool, names map[string]string) []header {
 	out := make([]header, 0, len(h.r.Header)+6)
 	for name, values := range h.r.Header {
 		if hop := name == "Connection" || name == "Upgrade"; hop && !authorizer || name == "X-Forwarded-For" || name == "X-Amzn-Trace-Id" {
 			continue
 		}
-		if rest, ok := strings.CutPrefix(name, "Sec-Websocket-"); ok {
+		if own := names[name]; own != "" {
+			name = own
+		} else if rest, ok := strings.CutPrefix(name, "Sec-Websocket-"); ok {
 			name = "Sec-WebSocket-" + rest
 		}
 		out = append(out, header{name, values})

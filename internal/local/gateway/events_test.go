@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -253,6 +254,47 @@ func TestArrival(t *testing.T) {
 	for i, got := range []time.Time{first, second, third, fourth, fifth} {
 		if want := []int64{1_000, 1_000, 1_001, 1_001, 2_000}[i]; got.UnixMilli() != want {
 			t.Errorf("message %d came at %d ms, want %d", i+1, got.UnixMilli(), want)
+		}
+	}
+}
+
+// TestHeadersAreNamedAsTheClientWroteThem is AWS's own example of an authorizer, which reads headers.HeaderAuth1.
+func TestHeadersAreNamedAsTheClientWroteThem(t *testing.T) {
+	seen := make(chan map[string]string, 2)
+	note := func(_ context.Context, event []byte) ([]byte, error) {
+		var e struct {
+			Headers map[string]string `json:"headers"`
+		}
+		err := json.Unmarshal(event, &e)
+		seen <- e.Headers
+		return []byte(`{"statusCode":200,"principalId":"ana","policyDocument":{"Statement":[{"Action":"*","Effect":"Allow","Resource":"*"}]}}`), err
+	}
+	f := serve(t, setup{Template: with("auth"), Functions: functions(map[string]invoke.Function{"authorize": fn(note), "connect": fn(note)})})
+	sock := f.connect(t)
+	ask := func(path, headers string) {
+		t.Helper()
+		if _, err := fmt.Fprintf(sock, "GET %s HTTP/1.1\r\nhost: h\r\n%s\r\n", path, headers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := &client{tb: t, sock: sock, in: bufio.NewReader(sock)}
+	ask("/nowhere", "HEADERAUTH1: of another request\r\n") // the same connection is used again
+	if got := in.answer(); got.status != http.StatusNotFound {
+		t.Fatalf("got %d", got.status)
+	}
+	ask("/dev?token=x", "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nHeaderAuth1: one\r\nx-api-key: two\r\n")
+	if got := in.answer(); got.status != http.StatusSwitchingProtocols {
+		t.Fatalf("got %d", got.status)
+	}
+	for _, authorizer := range []bool{true, false} {
+		got := <-seen
+		for name, want := range map[string]string{"HeaderAuth1": "one", "x-api-key": "two", "sec-websocket-version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Host": "h"} {
+			if got[name] != want {
+				t.Errorf("authorizer %t: %s is %q in %v", authorizer, name, got[name], got)
+			}
+		}
+		if _, ok := got["upgrade"]; ok != authorizer {
+			t.Errorf("authorizer %t: %v", authorizer, got)
 		}
 	}
 }

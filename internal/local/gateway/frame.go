@@ -17,6 +17,7 @@ const (
 	codeAbnormal    = 1006
 	codeInvalid     = 1007
 	codeTooBig      = 1009
+	maxCloseCode    = 4999 // RFC 6455 section 7.4.2 knows none above
 
 	reasonNormal    = "Connection Closed Normally"
 	reasonGoingAway = "Going away"

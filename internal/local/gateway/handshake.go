@@ -24,6 +24,7 @@ type handshake struct {
 	conn      *conn
 	r         *http.Request
 	query     url.Values
+	names     map[string]string // of headers, see spelling
 	requestID string
 	trace     string
 	port      string
@@ -111,7 +112,7 @@ func (s *Server) newHandshake(r *http.Request) *handshake {
 	}
 	c.userAgent, c.domain = strings.Clone(c.userAgent), strings.Clone(c.domain)
 	c.identity = appendIdentity(make([]byte, 0, 48+len(c.userAgent)), r, ip)
-	h := &handshake{conn: c, r: r, requestID: newID(), trace: newTrace(now.Unix()), scheme: "http"}
+	h := &handshake{conn: c, r: r, requestID: newID(), trace: newTrace(now.Unix()), names: spelling(r), scheme: "http"}
 	if r.URL.RawQuery != "" {
 		h.query = r.URL.Query()
 	}
@@ -210,6 +211,7 @@ func (h *handshake) upgrade(w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
+	sock = unwrapped(sock)
 	_ = sock.SetDeadline(time.Time{})
 	c, s := h.conn, h.conn.srv
 	c.sock, c.raw = sock, rawConn(sock)

@@ -92,7 +92,7 @@ func (h *httpProxy) event(s scope, at *handshake) []byte {
 	req := httpRequest{Method: h.method, Header: http.Header{}, Body: s.message}
 	query := url.Values{}
 	if at != nil {
-		for _, header := range at.headers(false) {
+		for _, header := range at.headers(false, nil) {
 			req.Header[header.name] = header.values
 		}
 		delete(req.Header, "Host")

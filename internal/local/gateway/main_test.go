@@ -143,7 +143,9 @@ func serve(tb testing.TB, c setup) *fixture {
 		tb.Fatal(err)
 	}
 	s.Start()
-	srv := httptest.NewServer(s)
+	srv := httptest.NewUnstartedServer(s)
+	srv.Listener = KeepSpelling(srv.Config, srv.Listener)
+	srv.Start()
 	tb.Cleanup(func() {
 		closeNow(s)
 		srv.Close()
@@ -182,7 +184,8 @@ func (f *fixture) dial(tb testing.TB, path string, header http.Header) (*client,
 	maps.Copy(all, header)
 	var b strings.Builder
 	_ = all.Write(&b)
-	if _, err := sock.Write([]byte(req + b.String() + "\r\n")); err != nil {
+	headers := strings.ReplaceAll(b.String(), "Sec-Websocket-", "Sec-WebSocket-") // as browsers write them
+	if _, err := sock.Write([]byte(req + headers + "\r\n")); err != nil {
 		tb.Fatal(err)
 	}
 	c := &client{tb: tb, sock: sock, in: bufio.NewReader(sock)}

@@ -93,7 +93,8 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 		}
 	}
 	s.console.Start()
-	go func() { s.failed <- s.web.Serve(listener) }()
+	spelled := gateway.KeepSpelling(s.web, listener)
+	go func() { s.failed <- s.web.Serve(spelled) }()
 	return s, nil
 }
 
