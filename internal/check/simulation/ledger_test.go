@@ -177,7 +177,7 @@ func (l *ledger) pushed(connection string, in *inbound) {
 		if json.Unmarshal(in.Data, &typing) != nil || typing.Until == 0 {
 			return
 		}
-		since = time.UnixMilli(typing.Until).Add(-4 * time.Second).Sub(l.w.start)
+		since = time.UnixMilli(typing.Until).Add(-12 * time.Second).Sub(l.w.start)
 	}
 	for _, s := range r.members[connection] {
 		if s.now || s.to >= since {
