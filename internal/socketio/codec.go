@@ -1,6 +1,8 @@
 package socketio
 
 import (
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -35,13 +37,32 @@ func speechOf(codec string) (speech, bool) {
 	return speech{namespace}, name == codecName
 }
 
-// EncodeEvent gives an EVENT, with an offset if the event is logged.
+// EncodeEvent gives an EVENT, with an offset if the event is logged. A message that was deleted is told as deleted: handlers of
+// message:new rely on its data.
 func (s speech) EncodeEvent(e protocol.Event) ([]byte, error) {
 	var r packet.Recovery
+	if e.Event == protocol.MessageNew && e.Seq > 0 && (len(e.Data) == 0 || string(e.Data) == "null") {
+		was := deleted{MessageID: e.ID, Seq: e.Seq}
+		if e.From != nil {
+			was.UserID = e.From.UserID
+		}
+		data, err := json.Marshal(was)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", protocol.MessageDeleted, err)
+		}
+		e.Event, e.Data = protocol.MessageDeleted, data
+	}
 	if e.Seq > 0 {
 		r.Offset = offset(hub.Seen{At: time.UnixMilli(e.TS), Room: e.Room, Seq: e.Seq})
 	}
 	return packet.EncodeEvent(s.namespace, e, r)
+}
+
+// deleted is the data of message:deleted.
+type deleted struct {
+	MessageID string `json:"messageId"`
+	UserID    string `json:"userId,omitempty"`
+	Seq       int64  `json:"seq"`
 }
 
 // EncodeBatch gives them as they are: each packet is a frame.

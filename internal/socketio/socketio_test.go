@@ -486,12 +486,48 @@ func TestRecovery(t *testing.T) {
 	if other == sid {
 		t.Error("eve got the session of ana")
 	}
+	if row, err := w.Store.Connection(t.Context(), "a2"); err != nil || row.Closing || w.Network.Closed("a2") {
+		t.Errorf("eve ended the session of ana: %+v, %v", row, err)
+	}
 	if err := w.Depart(t.Context(), "a2"); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Pass(3 * time.Minute)
 	if late, _ := parts(t, w.open("a3", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset))); late == sid {
 		t.Error("recovered after three minutes")
+	}
+}
+
+// TestDeletedIsToldAsDeleted: handlers of message:new rely on its data, which a deleted message has no more.
+func TestDeletedIsToldAsDeleted(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	w.open("bob", `{"token":"bob"}`)
+	for _, c := range []string{"a1", "bob"} {
+		w.send(c, `42["join",{"room":"channel:1"}]`)
+	}
+	w.Clock.Pass(10 * time.Second)
+	if err := w.Depart(t.Context(), "a1"); err != nil {
+		t.Fatal(err)
+	}
+	const say = `420["message:send",{"channelId":"1","content":"hi","id":"m1"}]`
+	has(t, "say", w.send("bob", say), `"ok":true`)
+	has(t, "delete", w.send("bob", `421["message:delete",{"channelId":"1","messageId":"m1"}]`), `"ok":true`)
+	w.Network.TakeFrom("bob")
+	has(t, "say it again", w.send("bob", say), `"ok":true`)
+	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
+		t.Fatal("not recovered")
+	}
+	for _, c := range []string{"bob", "a2"} {
+		got := w.Network.TakeFrom(c)
+		if len(got) == 0 {
+			t.Errorf("%s was told nothing", c)
+		}
+		for _, frame := range got {
+			if !strings.HasPrefix(frame, `42["message:deleted",{"messageId":"m1",`) {
+				t.Errorf("%s was told %s", c, frame)
+			}
+		}
 	}
 }
 
