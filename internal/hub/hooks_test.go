@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,8 +168,8 @@ func TestPublishHook(t *testing.T) {
 	if q := o.last(); q.ID != "m1" || q.Event != "message:new" || q.Room != "channel:1" {
 		t.Errorf("asked %+v", q)
 	}
-	if n := len(o.asked); n != 3 {
-		t.Errorf("asked %d times, want 3: what is logged is not asked about again", n)
+	if n := len(o.asked); n != 4 {
+		t.Errorf("asked %d times, want 4: a repetition is asked about too", n)
 	}
 	refuses(t, w.Ask(ana, `{"action":"message:delete","channelId":"1","messageId":"m1"}`), protocol.CodeForbidden)
 	history := string(w.Must(ana, `{"action":"history","room":"channel:1"}`))
@@ -182,6 +183,31 @@ func TestPublishHook(t *testing.T) {
 	w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: json.RawMessage(`"bad"`)})
 	if len(o.asked) != before {
 		t.Error("programs are asked about what they emit")
+	}
+}
+
+// TestMutedRepetition: who may not say it any more cannot have it delivered again either.
+func TestMutedRepetition(t *testing.T) {
+	muted := false
+	w, _, _ := asking(t, hub.HookPublish, func(hub.Question) (hub.Verdict, error) {
+		if muted {
+			return deny("you are muted")
+		}
+		return hub.Verdict{Data: json.RawMessage(`"as the application wants it"`)}, nil
+	})
+	ana := w.Open("ana")
+	w.Must(ana, `{"action":"join","room":"channel:1"}`)
+	first := w.publish(ana, "m1")
+	if again := w.publish(ana, "m1"); again != first {
+		t.Errorf("the repetition gives %+v, want %+v", again, first)
+	}
+	w.Network.Take()
+	muted = true
+	if out := w.Receive(t.Context(), ana, []byte(`{"action":"publish","id":"m1","room":"channel:1","event":"message:new","data":1}`)); !bytes.Contains(out, []byte(`"forbidden"`)) {
+		t.Errorf("got %s", out)
+	}
+	if got := w.Network.Names(ana.Connection); len(got) != 0 {
+		t.Errorf("delivered again is %v", got)
 	}
 }
 

@@ -181,7 +181,7 @@ func (h *Hub) Receive(ctx context.Context, c Caller, frame []byte) []byte {
 	a, err := protocol.JSON{}.Decode(frame)
 	r := protocol.Reply{ID: a.ID}
 	if err != nil {
-		r.Err = h.Refuse(ctx, c, a, err)
+		r.Err = h.Reject(ctx, c, a, err)
 	} else {
 		r.Data, r.Err = h.Do(ctx, c, a)
 	}
@@ -220,6 +220,25 @@ func (h *Hub) Do(ctx context.Context, c Caller, a protocol.Action) (any, *protoc
 	return data, nil
 }
 
+// Reject is Refuse for a frame that is malformed. It is charged as an action: whoever answers it has had the work.
+func (h *Hub) Reject(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {
+	if _, limited := h.charge(c); limited != nil {
+		err = limited
+	}
+	return h.Refuse(ctx, c, a, err)
+}
+
+// charge takes an action of a connection into account, unless it has to wait first.
+func (h *Hub) charge(c Caller) (recent bool, err error) {
+	recent, wait := h.limiter.charge(c.Connection, h.now())
+	if wait > 0 {
+		return recent, &protocol.Error{
+			Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: wait,
+		}
+	}
+	return recent, nil
+}
+
 // Refuse gives what a client gets to see of an error, and tells and logs of it.
 func (h *Hub) Refuse(ctx context.Context, c Caller, a protocol.Action, err error) *protocol.Error {
 	e := publicError(err)
@@ -246,11 +265,9 @@ func publicError(err error) *protocol.Error {
 
 // do is the table of operations. ErrNotFound means that the caller's connection has no row.
 func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) {
-	recent, wait := h.limiter.charge(c.Connection, h.now())
-	if wait > 0 {
-		return nil, &protocol.Error{
-			Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: wait,
-		}
+	recent, err := h.charge(c)
+	if err != nil {
+		return nil, err
 	}
 	switch a.Op {
 	case protocol.OpJoin:
@@ -293,7 +310,12 @@ func (h *Hub) kind(room string) (Kind, error) {
 
 // touch charges an action to the caller's row, which must be in room unless that is empty.
 func (h *Hub) touch(ctx context.Context, c Caller, room string, recent bool) (Connection, error) {
-	row, err := h.store.Touch(ctx, c.Connection, h.newTouch(room, recent))
+	return h.touchBy(ctx, c, h.newTouch(room, recent))
+}
+
+// touchBy is touch for an action that costs another amount.
+func (h *Hub) touchBy(ctx context.Context, c Caller, t Touch) (Connection, error) {
+	row, err := h.store.Touch(ctx, c.Connection, t)
 	if err == nil {
 		h.limiter.learn(c.Connection, row.Busy)
 		return row, nil

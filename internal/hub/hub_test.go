@@ -91,6 +91,54 @@ func TestPresence(t *testing.T) {
 			t.Errorf("bob saw %v, want %v", got, want)
 		}
 	})
+	t.Run("each absence has a grace of its own: the job of an earlier one ends nothing", func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.Open("bob")
+		w.Must(bob, join)
+		for _, pause := range []time.Duration{5 * time.Second, 9 * time.Second} {
+			ana := w.Open("ana")
+			w.Must(ana, join)
+			if err := w.Depart(t.Context(), ana.Connection); err != nil {
+				t.Fatal(err)
+			}
+			w.Pass(pause) // the first grace ends in the middle of the second
+		}
+		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 0 {
+			t.Errorf("ana is offline after 9 s of 10")
+		}
+		w.Pass(2 * time.Second)
+		if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
+			t.Errorf("bob saw %d ends, want 1", n)
+		}
+	})
+	t.Run("the job of an earlier presence ends none that is in its own grace", func(t *testing.T) {
+		w := newWorld(t)
+		bob, ana := w.Open("bob"), w.Open("ana")
+		w.Must(bob, join)
+		w.Must(ana, join)
+		if err := w.Depart(t.Context(), ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+		jobs := w.Queue.Waiting()
+		w.Pass(time.Minute)
+		ana = w.Open("ana")
+		w.Must(ana, join)
+		if err := w.Depart(t.Context(), ana.Connection); err != nil {
+			t.Fatal(err)
+		}
+		w.Network.Take()
+		for _, j := range jobs {
+			if j.Job.Kind != hub.JobAbsence {
+				continue
+			}
+			if err := w.Work(t.Context(), j.Job); err != nil { // the queue brings it again
+				t.Fatal(err)
+			}
+		}
+		if got := w.Network.Names(bob.Connection); len(got) != 0 {
+			t.Errorf("bob saw %v", got)
+		}
+	})
 	t.Run("who leaves, or closes the connection, is offline at once; who is cut off, after the grace", func(t *testing.T) {
 		for how, end := range map[string]struct {
 			do   func(w world, c hub.Caller) error
@@ -578,6 +626,31 @@ func TestJoinRacesDepart(t *testing.T) {
 	}
 }
 
+// TestJoinOfAClosingConnection: its departure has got as far as its memberships, and is cut off before the row goes.
+func TestJoinOfAClosingConnection(t *testing.T) {
+	var closes func()
+	w := newWorld(t, hubtest.Around(func(_ context.Context, name string, do func() error) error {
+		switch {
+		case name == "Forget":
+			return errors.New("cut off")
+		case name == "AddMember" && closes != nil:
+			run := closes
+			closes = nil
+			run()
+		}
+		return do()
+	}))
+	ana := w.Open("ana")
+	closes = func() {
+		if err := w.Depart(t.Context(), ana.Connection); err == nil {
+			t.Error("the departure was not cut off")
+		}
+	}
+	if got := w.Ask(ana, `{"action":"join","room":"channel:1"}`); got.OK || got.Error.Code != protocol.CodeUnauthenticated {
+		t.Errorf("got %+v, want %s", got, protocol.CodeUnauthenticated)
+	}
+}
+
 // since joins channel:1 again, from a position on.
 func (w world) since(t *testing.T, c hub.Caller, p protocol.Position) (got protocol.JoinResult) {
 	t.Helper()
@@ -854,6 +927,53 @@ func TestRateLimit(t *testing.T) {
 	out := other.Receive(t.Context(), ana, []byte(`{"action":"history","id":"x","room":"channel:1"}`))
 	if !bytes.Contains(out, []byte(`"rate_limited"`)) || !bytes.Contains(out, []byte(`"retryAfterMs"`)) {
 		t.Errorf("another process says %s", out)
+	}
+}
+
+// TestMalformedFramesAreCharged: what is no action costs an answer all the same.
+func TestMalformedFramesAreCharged(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits = hub.Limits{} })
+	ana := w.Open("ana")
+	limited := 0
+	for range 50 {
+		if bytes.Contains(w.Receive(t.Context(), ana, []byte(`{"action":`)), []byte(`"rate_limited"`)) {
+			limited++
+		}
+	}
+	if limited != 30 {
+		t.Errorf("of 50 malformed frames %d were too many, want all but a burst of 20", limited)
+	}
+	if got := w.Ask(ana, `{"action":"history","room":"user:ana"}`); got.OK || got.Error.Code != protocol.CodeRateLimited {
+		t.Errorf("an action after them gives %+v", got)
+	}
+}
+
+// TestPresenceEverywhere: a status for all rooms costs as much as one for each.
+func TestPresenceEverywhere(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Limits = hub.Limits{} })
+	ana := w.Open("ana")
+	for i := range 40 {
+		w.Clock.Pass(time.Second)
+		w.Must(ana, fmt.Sprintf(`{"action":"join","room":"community:%d"}`, i))
+	}
+	w.Clock.Pass(time.Minute)
+	w.Network.Take()
+	frames := 0
+	for i := range 20 {
+		if w.Ask(ana, fmt.Sprintf(`{"action":"presence","status":"s%d"}`, i)).OK {
+			frames++
+		}
+	}
+	if n := count(w.Network.Names(ana.Connection), "presence:changed"); frames != 1 || n != 40 {
+		t.Errorf("%d of 20 frames came through, and told %d changes; want 1 and 40", frames, n)
+	}
+	other := hub.New(w.Config) // another process
+	if out := other.Receive(t.Context(), ana, []byte(`{"action":"presence","id":"x","status":"away"}`)); !bytes.Contains(out, []byte(`"rate_limited"`)) {
+		t.Errorf("another process says %s", out)
+	}
+	w.Clock.Pass(2100 * time.Millisecond) // 40 actions less the burst, at 10 a second
+	if got := w.Ask(ana, `{"action":"presence","room":"community:1","status":"away"}`); !got.OK {
+		t.Errorf("after they are paid for: %+v", got)
 	}
 }
 

@@ -257,13 +257,19 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 			return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(a.Room))
 		}
 	}
-	row, err := h.touch(ctx, c, a.Room, recent)
+	touch := h.newTouch(a.Room, recent)
+	if a.Room == "" { // it is told in each room, and costs as much as if it were sent for each
+		row, err := h.store.Connection(ctx, c.Connection)
+		if err != nil {
+			return nil, fmt.Errorf("read connection: %w", err)
+		}
+		touch.Cost *= time.Duration(max(1, len(h.withPresence(row, ""))))
+	}
+	row, err := h.touchBy(ctx, c, touch)
 	if err != nil {
 		return nil, err
 	}
-	rooms := slices.DeleteFunc(slices.Sorted(maps.Keys(row.Rooms)), func(room string) bool {
-		return a.Room != "" && a.Room != room || !h.kinds[protocol.RoomKind(room)].Presence
-	})
+	rooms := h.withPresence(row, a.Room)
 	set := make([]bool, len(rooms))
 	err = each(len(rooms), 8, func(i int) error {
 		var err error
@@ -283,6 +289,13 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 		return nil, protocol.Errorf(protocol.CodeNotInRoom, "join %s first", a.Room)
 	}
 	return got, nil
+}
+
+// withPresence gives the rooms with presence that a connection is in, of them all or of one.
+func (h *Hub) withPresence(c Connection, only string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Rooms)), func(room string) bool {
+		return only != "" && only != room || !h.kinds[protocol.RoomKind(room)].Presence
+	})
 }
 
 // setStatus gives false for a user who has no presence: the join has not got that far, or the room was left meanwhile.

@@ -35,10 +35,9 @@ func (h *Hub) publish(ctx context.Context, c Caller, a protocol.Action, recent b
 	if err != nil {
 		return nil, err
 	}
-	if known == nil {
-		if d.Data, err = h.askToPublish(ctx, row, d.Event); err != nil {
-			return nil, err
-		}
+	// A repetition is delivered again, so it is asked about again: who may not say it any more must not be heard.
+	if d.Data, err = h.askToPublish(ctx, row, d.Event); err != nil {
+		return nil, err
 	}
 	return h.logAndDeliver(ctx, d, known)
 }

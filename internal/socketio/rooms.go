@@ -254,7 +254,7 @@ func (r *Rooms) Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byt
 	a, err := packet.Action(p)
 	reply := protocol.Reply{}
 	if refused, is := errors.AsType[*protocol.Error](err); is {
-		reply.Err = r.hub.Refuse(ctx, caller, a, refused)
+		reply.Err = r.hub.Reject(ctx, caller, a, refused)
 	} else if err == nil {
 		reply.Data, reply.Err = r.hub.Do(ctx, caller, a)
 	} else {
