@@ -118,6 +118,6 @@ export function needsToken({ code }: BellhopError): boolean {
 }
 
 export function newId(): string {
-  // randomUUID is there on https and on localhost only.
+  // randomUUID is there on https and on localhost only, and React Native has no crypto at all.
   return globalThis.crypto?.randomUUID?.() ?? Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join("");
 }

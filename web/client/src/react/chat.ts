@@ -1,4 +1,5 @@
 import { BellhopError } from "../index.js";
+import { newId } from "../requests.js";
 import type { Message, PublishResult, RoomEvent } from "../types.js";
 import { LogStore } from "./log.js";
 import { shown, type SocketError } from "./room.js";
@@ -259,8 +260,3 @@ function messageOf(data: Message, from: RoomEvent["from"]): Pick<ChatMessage, "c
 const noChannel = () => new BellhopError("disconnected", "There is no channel to send this to.");
 const string = (value: unknown) => (typeof value === "string" ? value : undefined);
 const text = (data: unknown) => string(data) ?? string((data as Message).content) ?? "";
-
-/** randomUUID is there on https and on localhost only. */
-function newId(): string {
-  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
-}
