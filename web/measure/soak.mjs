@@ -143,6 +143,7 @@ for (const { heard } of talkers) {
   heard.forEach(({ seq }, i) => (disordered += i > 0 && seq <= heard[i - 1].seq ? 1 : 0));
   const own = new Map();
   for (const { from, id } of heard) {
+    if (!acknowledged.has(id)) continue; // it has failed, since it is not known whether, or when, it is done
     const n = Number(id.split("-")[1]);
     disordered += n < (own.get(from.userId) ?? 0) ? 1 : 0;
     own.set(from.userId, n);
