@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -30,13 +31,28 @@ func claim[T any](c claims, name string) (v T, err error) {
 	return v, nil
 }
 
-func (c claims) GetExpirationTime() (*jwt.NumericDate, error) {
-	return claim[*jwt.NumericDate](c, "exp")
+// lastSecond is the end of the year 9999. What is far beyond it would be taken for a time long ago, since it does not fit.
+const lastSecond = 253402300799
+
+// date decodes a claim that is a time; one that is missing is nil.
+func (c claims) date(name string) (*jwt.NumericDate, error) {
+	n, err := claim[json.Number](c, name)
+	if err != nil || n == "" {
+		return nil, err
+	}
+	if seconds, err := n.Float64(); err != nil || math.Abs(seconds) > lastSecond {
+		return nil, fmt.Errorf("%w %s", errClaim, name)
+	}
+	return claim[*jwt.NumericDate](c, name)
 }
 
-func (c claims) GetIssuedAt() (*jwt.NumericDate, error) { return claim[*jwt.NumericDate](c, "iat") }
+func (c claims) GetExpirationTime() (*jwt.NumericDate, error) {
+	return c.date("exp")
+}
 
-func (c claims) GetNotBefore() (*jwt.NumericDate, error) { return claim[*jwt.NumericDate](c, "nbf") }
+func (c claims) GetIssuedAt() (*jwt.NumericDate, error) { return c.date("iat") }
+
+func (c claims) GetNotBefore() (*jwt.NumericDate, error) { return c.date("nbf") }
 
 func (c claims) GetIssuer() (string, error) { return claim[string](c, "iss") }
 
@@ -47,7 +63,7 @@ func (c claims) GetAudience() (jwt.ClaimStrings, error) { return claim[jwt.Claim
 // identity reads what the signed claims say.
 func (v *Verifier) identity(c claims) (hub.Identity, error) {
 	exp, err := c.GetExpirationTime()
-	if err != nil || exp == nil || exp.Year() > 9999 {
+	if err != nil || exp == nil {
 		return hub.Identity{}, refuse("the expiry of the token (exp) must be a time in seconds")
 	}
 	if !exp.After(v.now()) { // the leeway is for clocks that are behind; nothing outlives its token
