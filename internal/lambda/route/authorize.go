@@ -103,8 +103,21 @@ func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handle
 // socketIO marks the connections of Socket.IO clients in what later events carry of the authorizer.
 const socketIO = "socketio"
 
+// plain gives an origin of the list as browsers write it: without a path, in small letters, without the port that its scheme
+// has anyway.
+func plain(origin string) string {
+	origin = strings.TrimSuffix(strings.ToLower(origin), "/")
+	for scheme, port := range map[string]string{"https://": ":443", "http://": ":80"} {
+		if strings.HasPrefix(origin, scheme) {
+			return strings.TrimSuffix(origin, port)
+		}
+	}
+	return origin
+}
+
 func allowed(origin string, origins []string) bool {
 	for _, o := range origins {
+		o = plain(o)
 		prefix, wild := strings.CutSuffix(o, ":*")
 		switch {
 		case o == "*", strings.EqualFold(o, origin), wild && strings.EqualFold(prefix, origin):

@@ -120,7 +120,7 @@ func TestAuthorize(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	f := route.Authorize(verifier, []string{"https://app.example.org", "http://localhost:*"}, log)
+	f := route.Authorize(verifier, []string{"https://app.example.org", "http://localhost:*", "https://shop.example/", "https://desk.example:443", "http://plain.example:80/"}, log)
 	for name, c := range map[string]struct {
 		origin, protocol, query string
 		want                    string // Allow, Deny or the error
@@ -133,6 +133,11 @@ func TestAuthorize(t *testing.T) {
 		"a port that is none":           {"http://localhost:3000.evil.example", "bearer." + good, "", "Deny"},
 		"another scheme":                {"http://app.example.org", "bearer." + good, "", "Deny"},
 		"another host":                  {"https://app.example.org.evil.example", "bearer." + good, "", "Deny"},
+		"a list with a slash":           {"https://shop.example", "bearer." + good, "", "Allow"},
+		"a list with a default port":    {"https://desk.example", "bearer." + good, "", "Allow"},
+		"the port of another scheme":    {"http://desk.example", "bearer." + good, "", "Deny"},
+		"a default port is no wildcard": {"https://desk.example:8443", "bearer." + good, "", "Deny"},
+		"a plain default port":          {"http://plain.example", "bearer." + good, "", "Allow"},
 		"a null origin":                 {"null", "bearer." + good, "", "Deny"},
 		"no token":                      {"", "bellhop.v1", "", "Unauthorized"},
 		"a wrong token":                 {"", "bearer.a.b.c", "", "Unauthorized"},
