@@ -95,10 +95,29 @@ func visible(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
 	}
-	for _, r := range s {
-		if r == '#' || r == '*' || unicode.IsSpace(r) || !unicode.IsGraphic(r) {
+	runes := []rune(s)
+	for i, r := range runes {
+		switch {
+		case r == zwnj || r == zwj:
+			if i == 0 || i == len(runes)-1 || !joinable(runes[i-1]) || !joinable(runes[i+1]) {
+				return false
+			}
+		case r == '#' || r == '*' || unicode.IsSpace(r) || !unicode.IsGraphic(r):
 			return false
 		}
 	}
 	return true
+}
+
+// Characters that part or join others. They are not seen themselves, but words of Persian and of Indian languages, and many
+// emoji, are not written without.
+const (
+	zwnj = '\u200c'
+	zwj  = '\u200d'
+)
+
+// joinable reports whether a character may stand beside such a one. Between others, Latin letters among them, it would only make two
+// names look the same.
+func joinable(r rune) bool {
+	return r > unicode.MaxLatin1 && !unicode.Is(unicode.Latin, r) && unicode.In(r, unicode.L, unicode.M, unicode.So, unicode.Sk)
 }

@@ -459,3 +459,15 @@ func TestDecodeEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestJoinersInNames: Persian and Indic words, and many emoji, have characters that join or part others and are not seen themselves.
+func TestJoinersInNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"می\u200cخواهم": true, "क्\u200dष": true, "👩\u200d💻": true, "family-👨\u200d👩\u200d👧": true,
+		"\u200dana": false, "ana\u200d": false, "a\u200c\u200cb": false, "ana\u200b": false, "a\u202eb": false, "a\ufeffb": false, "ana\u200dbob": false, "ana\u200c1": false,
+	} {
+		if got := protocol.CheckUser(name) == nil && protocol.CheckRoom("channel:"+name) == nil; got != ok {
+			t.Errorf("%+q is allowed: %t, want %t", name, got, ok)
+		}
+	}
+}
