@@ -108,7 +108,7 @@ func (c devCommand) run(ctx context.Context) error {
 		return fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err)
 	}
 	closeStore := func() error { return nil }
-	if config.API, err = c.api(ctx, config.Logger, hooks, &closeStore); err != nil {
+	if config.API, err = c.api(ctx, log, hooks, &closeStore); err != nil {
 		return errors.Join(err, listener.Close(), closeStore())
 	}
 	s, err := server.Start(ctx, listener, config)
@@ -122,10 +122,11 @@ func (c devCommand) run(ctx context.Context) error {
 }
 
 // api is what the flags ask for. closeStore is replaced if there is something to close.
-func (c devCommand) api(ctx context.Context, logger *slog.Logger, hooks processes.Hooks, closeStore *func() error) (server.API, error) {
+func (c devCommand) api(ctx context.Context, log *terminal.Log, hooks processes.Hooks, closeStore *func() error) (server.API, error) {
 	if c.Template != "" {
-		return c.foreign(ctx, logger)
+		return c.foreign(ctx, log)
 	}
+	logger := slog.New(log.Handler())
 	b := server.Bellhop{Origins: c.origins(), Hooks: hooks}
 	switch {
 	case c.DynamoDB != "":
@@ -171,7 +172,7 @@ func (c devCommand) deployed(ctx context.Context, logger *slog.Logger, b server.
 	if err != nil {
 		return nil, err
 	}
-	functions, err := c.elsewhere(ctx, logger, t, ".")
+	functions, err := c.elsewhere(ctx, &processes.Children{Template: t, Folder: ".", Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +180,8 @@ func (c devCommand) deployed(ctx context.Context, logger *slog.Logger, b server.
 }
 
 // foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.
-func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.API, error) {
+func (c devCommand) foreign(ctx context.Context, log *terminal.Log) (server.API, error) {
+	logger := slog.New(log.Handler())
 	t, err := template.ReadFile(c.Template, template.Options{Parameters: c.Parameter, Stage: c.Stage})
 	if err != nil {
 		return nil, err
@@ -192,27 +194,27 @@ func (c devCommand) foreign(ctx context.Context, logger *slog.Logger) (server.AP
 	case len(t.Tables) > 0:
 		logger.WarnContext(ctx, "the template has tables: give --dynamodb URL, of DynamoDB Local for example, for its functions to find them", "tables", len(t.Tables))
 	}
-	functions, err := c.elsewhere(ctx, logger, t, filepath.Dir(c.Template))
+	functions, err := c.elsewhere(ctx, &processes.Children{Template: t, Folder: filepath.Dir(c.Template), Logger: logger, Output: log.Output()})
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
 		return nil, err
 	}
 	return server.Foreign{Template: t, API: c.API, Functions: functions}, nil
 }
 
-// elsewhere reads --functions, and builds what is to be built. folder is what the template's paths are relative to.
-func (c devCommand) elsewhere(ctx context.Context, logger *slog.Logger, t *template.Template, folder string) (server.Elsewhere, error) {
+// elsewhere reads --functions, and builds what is to be built if functions are children.
+func (c devCommand) elsewhere(ctx context.Context, children *processes.Children) (server.Elsewhere, error) {
 	url, remote := strings.CutPrefix(c.Functions, "endpoint=")
 	switch {
 	case remote:
-		return processes.Endpoint{Template: t, URL: url}, nil
+		return processes.Endpoint{Template: children.Template, URL: url}, nil
 	case c.Functions != "" && c.Functions != "process":
 		return nil, fmt.Errorf("--functions is process or endpoint=URL, not %q", c.Functions)
 	}
-	built, err := c.built()
-	if err != nil {
+	var err error
+	if children.Built, err = c.built(); err != nil {
 		return nil, err
 	}
-	children := &processes.Children{Template: t, Parameters: c.Parameter, Folder: folder, Built: built, Env: tables.Environment(c.DynamoDB), Logger: logger}
+	children.Parameters, children.Env = c.Parameter, tables.Environment(c.DynamoDB)
 	maps.Copy(children.Env, c.Env)
 	return children, children.Build(ctx)
 }

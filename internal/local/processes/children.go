@@ -35,6 +35,8 @@ type Children struct {
 	Built      string            // where Go functions are built, and archives unpacked
 	Env        map[string]string // of all functions, over the template's
 	Logger     *slog.Logger
+	// Output is told what functions write, by logical id; nil: the Logger gets it. It must be safe for concurrent use.
+	Output func(function string, line runtimeapi.Line)
 
 	mu      sync.Mutex
 	running []*runtimeapi.Function
@@ -138,8 +140,13 @@ func (p *Children) start(ctx context.Context, here Here, r template.Function, di
 	if err != nil {
 		return nil, fmt.Errorf("address of this server: %w", err)
 	}
+	var output func(runtimeapi.Line)
+	if p.Output != nil {
+		output = func(line runtimeapi.Line) { p.Output(r.ID, line) }
+	}
 	fn, err := runtimeapi.New(runtimeapi.Config{
-		Name: r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout,
+		Output: output,
+		Name:   r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout,
 		Concurrency: concurrency, ARN: r.ARN, Logger: p.Logger.With("function", r.ID),
 		Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
 	})

@@ -97,7 +97,7 @@ func (p *Children) newer(ctx context.Context, r template.Function, source string
 		p.Logger.WarnContext(ctx, "the source is newer than what sam build has made of it, and is run as it is", "function", r.ID, "source", source)
 		return source
 	}
-	p.Logger.InfoContext(ctx, "what sam build has made is run", "function", r.ID, "folder", built)
+	p.Logger.WarnContext(ctx, "what sam build has made is run, and not its source", "function", r.ID, "folder", built)
 	return built
 }
 

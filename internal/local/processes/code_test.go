@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -217,5 +219,45 @@ func TestUnzipStaysInItsFolder(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "outside.js")); !os.IsNotExist(err) {
 		t.Errorf("it was written: %v", err)
+	}
+}
+
+func TestWhatAFunctionWritesIsHandedOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lay(t, dir, map[string]string{"index.js": "exports.handler = async () => {\n  console.log('hello')\n  throw new TypeError('no such room')\n}\n"})
+	tpl, err := template.Read([]byte(sam(`Timeout: 9`)), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type said struct {
+		function string
+		line     runtimeapi.Line
+	}
+	lines := make(chan said, 100)
+	p := &Children{
+		Template: tpl, Folder: dir, Logger: slog.New(slog.DiscardHandler),
+		Output: func(function string, line runtimeapi.Line) { lines <- said{function, line} },
+	}
+	list, err := p.Functions(t.Context(), Here{Base: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list["F"].Invoke(t.Context(), []byte(`{}`)); err == nil || err.Error() != "no such room" {
+		t.Errorf("got %v", err)
+	}
+	if err := p.Close(t.Context()); err != nil { // what it wrote has come then
+		t.Fatal(err)
+	}
+	close(lines)
+	missing := []string{"hello", "TypeError: no such room", "index.js:3:"}
+	for got := range lines {
+		missing = slices.DeleteFunc(missing, func(text string) bool { return strings.Contains(got.line.Text, text) })
+		if got.function != "F" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("%q was not handed on", missing)
 	}
 }

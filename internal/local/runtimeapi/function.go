@@ -84,8 +84,17 @@ type Config struct {
 	Redirect map[string]string
 	// Logger gets the lines that the function writes (Info), its failures (Warn) and what Lambda would put into REPORT (Debug).
 	Logger *slog.Logger
+	// Output is told of every line that the function writes, in the place of Logger; it must be safe for concurrent use.
+	Output func(Line)
 	// Observe is told of every call, in the caller's goroutine: it must be safe for concurrent use.
 	Observe func(Report)
+}
+
+// Line is what a function wrote, without its end.
+type Line struct {
+	Stream    string // stdout or stderr
+	RequestID string // of the call that its process had when the line came; empty if it had none
+	Text      string
 }
 
 // Report is what is known of one call when it is over.

@@ -317,7 +317,11 @@ func (f *Function) logLines(p *process, stream string, last *tail, r io.Reader) 
 				id = p.current.id
 			}
 			f.mu.Unlock()
-			f.log.InfoContext(context.Background(), "function output", "stream", stream, "requestId", id, "line", text)
+			if f.cfg.Output != nil {
+				f.cfg.Output(Line{Stream: stream, RequestID: id, Text: text})
+			} else {
+				f.log.InfoContext(context.Background(), "function output", "stream", stream, "requestId", id, "line", text)
+			}
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 )
 
 // Log is a line for each thing that happens, coloured on a terminal.
@@ -148,6 +149,25 @@ func (l *Log) space(now time.Time) bool {
 	}
 	l.skipped++
 	return false
+}
+
+// Output gives what prints the lines that functions write, with the first part of the request's id; nil if the log is quiet.
+func (l *Log) Output() func(function string, line runtimeapi.Line) {
+	if l.quiet {
+		return nil
+	}
+	return func(function string, line runtimeapi.Line) {
+		at := time.Now()
+		if !l.space(at) {
+			return
+		}
+		colour := plain
+		if line.Stream == "stderr" {
+			colour = yellow
+		}
+		id, _, _ := strings.Cut(line.RequestID, "-")
+		l.print(at, dim, "│", strings.Join(strings.Fields(function+" "+id), " ")+"  "+l.colour(colour, line.Text))
+	}
 }
 
 func describe(e emulator.Event) (colour, sign, text string) {
