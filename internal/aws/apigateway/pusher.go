@@ -7,6 +7,8 @@ package apigateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -14,9 +16,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
@@ -33,7 +37,10 @@ type Pusher struct {
 	timeout time.Duration
 }
 
-var _ hub.Pusher = (*Pusher)(nil)
+var (
+	_ hub.Pusher   = (*Pusher)(nil)
+	_ hub.Preparer = (*Pusher)(nil)
+)
 
 // New gives a pusher for the stage at endpoint, such as https://abc.execute-api.eu-west-1.amazonaws.com/dev.
 func New(cfg aws.Config, endpoint string, o Options) *Pusher {
@@ -47,6 +54,7 @@ func New(cfg aws.Config, endpoint string, o Options) *Pusher {
 		c.BaseEndpoint = &endpoint
 		c.HTTPClient = &http.Client{Transport: transport(o.Connections)}
 		c.Retryer = aws.NopRetryer{}
+		c.APIOptions = append(c.APIOptions, lean, knowHash)
 	})
 	return &Pusher{client: client, timeout: o.Timeout}
 }
@@ -66,12 +74,55 @@ func transport(connections int) *http.Transport {
 	}
 }
 
+// lean takes out of a call what only matters to one that is tried again, logged or told apart by its client: a fan-out makes
+// thousands. What a later version of the SDK does not have need not be taken out.
+func lean(stack *middleware.Stack) error {
+	for _, id := range []string{"ClientRequestID", "SetCredentialSourceMiddleware", "UserAgent"} {
+		_, _ = stack.Build.Remove(id)
+	}
+	for _, id := range []string{"spanRetryLoop", "InterceptBeforeRetryLoop", "Retry", "InterceptAttempt", "RetryMetricsHeader"} {
+		_, _ = stack.Finalize.Remove(id)
+	}
+	for _, id := range []string{"RecordResponseTiming", "RequestResponseLogger"} {
+		_, _ = stack.Deserialize.Remove(id)
+	}
+	return nil
+}
+
+// hashKey is where a context has the hash of a frame.
+type hashKey struct{}
+
+// knowHash has a frame's hash signed that is in the context. The SDK computes one only if there is none.
+func knowHash(stack *middleware.Stack) error {
+	know := middleware.FinalizeMiddlewareFunc("KnowHash", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if hash, ok := ctx.Value(hashKey{}).(string); ok {
+			ctx = v4.SetPayloadHash(ctx, hash)
+		}
+		return next.HandleFinalize(ctx, in)
+	})
+	if err := stack.Finalize.Add(know, middleware.Before); err != nil {
+		return fmt.Errorf("add to finalize step: %w", err)
+	}
+	return nil
+}
+
 // Push calls PostToConnection.
 func (p *Pusher) Push(ctx context.Context, connection string, frame []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	_, err := p.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connection, Data: frame})
-	return translate("post to", connection, err)
+	return p.Prepare(frame)(ctx, connection)
+}
+
+// Prepare computes the hash that the signature of each PostToConnection is made with.
+func (p *Pusher) Prepare(frame []byte) func(ctx context.Context, connection string) error {
+	sum := sha256.Sum256(frame)
+	hash := hex.EncodeToString(sum[:])
+	return func(ctx context.Context, connection string) error {
+		ctx, cancel := context.WithTimeout(context.WithValue(ctx, hashKey{}, hash), p.timeout)
+		defer cancel()
+		_, err := p.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connection, Data: frame})
+		return translate("post to", connection, err)
+	}
 }
 
 // Close calls DeleteConnection.

@@ -1,6 +1,9 @@
 package apigateway_test
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -13,7 +16,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -141,16 +146,76 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-func BenchmarkPush(b *testing.B) {
-	p := serve(b, apigateway.Options{}, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	frame := []byte(strings.Repeat("x", 200))
-	b.ReportAllocs()
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if err := p.Push(b.Context(), id, frame); err != nil {
-				b.Error(err)
+// TestSignature: API Gateway computes the signature of what it gets, and must come to the same one.
+func TestSignature(t *testing.T) {
+	secret := aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}
+	p := serve(t, apigateway.Options{}, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+		if err != nil {
+			t.Error(err)
+		}
+		again, _ := http.NewRequest(r.Method, "http://"+r.Host+r.URL.EscapedPath(), strings.NewReader(string(body))) //nolint:noctx // is not sent
+		_, signed, _ := strings.Cut(r.Header.Get("Authorization"), "SignedHeaders=")
+		signed, _, _ = strings.Cut(signed, ",")
+		for name := range strings.SplitSeq(signed, ";") {
+			if value := r.Header.Get(name); value != "" {
+				again.Header.Set(name, value)
+			}
+		}
+		sum := sha256.Sum256(body)
+		err = v4.NewSigner().SignHTTP(r.Context(), secret, again, hex.EncodeToString(sum[:]), "execute-api", "eu-west-1", at)
+		if got, want := r.Header.Get("Authorization"), again.Header.Get("Authorization"); err != nil || got != want {
+			t.Errorf("%s: got  %s\nwant %s, %v", body, got, want, err)
+		}
+		for _, name := range []string{"Amz-Sdk-Request", "Amz-Sdk-Invocation-Id"} {
+			if r.Header.Get(name) != "" {
+				t.Errorf("%s is sent, which is about retries", name)
 			}
 		}
 	})
+	push := p.Prepare([]byte(`{"event":"one"}`))
+	for _, connection := range []string{id, "another="} {
+		if err := push(t.Context(), connection); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Push(t.Context(), id, []byte(`{"event":"two"}`)); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkPush compares the pusher with the SDK's client as it comes, which does the same calls.
+func BenchmarkPush(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	b.Cleanup(s.Close)
+	cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 256
+	b.Cleanup(transport.CloseIdleConnections)
+	plain := apigatewaymanagementapi.NewFromConfig(cfg, func(c *apigatewaymanagementapi.Options) {
+		endpoint := s.URL + "/dev"
+		c.BaseEndpoint, c.HTTPClient = &endpoint, &http.Client{Transport: transport}
+	})
+	frame := []byte(strings.Repeat("x", 200))
+	connection := id
+	for name, push := range map[string]func(ctx context.Context, connection string) error{
+		"pusher": apigateway.New(cfg, s.URL+"/dev", apigateway.Options{}).Prepare(frame),
+		"plain SDK": func(ctx context.Context, connection string) error {
+			_, err := plain.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connection, Data: frame})
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := push(b.Context(), connection); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
 }
