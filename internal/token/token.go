@@ -42,10 +42,10 @@ const (
 )
 
 const (
-	minSecret     = 32       // bytes: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
-	maxToken      = 16 << 10 // bytes; API Gateway takes 10 KB of headers
-	maxName       = 128      // bytes
-	defaultLeeway = 10 * time.Second
+	minSecret     = 32          // bytes: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+	maxToken      = 16 << 10    // bytes; API Gateway takes 10 KB of headers
+	maxName       = 128         // bytes
+	defaultLeeway = time.Minute // https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5: "a few minutes" at most
 )
 
 // Config says which tokens are trusted. It needs a Secret, a JWKSURL, or both.
@@ -61,7 +61,7 @@ type Config struct {
 	Algorithms []string
 
 	DefaultGrants hub.Grants       // of tokens without the claim grants
-	Leeway        time.Duration    // how far nbf and iat may be in the future; 0: 10 s, negative: not at all
+	Leeway        time.Duration    // how far nbf and iat may be in the future; 0: a minute, negative: not at all
 	Now           func() time.Time // nil: time.Now
 	HTTPClient    *http.Client     // fetches the key set; nil: one that follows redirects to https only
 }

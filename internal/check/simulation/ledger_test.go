@@ -47,12 +47,13 @@ type ledgerEntry struct {
 	redacted bool
 }
 
-// toldAsDeleted reports whether a device was told of a message in the way that its dialect tells of one which is deleted.
+// toldAsDeleted reports whether a device was told of a message as one that is deleted: without data, as a log has it, and by a push of
+// Socket.IO as message:deleted.
 func toldAsDeleted(d *device, got protocol.Event) bool {
-	if d.socketIO == nil {
-		return got.Event == protocol.MessageNew && string(got.Data) == "null"
+	if got.Event == protocol.MessageNew {
+		return string(got.Data) == "null"
 	}
-	return got.Event == protocol.MessageDeleted && strings.Contains(string(got.Data), fmt.Sprintf(`"messageId":%q`, got.ID))
+	return d.socketIO != nil && got.Event == protocol.MessageDeleted && strings.Contains(string(got.Data), fmt.Sprintf(`"messageId":%q`, got.ID))
 }
 
 // stay is a time in which a connection was a member.
