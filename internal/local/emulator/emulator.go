@@ -160,14 +160,14 @@ func (e *Emulator) product(r *http.Request) http.Handler {
 		return e.Queues
 	case e.Functions.Owns(path):
 		return e.Functions
-	case e.Gateway.Owns(path):
+	case e.Gateway.Owns(path), gateway.IsHandshake(r):
 		return e.Gateway
 	}
 	return nil
 }
 
-// ServeHTTP serves the WebSocket on /{stage}, the management API on /{stage}/@connections/{id}, the Invoke API on
-// /2015-03-31/functions/{name}/invocations, and the APIs of SQS and EventBridge on any path. Anything else is 404.
+// ServeHTTP serves the WebSocket on /{stage} and refuses one anywhere else with 403, the management API on /{stage}/@connections/{id},
+// the Invoke API on /2015-03-31/functions/{name}/invocations, and the APIs of SQS and EventBridge on any path. Anything else is 404.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := e.product(r); p != nil {
 		p.ServeHTTP(w, r)

@@ -229,7 +229,9 @@ func TestRequestsThatAreNoHandshake(t *testing.T) {
 		{"no upgrade", "/dev", http.Header{"Upgrade": {"h2c"}}, 426},
 		{"another version", "/dev", http.Header{"Sec-Websocket-Version": {"8"}}, 400},
 		{"no key", "/dev", http.Header{"Sec-Websocket-Key": {"x"}}, 400},
-		{"another path", "/other", nil, 404},
+		{"another stage", "/other", nil, 403},
+		{"no stage", "/", nil, 403},
+		{"more than the stage", "/dev/x", nil, 403},
 		{"the stage with a slash is fine", "/dev/", nil, 101},
 	}
 	for _, tt := range tests {
@@ -239,6 +241,21 @@ func TestRequestsThatAreNoHandshake(t *testing.T) {
 				t.Errorf("got %d, want %d", res.status, tt.want)
 			}
 		})
+	}
+}
+
+// TestRefusalsHaveARequestID: what was refused can be named, by the handshake and the management API alike.
+func TestRefusalsHaveARequestID(t *testing.T) {
+	f := serve(t, setup{Functions: functions(map[string]invoke.Function{"connect": answers(`{"statusCode":401}`)})})
+	for path, code := range map[string]string{"/dev": "", "/other": CodeForbidden} {
+		if _, res := f.dial(t, path, nil); res.header.Get("X-Amzn-Requestid") == "" || res.header.Get("X-Amzn-Errortype") != code {
+			t.Errorf("%s: got %v", path, res.header)
+		}
+	}
+	for _, method := range []string{"GET", "POST", "PUT"} {
+		if res, _ := f.request(t, method, "/dev/@connections/"+newID(), "x"); res.header.Get("X-Amzn-Requestid") == "" {
+			t.Errorf("%s: got %v", method, res.header)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ package gateway
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"runtime"
 	"slices"
@@ -237,7 +238,11 @@ func (s *Server) Owns(path string) bool {
 	return managed || s.isSocket(path)
 }
 
-// ServeHTTP serves the WebSocket on /{stage} and the management API on /{stage}/@connections/{id}. Anything else is 404.
+// IsHandshake reports whether a request asks for a WebSocket, wherever that may be.
+func IsHandshake(r *http.Request) bool { return hasToken(r.Header, "Upgrade", "websocket") }
+
+// ServeHTTP serves the WebSocket on /{stage} and the management API on /{stage}/@connections/{id}. A WebSocket anywhere else is 403, as to
+// a stage that does not exist, and anything else is 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if s.isSocket(path) {
@@ -248,8 +253,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.manage(w, r, stage, id)
 		return
 	}
+	if IsHandshake(r) {
+		requestID(w, newID())
+		writeAPIError(w, errForbidden())
+		s.counters.refused.Add(1)
+		s.observe(Event{
+			Kind: KindConnect, Time: s.cfg.Now(), Status: http.StatusForbidden, Err: fmt.Errorf("%s is not the stage: the API is at /%s", path, s.api.Stage),
+		})
+		return
+	}
 	http.NotFound(w, r)
 }
+
+// requestID names an answer, so that its client can ask about it.
+func requestID(w http.ResponseWriter, id string) { w.Header()["x-amzn-RequestId"] = []string{id} }
 
 func (s *Server) isSocket(path string) bool {
 	name := strings.Trim(path, "/")

@@ -199,6 +199,7 @@ func (h *handshake) refuse(w http.ResponseWriter, status int) {
 	b = append(b, `", "requestId":"`...)
 	b = append(b, h.requestID...)
 	b = append(b, `"}`...)
+	requestID(w, h.requestID)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(b)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 )
 
@@ -46,6 +48,7 @@ func isConnections(s string) bool {
 
 // manage serves the management API on the wire.
 func (s *Server) manage(w http.ResponseWriter, r *http.Request, stage, id string) {
+	requestID(w, uuid.NewString())
 	id, err := url.PathUnescape(id)
 	if err != nil || stage != s.api.Stage || id == "" {
 		writeAPIError(w, errForbidden())
