@@ -6,6 +6,10 @@ FUNCTIONS = $(notdir $(wildcard functions/*))
 FUZZTIME ?= 10s
 SEEDS ?= 10000
 ENV ?= dev
+# What `sam deploy` was told, by samconfig.toml, which --guided writes.
+TOLD = scripts/sam-tools python scripts/samconfig.py $(ENV)
+STACK = "$$($(TOLD) stack_name)"
+SAM_REGION = $$($(TOLD) region | sed 's/^/--region /') $$($(TOLD) profile | sed 's/^/--profile /')
 PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
@@ -87,9 +91,8 @@ validate: ## check the template
 invoke: ## run a function in a container as SAM does: make invoke ARGS='ConnectFunction events/connect.json'
 	scripts/local-invoke $(or $(ARGS),ConnectFunction events/connect.json)
 
-deploy: ## build and deploy to your AWS account by samconfig.toml, ENV=dev or prod (ARGS=--guided asks for everything)
-	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -tags=lambda.norpc -trimpath -ldflags=-s" scripts/sam-tools sam build
-	scripts/sam-tools sam deploy --config-env $(ENV) $(ARGS)
+deploy: ## check parameters, deploy to your AWS account by samconfig.toml, and try it; ENV=dev or prod (ARGS=--guided asks for everything)
+	scripts/deploy $(ENV) $(ARGS)
 
 ministack: ## run an emulator of AWS here until it is interrupted, for deploy-local; without Docker, see infra/ministack/README.md
 	scripts/ministack
@@ -101,13 +104,13 @@ deploy-local: ## deploy the stack to the ministack or LocalStack that runs here 
 	scripts/deploy-local $(ARGS)
 
 outputs: ## print the addresses of what is deployed as ENV
-	scripts/sam-tools sam list stack-outputs --config-env $(ENV)
+	scripts/sam-tools sam list stack-outputs --stack-name $(STACK) $(SAM_REGION)
 
 logs: ## follow the functions' logs of ENV
-	scripts/sam-tools sam logs --config-env $(ENV) --tail
+	scripts/sam-tools sam logs --stack-name $(STACK) $(SAM_REGION) --tail
 
 delete: ## delete what is deployed as ENV; the table is kept
-	scripts/sam-tools sam delete --config-env $(ENV)
+	scripts/sam-tools sam delete --stack-name $(STACK) $(SAM_REGION)
 
 clean: ## remove what was built and fetched
 	rm -rf .bin .aws-sam .tools web/node_modules web/demo/dist/page

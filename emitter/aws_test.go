@@ -157,7 +157,17 @@ func noAnswers(t *testing.T, e *emitter.Emitter, sent func() []string) {
 func TestLambdaAsync(t *testing.T) {
 	f := newTestFunction(t)
 	e := emitter.New(emitter.LambdaAsync(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
-	noAnswers(t, e, f.sent)
+	noAnswers(t, e, func() []string {
+		var commands []string
+		for _, payload := range f.sent() {
+			command, event := strings.CutPrefix(payload, `{"detail-type":"bellhop.emit","detail":`)
+			if !event {
+				t.Errorf("sent %s, whose failure would be an answer that nobody reads", payload)
+			}
+			commands = append(commands, strings.TrimSuffix(command, "}"))
+		}
+		return commands
+	})
 	if f.kinds[0] != "Event" {
 		t.Errorf("got %s, want Event", f.kinds[0])
 	}

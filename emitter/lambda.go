@@ -32,8 +32,8 @@ func Lambda(client LambdaClient, functionName string) Transport {
 	return lambdaTransport{client, functionName, types.InvocationTypeRequestResponse}
 }
 
-// LambdaAsync invokes the emit function without waiting for it: Lambda queues the command and tries it three times. There
-// are no answers.
+// LambdaAsync invokes the emit function without waiting for it: Lambda queues the command and tries it three times, and then leaves it
+// in the stack's EmitDeadLetterQueue. There are no answers.
 func LambdaAsync(client LambdaClient, functionName string) Transport {
 	return lambdaTransport{client, functionName, types.InvocationTypeEvent}
 }
@@ -44,7 +44,20 @@ func (t lambdaTransport) Send(ctx context.Context, commands []json.RawMessage) [
 	return invoke(ctx, commands, t.call)
 }
 
+// unattended says to the function that nobody reads its answer, which it cannot know otherwise: it is to fail where it would answer that
+// it could not, or Lambda would not try again. It is what EventBridge hands over.
+type unattended struct {
+	Type   string          `json:"detail-type"`
+	Detail json.RawMessage `json:"detail"`
+}
+
 func (t lambdaTransport) call(ctx context.Context, payload []byte) ([]byte, error) {
+	if !t.Answers() {
+		var err error
+		if payload, err = encode(unattended{"bellhop.emit", payload}); err != nil {
+			return nil, err
+		}
+	}
 	out, err := t.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &t.function, InvocationType: t.kind, Payload: payload})
 	switch {
 	case err != nil:

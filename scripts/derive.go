@@ -66,6 +66,7 @@ func main() {
 			if *named {
 				put(properties, "FunctionName", scalar(id))
 			}
+			unscaled(properties)
 			if *code != "" {
 				put(properties, "CodeUri", scalar(*code+"/"+id))
 				keep(resource, func(name string, _ *yaml.Node) bool { return name != "Metadata" }) // says how to build it
@@ -94,6 +95,17 @@ func main() {
 	}
 	if err := os.WriteFile(flag.Arg(0), out.Bytes(), 0o600); err != nil {
 		log.Fatal(err)
+	}
+}
+
+// unscaled leaves out how many instances work off a queue: ministack takes the number of a parameter for a text, and delivers nothing.
+func unscaled(properties *yaml.Node) {
+	i := index(properties, "Events")
+	if i < 0 {
+		return
+	}
+	for event := range slices.Chunk(properties.Content[i+1].Content, 2) {
+		keep(of(event[1], "Properties"), func(name string, _ *yaml.Node) bool { return name != "ScalingConfig" })
 	}
 }
 

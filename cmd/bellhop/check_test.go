@@ -89,7 +89,7 @@ func TestCheckSaysWhatToLookAt(t *testing.T) {
 			if change == nil {
 				change = func(*servertest.Config) {}
 			}
-			c.check.Address, c.check.Patience = servertest.Start(t, servertest.Bolt(t), change).URL, time.Second
+			c.check.Address, c.check.Patience = servertest.Start(t, servertest.Bolt(t), change).URL, 2*time.Second
 			report, err := checked(t, c.check)
 			if !errors.Is(err, errCheck) || report.OK {
 				t.Errorf("got %v", err)
@@ -126,7 +126,7 @@ func TestCheckPrints(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Faults = gateway.Faults{Gone: 1} })
 	var out strings.Builder
-	if err := (checkCommand{installation: installation{Address: s.URL}, Rounds: 1, Patience: 300 * time.Millisecond}).check(t.Context(), &out); !errors.Is(err, errCheck) {
+	if err := (checkCommand{installation: installation{Address: s.URL}, Rounds: 1, Patience: 2 * time.Second}).check(t.Context(), &out); !errors.Is(err, errCheck) {
 		t.Errorf("got %v", err)
 	}
 	for _, want := range []string{"ok       connects ", "FAILED   hears ", "\n         look at ", "skipped  is notified by the event bus ", "p95"} {

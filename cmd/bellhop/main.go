@@ -21,16 +21,18 @@ const (
 )
 
 type cli struct {
-	Dev     devCommand     `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
-	Token   tokenCommand   `cmd:"" help:"Print a token that a client connects with."`
-	Emit    emitCommand    `cmd:"" help:"Send an event to a room or to users, as another program would."`
-	Tail    tailCommand    `cmd:"" help:"Join a room and print its events, one JSON object a line."`
-	Check   checkCommand   `cmd:"" help:"Try an installation from outside, here or on AWS: the first thing to do after a deployment."`
-	Stats   statsCommand   `cmd:"" help:"Count connections, users and rooms, here or on AWS."`
-	Trace   traceCommand   `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
-	Cost    costCommand    `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`
-	Bench   benchCommand   `cmd:"" help:"Measure: connections, round trips, deliveries to a room."`
-	Version versionCommand `cmd:"" help:"Print which version this is."`
+	Dev      devCommand      `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
+	Token    tokenCommand    `cmd:"" help:"Print a token that a client connects with."`
+	Emit     emitCommand     `cmd:"" help:"Send an event to a room or to users, as another program would."`
+	Tail     tailCommand     `cmd:"" help:"Join a room and print its events, one JSON object a line."`
+	Check    checkCommand    `cmd:"" help:"Try an installation from outside, here or on AWS: the first thing to do after a deployment."`
+	Validate validateCommand `cmd:"" help:"Check parameters of template.yaml before a deployment, as the functions will."`
+	Stats    statsCommand    `cmd:"" help:"Count connections, users and rooms, here or on AWS."`
+	Trace    traceCommand    `cmd:"" help:"Show what became of an event: logged, delivered, gone, retried."`
+	Cost     costCommand     `cmd:"" help:"Price what bellhop dev has used, a recording of it, or a load that you describe."`
+	Bench    benchCommand    `cmd:"" help:"Measure: connections, round trips, deliveries to a room."`
+	Restore  restoreCommand  `cmd:"" help:"Copy logs from a table that was restored from a backup to the one in use."`
+	Version  versionCommand  `cmd:"" help:"Print which version this is."`
 }
 
 const description = `Bellhop carries events to rooms: chat, typing, presence and notifications over WebSockets.

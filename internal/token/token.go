@@ -48,9 +48,13 @@ const (
 	defaultLeeway = time.Minute // https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5: "a few minutes" at most
 )
 
-// Config says which tokens are trusted. It needs a Secret, a JWKSURL, or both.
+// Config says which tokens are trusted. It needs a Secret, Secrets or a JWKSURL.
 type Config struct {
-	Secret  []byte // shared secret of HS256, at least 32 bytes
+	Secret []byte // shared secret of HS256, at least 32 bytes
+	// Secrets reads the shared secrets as they are now, instead of Secret: the one that tokens are signed with first, then those that
+	// were before it and are still trusted. It is asked again every 5 minutes, and after a minute at the earliest for a token that is
+	// signed with none of them. It bounds its own time.
+	Secrets func(ctx context.Context) ([][]byte, error)
 	JWKSURL string // key set of the other algorithms; https, unless its host is this machine
 
 	// Issuer and Audience are what the claims iss and aud must be; empty: not checked. A key set that signs tokens for
@@ -69,7 +73,7 @@ type Config struct {
 // Verifier checks tokens. It is safe for concurrent use and has no goroutines: the key set is fetched while a token
 // that needs it is being verified.
 type Verifier struct {
-	secret        []byte
+	secrets       *secretSet      // nil: there is no secret
 	keys          keyfunc.Keyfunc // nil: there is no key set
 	algorithms    []string
 	parser        *jwt.Parser
@@ -87,9 +91,14 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{secret: c.Secret, algorithms: algorithms, defaultGrants: c.DefaultGrants, now: c.Now}
+	v := &Verifier{algorithms: algorithms, defaultGrants: c.DefaultGrants, now: c.Now}
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if source := c.secrets(); source != nil {
+		if v.secrets, err = newSecretSet(ctx, source, v.now); err != nil {
+			return nil, err
+		}
 	}
 	leeway := c.Leeway
 	if leeway == 0 {
@@ -121,10 +130,19 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	return v, nil
 }
 
+// secrets is where the secrets come from; nil: there are none.
+func (c Config) secrets() func(context.Context) ([][]byte, error) {
+	if c.Secrets != nil || len(c.Secret) == 0 {
+		return c.Secrets
+	}
+	return func(context.Context) ([][]byte, error) { return [][]byte{c.Secret}, nil }
+}
+
 // check gives the allow-list.
 func (c Config) check() ([]string, error) {
+	secret := c.secrets() != nil
 	switch {
-	case len(c.Secret) == 0 && c.JWKSURL == "":
+	case !secret && c.JWKSURL == "":
 		return nil, errors.New("tokens: set a secret (HS256) or the URL of a JSON Web Key Set, there is neither")
 	case len(c.Secret) != 0 && len(c.Secret) < minSecret:
 		return nil, fmt.Errorf("tokens: the secret has %d bytes, HS256 needs at least %d: make one with `openssl rand -base64 48`", len(c.Secret), minSecret)
@@ -136,7 +154,7 @@ func (c Config) check() ([]string, error) {
 	}
 	algorithms := c.Algorithms
 	if len(algorithms) == 0 {
-		if len(c.Secret) != 0 {
+		if secret {
 			algorithms = append(algorithms, hs256)
 		}
 		if c.JWKSURL != "" {
@@ -145,7 +163,7 @@ func (c Config) check() ([]string, error) {
 	}
 	for _, a := range algorithms {
 		switch {
-		case a == hs256 && len(c.Secret) == 0:
+		case a == hs256 && !secret:
 			return nil, errors.New("tokens: algorithm HS256 needs a secret; take it off the list or set one")
 		case a == hs256:
 		case a == rs256 || a == es256 || a == edDSA:
@@ -178,30 +196,49 @@ func loopback(host string) bool {
 }
 
 // Verify gives who a token names. A refusal is a [protocol.Error] of unauthenticated, or of expired for a token that is
-// good but for its exp. Any other error means that the key set could not be fetched, so that nothing is known about the
+// good but for its exp. Any other error means that the keys could not be fetched, so that nothing is known about the
 // token: try again later.
 func (v *Verifier) Verify(ctx context.Context, token string) (hub.Identity, error) {
 	if len(token) > maxToken {
 		return hub.Identity{}, refuse("the token has more than %d bytes", maxToken)
 	}
-	c := claims{}
-	t, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) })
+	var tried [][]byte // secrets
+	c, t, err := v.parse(ctx, token, &tried)
+	if err != nil && tried != nil && errors.Is(err, jwt.ErrTokenSignatureInvalid) && v.secrets.changed(ctx, tried) {
+		c, t, err = v.parse(ctx, token, &tried)
+	}
 	if err != nil {
 		return hub.Identity{}, v.refusal(t, c, err)
 	}
 	return v.identity(c)
 }
 
+// parse checks a token. tried are the secrets that its signature was checked with; nil: that took none.
+func (v *Verifier) parse(ctx context.Context, token string, tried *[][]byte) (claims, *jwt.Token, error) {
+	c := claims{}
+	t, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t, tried) })
+	return c, t, err
+}
+
 // errCritical refuses tokens that demand an extension: https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11
 var errCritical = errors.New("the token has a crit header")
 
 // key gives what the signature is checked with. The parser has checked that the algorithm is on the list.
-func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
+func (v *Verifier) key(ctx context.Context, t *jwt.Token, tried *[][]byte) (any, error) {
 	if _, critical := t.Header["crit"]; critical {
 		return nil, errCritical
 	}
 	if t.Method.Alg() == hs256 {
-		return v.secret, nil
+		list, err := v.secrets.trusted(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*tried = list
+		set := jwt.VerificationKeySet{}
+		for _, one := range list {
+			set.Keys = append(set.Keys, one)
+		}
+		return set, nil
 	}
 	return v.keys.KeyfuncCtx(ctx)(t)
 }
@@ -210,6 +247,9 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 // is only called expired when nothing else is wrong with it.
 func (v *Verifier) refusal(t *jwt.Token, c claims, err error) error {
 	if down, ok := errors.AsType[*keySetError](err); ok {
+		return down
+	}
+	if down, ok := errors.AsType[*secretsError](err); ok {
 		return down
 	}
 	if t != nil && t.Header["alg"] != nil && !slices.Contains(v.algorithms, algorithm(t)) {

@@ -163,8 +163,15 @@ func (m *Meter) Flush() error {
 	return nil
 }
 
+// level keeps Lambda from filtering the lines: it takes one without a level and a timestamp for INFO, and a function whose LogLevel is
+// WARN would have no metrics, and alarms that never go off. See
+// https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html; nothing else logs this level.
+const level = "FATAL"
+
 func (m *Meter) write(line map[string]any, dimensions [][]string, metrics []definition) error {
-	line["_aws"] = metadata{m.now().UnixMilli(), []directive{{Namespace, dimensions, metrics}}}
+	now := m.now().UTC()
+	line["level"], line["timestamp"] = level, now.Format(time.RFC3339)
+	line["_aws"] = metadata{now.UnixMilli(), []directive{{Namespace, dimensions, metrics}}}
 	text, err := json.Marshal(line)
 	if err != nil {
 		return fmt.Errorf("encode metrics: %w", err)

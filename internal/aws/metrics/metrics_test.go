@@ -37,6 +37,9 @@ func lines(t *testing.T, text string) []entry {
 		if err := json.Unmarshal([]byte(line), &e.members); err != nil {
 			t.Fatal(err)
 		}
+		if stamp, _ := e.members["timestamp"].(string); e.members["level"] != "FATAL" || !isTime(stamp) {
+			t.Errorf("%s: Lambda would take it for INFO, and leave it out if LogLevel is WARN", line)
+		}
 		if len(e.AWS.Metrics) != 1 || e.AWS.Metrics[0].Namespace != Namespace {
 			t.Errorf("%s: want one directive of %s", line, Namespace)
 		}
@@ -55,6 +58,11 @@ func lines(t *testing.T, text string) []entry {
 		all = append(all, e)
 	}
 	return all
+}
+
+func isTime(text string) bool {
+	_, err := time.Parse(time.RFC3339, text)
+	return err == nil
 }
 
 func newMeter() (*Meter, *bytes.Buffer) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -18,6 +20,17 @@ const maxBody = 256 << 10
 // maxDelay is the most that SQS can hold a message back, in seconds:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html.
 const maxDelay = 900
+
+// A queue that hangs must not hold up the function that leaves work in it for longer: $connect has 10 s for everything.
+const (
+	timeout    = 4 * time.Second // of one call, tries included
+	tryTimeout = 1500 * time.Millisecond
+)
+
+// NewClient is sqs.NewFromConfig with a time for each try.
+func NewClient(cfg aws.Config) *sqs.Client {
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(tryTimeout) })
+}
 
 // Queue is a [hub.Queue] on one SQS standard queue.
 type Queue struct {
@@ -39,14 +52,36 @@ func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 	if len(text) > maxBody {
 		return fmt.Errorf("enqueue job %s: it has %d bytes, the queue takes %d", job.Kind, len(text), maxBody)
 	}
-	seconds := min((max(delay, 0)+time.Second-1)/time.Second, maxDelay)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	_, err = q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: int32(seconds),
+		QueueUrl: &q.url, MessageBody: &text, DelaySeconds: seconds(delay, maxDelay),
 	})
 	if err != nil {
 		return fmt.Errorf("enqueue job %s: %w", job.Kind, err)
 	}
 	return nil
+}
+
+// Return hides a message that was received for so long from now, named by the receipt that it came with:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html.
+func (q *Queue) Return(ctx context.Context, receipt string, after time.Duration) error {
+	const most = 12 * 3600
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &q.url, ReceiptHandle: &receipt, VisibilityTimeout: seconds(after, most),
+	})
+	if err != nil {
+		return fmt.Errorf("return message: %w", err)
+	}
+	return nil
+}
+
+// seconds rounds up, as SQS counts.
+func seconds(d time.Duration, most int32) int32 {
+	n := int64((max(d, 0) + time.Second - 1) / time.Second)
+	return int32(min(n, int64(most))) //nolint:gosec // it is within an int32
 }
 
 // encode gives the JSON of a job, with escapes for the two characters that JSON allows and a message of SQS does not.

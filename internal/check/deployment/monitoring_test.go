@@ -2,12 +2,16 @@ package deployment
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bellhop-rt/bellhop"
 )
 
 // monitoring reads infra/monitoring.yaml.
@@ -89,10 +93,19 @@ func TestDeadLetterAlarms(t *testing.T) {
 	}
 }
 
-// TestDashboard: it shows every metric of the hub, and none that there is not.
-func TestDashboard(t *testing.T) {
-	body := text(monitoring(t)["Dashboard"].Properties, "DashboardBody")
-	var dashboard struct {
+// dashboard is what it shows, where hooks are asked or not.
+func dashboard(t *testing.T, hooks bool) (metrics [][]any) {
+	t.Helper()
+	parts, _ := at(monitoring(t)["Dashboard"].Properties, "DashboardBody").([]any)
+	if len(parts) != 2 {
+		t.Fatalf("the dashboard is %v", parts)
+	}
+	widgets := ""
+	if choice, _ := at(parts[1], "HookWidgets").([]any); hooks {
+		widgets, _ = choice[1].(string)
+	}
+	body, _ := parts[0].(string)
+	var board struct {
 		Widgets []struct {
 			Properties struct {
 				Title   string
@@ -100,25 +113,145 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &dashboard); err != nil {
+	if err := json.Unmarshal([]byte(strings.Replace(body, "${HookWidgets}", widgets, 1)), &board); err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]bool{}
-	for _, w := range dashboard.Widgets {
+	for _, w := range board.Widgets {
 		if w.Properties.Title == "" || len(w.Properties.Metrics) == 0 {
 			t.Errorf("a widget is empty: %+v", w)
 		}
-		for _, m := range w.Properties.Metrics {
-			if name, ok := m[1].(string); ok && m[0] == "Bellhop" {
-				shown[name] = true
+		metrics = append(metrics, w.Properties.Metrics...)
+	}
+	return metrics
+}
+
+// alarmMetrics is how many metrics an alarm looks at, which is what it is billed for.
+func alarmMetrics(alarm resource, all bool) int {
+	list, many := at(alarm.Properties, "Metrics").([]any)
+	if !many {
+		return 1
+	}
+	n := 0
+	for _, m := range list {
+		if choice, is := m.([]any); is { // !If [HasAll, …, AWS::NoValue]
+			if m = choice[1]; !all {
+				continue
 			}
+		}
+		if at(m, "MetricStat") != nil {
+			n++
+		}
+		if strings.HasPrefix(text(m, "Expression"), "ANOMALY_DETECTION_BAND") {
+			n += 2 // its bounds
+		}
+	}
+	return n
+}
+
+// TestFreeAmounts: what is there without being asked for is within CloudWatch's free amounts.
+func TestFreeAmounts(t *testing.T) {
+	basic, full := 0, 0
+	for id, r := range monitoring(t) {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		full += alarmMetrics(r, true)
+		if r.Condition == "" || r.Condition == "HasMetrics" {
+			basic += alarmMetrics(r, false)
+		} else if !strings.HasPrefix(r.Condition, "HasAll") && r.Condition != "HasFacts" {
+			t.Errorf("%s has a condition %s", id, r.Condition)
+		}
+	}
+	if basic > 10 || full <= basic {
+		t.Errorf("alarms look at %d metrics by default, and at %d of all; 10 are free", basic, full)
+	}
+	shown := len(dashboard(t, false))
+	if shown > 50 {
+		t.Errorf("the dashboard shows %d metrics, 50 are free", shown)
+	}
+	costs, err := os.ReadFile(root + "docs/COSTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full-- // FactsLost, which takes an event bus
+	for _, row := range []string{
+		fmt.Sprintf("| metrics that alarms look at | 0 | %d | %d |", basic, full),
+		fmt.Sprintf("| metrics on the dashboard | 0 | %d | %d |", shown, shown),
+		fmt.Sprintf("| a month, beyond what is free | $0 | $0 | $%.2f |", float64(full-10)/10),
+	} {
+		if !strings.Contains(string(costs), row) {
+			t.Errorf("COSTS.md does not say %s", row)
+		}
+	}
+	var template struct {
+		Parameters map[string]struct {
+			Default any `yaml:"Default"`
+		} `yaml:"Parameters"`
+	}
+	if err := yaml.Unmarshal(bellhop.Template, &template); err != nil {
+		t.Fatal(err)
+	}
+	if got := template.Parameters["Tracing"].Default; got != "PassThrough" {
+		t.Errorf("Tracing is %v by default", got)
+	}
+	if got := template.Parameters["TableEncryption"].Default; got != "dynamodb" {
+		t.Errorf("the table is encrypted with the key of %v by default, which may be billed", got)
+	}
+}
+
+// TestBlindAlarms: no alarm waits for metrics that are not written.
+func TestBlindAlarms(t *testing.T) {
+	for id, r := range monitoring(t) {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		described, err := json.Marshal(r.Properties)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := strings.ReplaceAll(string(described), `"MetricName":"${Stack}-AuthorizeFailures","Namespace":"Bellhop"`, "")
+		if strings.Contains(counted, `"Namespace":"Bellhop"`) && !slices.Contains([]string{"HasMetrics", "HasAllWithMetrics", "HasFacts"}, r.Condition) {
+			t.Errorf("%s is there with Metrics=off, and would never go off", id)
+		}
+	}
+}
+
+// TestAlarmMail: CloudWatch may publish to the topic, and a new stack wakes nobody.
+func TestAlarmMail(t *testing.T) {
+	all := monitoring(t)
+	if key := at(all["AlarmTopic"].Properties, "KmsMasterKeyId"); key != nil {
+		t.Errorf("CloudWatch may not use the key %v, and no mail comes", key)
+	}
+	for id, r := range all {
+		if r.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		told, err := json.Marshal(at(r.Properties, "AlarmActions"))
+		if err != nil || !strings.Contains(string(told), "AlarmTopic") || !strings.Contains(string(told), "AlarmTopicArn") {
+			t.Errorf("%s tells %s", id, told)
+		}
+		if text(r.Properties, "TreatMissingData") == "breaching" {
+			t.Errorf("%s is on at a stack that has no data yet", id)
+		}
+	}
+	if sweep := all["SweepStopped"].Properties; text(sweep, "TreatMissingData") != "missing" || at(sweep, "InsufficientDataActions") == nil {
+		t.Error("nobody is told of a sweep that has stopped")
+	}
+}
+
+// TestDashboard: it shows every metric of the hub, and none that there is not.
+func TestDashboard(t *testing.T) {
+	shown := map[string]bool{}
+	for _, m := range slices.Concat(dashboard(t, false), dashboard(t, true)) {
+		if name, ok := m[1].(string); ok && m[0] == "Bellhop" {
+			shown[name] = true
 		}
 	}
 	code, err := os.ReadFile(root + "internal/hub/observer.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]bool{"Errors": true} // by internal/aws/metrics
+	known := map[string]bool{"Errors": true, "${Stack}-AuthorizeFailures": true} // by internal/aws/metrics, and by a filter of logs
 	for _, match := range regexp.MustCompile(`Metric = "(\w+)"`).FindAllStringSubmatch(string(code), -1) {
 		names := []string{match[1]}
 		if strings.HasPrefix(match[1], "Hook") {

@@ -34,6 +34,7 @@ import (
 const (
 	theTable      = "!GetAtt Table.Arn"
 	deliverQueue  = "!GetAtt DeliverQueue.Arn"
+	emitQueue     = "!GetAtt EmitQueue.Arn"
 	theSecret     = "!Ref JwtSecretArn"
 	theBus        = "!Sub arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}"
 	connectionsOf = "!Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${Stage}/%s/@connections/*"
@@ -43,6 +44,7 @@ const (
 	secretARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jwt"
 	hookARN   = "arn:aws:lambda:eu-west-1:123456789012:function:" // with the name of the hook's parameter
 	queueURL  = "https://sqs.eu-west-1.amazonaws.com/123456789012/deliver"
+	emitURL   = "https://sqs.eu-west-1.amazonaws.com/123456789012/emit"
 	busName   = "lifecycle"
 )
 
@@ -113,6 +115,8 @@ func (a *account) environment(t *template.Template, f template.Function, endpoin
 			return a.db.Name, true
 		case "DeliverQueue":
 			return queueURL, true
+		case "EmitQueue":
+			return emitURL, true
 		}
 		return "", false
 	})
@@ -199,6 +203,11 @@ func (a *account) serve(function string) http.HandlerFunc {
 			a.dynamo(w, r, function, operation, body)
 		case service == "AmazonSQS" && (operation == "SendMessage" || operation == "SendMessageBatch"):
 			a.sqs(w, function, operation, body)
+		case service == "AmazonSQS" && operation == "ChangeMessageVisibility":
+			queue, own := map[string]string{"emit": emitURL, "deliver": queueURL}, map[string]string{"emit": emitQueue, "deliver": deliverQueue}
+			a.about(body, "QueueUrl", queue[function])
+			a.called(function, "sqs:ChangeMessageVisibility", own[function])
+			io.WriteString(w, `{}`)
 		case service == "secretsmanager" && operation == "GetSecretValue":
 			a.about(body, "SecretId", secretARN)
 			a.called(function, "secretsmanager:GetSecretValue", theSecret)
@@ -411,7 +420,7 @@ func (a *account) workSome(queue *[]string) bool {
 func batch(bodies ...string) any {
 	var records []map[string]string
 	for i, body := range bodies {
-		records = append(records, map[string]string{"messageId": fmt.Sprint(i), "body": body})
+		records = append(records, map[string]string{"messageId": fmt.Sprint(i), "receiptHandle": fmt.Sprint(i), "body": body})
 	}
 	return map[string]any{"Records": records}
 }

@@ -38,7 +38,7 @@ func TestLeastPrivilege(t *testing.T) {
 			},
 			conditions: map[string]bool{
 				"HasJwtSecret": true, "HasEventBus": true, "HasActionHook": true, "HasJoinHook": true, "HasPublishHook": true,
-				"HasConnectHook": true, "HasDisconnectHook": true,
+				"HasConnectHook": true, "HasDisconnectHook": true, "OwnTable": true, "HasJwtSecretKey": false,
 			},
 		},
 		"with nothing but a key set and hooks in Go": {
@@ -46,7 +46,7 @@ func TestLeastPrivilege(t *testing.T) {
 			parameters: map[string]string{"JwksUrl": "https://key.example/set"},
 			conditions: map[string]bool{
 				"HasJwtSecret": false, "HasEventBus": false, "HasActionHook": false, "HasJoinHook": false, "HasPublishHook": false,
-				"HasConnectHook": false, "HasDisconnectHook": false,
+				"HasConnectHook": false, "HasDisconnectHook": false, "OwnTable": true, "HasJwtSecretKey": false,
 			},
 			goHooks: true,
 		},
@@ -231,6 +231,10 @@ func (a *account) visitEmit() {
 		a.emit(command, ok)
 	}
 	a.must(`{"batchItemFailures":[]}`, "emit", batch(`{"command":"publish","users":["kim"],"event":"notification:new","data":{},"id":"e2"}`))
+	const newer = `{"v":99,"command":"stats"}` // fails, and comes again
+	for _, function := range []string{"emit", "deliver"} {
+		a.must(`{"batchItemFailures":[{"itemIdentifier":"0"}]}`, function, batch(newer))
+	}
 	a.must(`null`, "emit", map[string]any{"detail-type": "bellhop.emit", "detail": map[string]any{"command": "disconnect", "user": "nobody"}})
 }
 

@@ -120,8 +120,12 @@ func TestEncryptedAtRest(t *testing.T) {
 		switch r.Type {
 		case "AWS::DynamoDB::Table":
 			stores++
-			if sse, _ := r.Properties["SSESpecification"].(map[string]any); sse["SSEEnabled"] != true {
-				t.Errorf("%s is not encrypted with a key that CloudTrail shows the use of", id)
+			// DynamoDB encrypts every table. The choice is whose key it is: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
+			choice, _ := r.Properties["SSESpecification"].([]any)
+			if len(choice) != 3 || choice[0] != "HasKmsTable" {
+				t.Errorf("%s cannot be encrypted with a key whose use CloudTrail shows", id)
+			} else if sse, _ := choice[1].(map[string]any); sse["SSEEnabled"] != true {
+				t.Errorf("%s with TableEncryption=kms is %v", id, choice[1])
 			}
 		case "AWS::SQS::Queue":
 			stores++

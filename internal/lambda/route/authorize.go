@@ -57,8 +57,22 @@ const maxContext = 7 << 10
 // Authorize answers the authorizer of $connect. A missing or wrong token is 401, an origin that is not allowed 403. The
 // origins are exact ("https://app.example.org"), or have "*" for a port or for everything. Clients that are no
 // browsers send none, and are allowed.
+//
+// A refusal with 401 is an error of the function, since API Gateway knows no other way. What else goes wrong is logged as an error, which
+// is how the two are told apart: see AuthorizeFailures in infra/monitoring.yaml.
 func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handler {
+	authorize := authorizer(v, origins, log)
 	return handler[authorizerEvent, policy](func(ctx context.Context, e authorizerEvent) (policy, error) {
+		p, err := authorize(ctx, e)
+		if err != nil && !errors.Is(err, errUnauthorized) {
+			log.ErrorContext(ctx, "authorize", "error", err)
+		}
+		return p, err
+	})
+}
+
+func authorizer(v hub.Verifier, origins []string, log *slog.Logger) handler[authorizerEvent, policy] {
+	return func(ctx context.Context, e authorizerEvent) (policy, error) {
 		if origin := header(e.Headers, "Origin"); origin != "" && !allowed(origin, origins) {
 			log.WarnContext(ctx, "origin refused", "origin", origin)
 			return decide("Deny", "anonymous", e.MethodARN), nil
@@ -97,7 +111,7 @@ func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handle
 			p.Context["codec"] = socketIO
 		}
 		return p, nil
-	})
+	}
 }
 
 // socketIO marks the connections of Socket.IO clients in what later events carry of the authorizer.

@@ -6,6 +6,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ type webSocketEvent struct {
 
 // closedByClient reports whether the client has closed the connection, and not the page that held it, the network, or the server: AWS's
 // reason for that is seen, not documented. Clients that mean to come back close with another code.
-func (e webSocketEvent) closedByClient() bool {
+func (e *webSocketEvent) closedByClient() bool {
 	switch e.Context.StatusCode {
 	case closeNormal:
 		return e.Context.Reason != "Connection Closed Normally"
@@ -207,8 +208,12 @@ type sqsEvent struct {
 }
 
 type sqsRecord struct {
-	MessageID string `json:"messageId"`
-	Body      string `json:"body"`
+	MessageID  string `json:"messageId"`
+	Receipt    string `json:"receiptHandle"`
+	Body       string `json:"body"`
+	Attributes struct {
+		Receives string `json:"ApproximateReceiveCount"`
+	} `json:"attributes"`
 }
 
 // sqsResponse names the messages that SQS is to deliver again.
@@ -281,7 +286,8 @@ func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 
 // Emit does commands, however they come: as the payload of an invocation (one command, or a list), in messages of a
 // queue, or as the detail of an EventBridge event. Invocations get an answer for each command. What brought a command names it, so that
-// an event without an id is logged once, however often it is brought.
+// an event without an id is logged once, however often it is brought. A function cannot know whether its invocation is asynchronous,
+// and nobody reads the answer of those: they send an event, as EventBridge does, whose failure is one of the invocation.
 func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
 		var trigger struct {
@@ -304,7 +310,7 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 			}
 			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
 		case trigger.Type != "":
-			return nil, unattended(ctx, h, log, trigger.Detail, delivered("bus", trigger.ID))
+			return nil, unattended(ctx, h, log, trigger.Detail, cmp.Or(delivered("bus", trigger.ID), invoked(ctx)))
 		}
 		return answers(ctx, h, payload), nil
 	})
@@ -390,6 +396,8 @@ func refuse(err error) hub.Answer {
 // version does not know are left to the function that does: of a list with one of them, none is done. What can never work is
 // logged and dropped, since it would only fail again.
 func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byte, delivery string) error {
+	payload, first := unwrap(payload)
+	delivery = cmp.Or(first, delivery)
 	all, _ := read(payload)
 	for _, a := range all {
 		if errors.Is(a.err, hub.ErrNewer) {
@@ -407,6 +415,31 @@ func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byt
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unwrap takes the commands out of what Lambda leaves in a queue of an asynchronous invocation that it gave up, for somebody to move
+// them to the emit queue again: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html. delivery names what
+// brought them then.
+func unwrap(payload []byte) (commands []byte, delivery string) {
+	var record struct {
+		Context struct {
+			Condition string `json:"condition"`
+			RequestID string `json:"requestId"`
+		} `json:"requestContext"`
+		Payload json.RawMessage `json:"requestPayload"`
+	}
+	if isList(payload) || json.Unmarshal(payload, &record) != nil || record.Context.Condition == "" || len(record.Payload) == 0 {
+		return payload, ""
+	}
+	var event struct {
+		ID     string          `json:"id"`
+		Type   string          `json:"detail-type"`
+		Detail json.RawMessage `json:"detail"`
+	}
+	if !isList(record.Payload) && json.Unmarshal(record.Payload, &event) == nil && event.Type != "" {
+		return event.Detail, cmp.Or(delivered("bus", event.ID), delivered("lambda", record.Context.RequestID))
+	}
+	return record.Payload, delivered("lambda", record.Context.RequestID)
 }
 
 // header finds a header whatever its case.

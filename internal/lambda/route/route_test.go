@@ -1,8 +1,11 @@
 package route_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -179,6 +182,14 @@ func TestEmitTriggers(t *testing.T) {
 		}
 		return `{"Records":[` + strings.Join(records, ",") + `]}`
 	}
+	gaveUp := func(payload string) string {
+		record, err := json.Marshal(`{"version":"1.0","requestContext":{"requestId":"r","condition":"RetriesExhausted","approximateInvokeCount":3},"requestPayload":` +
+			payload + `,"responseContext":{"statusCode":200,"functionError":"Unhandled"},"responsePayload":{"errorMessage":"x"}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(record)
+	}
 	for name, c := range map[string]struct {
 		f       lambda.Handler
 		payload string
@@ -199,6 +210,9 @@ func TestEmitTriggers(t *testing.T) {
 		"an invocation of a newer version":      {f, `{"v":2,"command":"stats"}`, `"bad_request"`},
 		"an invocation of this version":         {f, `{"v":1,"command":"stats"}`, `"ok":true`},
 		"a bus event that may work later":       {broken, `{"detail-type":"bellhop.emit","detail":` + publish + `}`, `internal`},
+		"what an asynchronous invocation left":  {f, sqs(gaveUp(publish)), `{"batchItemFailures":[]}`},
+		"what a list of those left":             {broken, sqs(gaveUp(`[` + publish + `]`)), `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`},
+		"what a bus event left":                 {broken, sqs(gaveUp(`{"detail-type":"bellhop.emit","detail":` + publish + `}`)), `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`},
 	} {
 		out, err := c.f.Invoke(t.Context(), []byte(c.payload))
 		got := string(out)
@@ -332,5 +346,55 @@ func TestEmitBroughtAgain(t *testing.T) {
 			bring("r1", c.first, c.each)
 			bring("r2", c.other, 2*c.each)
 		})
+	}
+}
+
+// backlog is a queue that notes what is returned to it.
+type backlog struct {
+	returned map[string]time.Duration
+	err      error
+}
+
+func (b *backlog) Return(_ context.Context, receipt string, after time.Duration) error {
+	b.returned[receipt] = after
+	return b.err
+}
+
+// TestAgain: what failed comes back by and by, what did not stays away, and a queue that cannot be told is no failure.
+func TestAgain(t *testing.T) {
+	var log bytes.Buffer
+	queue := &backlog{returned: map[string]time.Duration{}}
+	w := hubtest.New(t, func(c *hub.Config) { c.Store = brokenStore{c.Store} })
+	f := route.Again(route.Emit(w.Hub, slog.New(slog.DiscardHandler)), queue, slog.New(slog.NewTextHandler(&log, nil)))
+	publish, err := json.Marshal(`{"command":"publish","rooms":["channel:1"],"event":"e","data":{}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []string
+	for receives := range 8 {
+		records = append(records, fmt.Sprintf(`{"messageId":"m%d","receiptHandle":"r%d","body":%s,"attributes":{"ApproximateReceiveCount":"%d"}}`, receives, receives, publish, receives))
+	}
+	records = append(records, `{"messageId":"good","receiptHandle":"good","body":"{\"command\":\"nonsense","attributes":{"ApproximateReceiveCount":"1"}}`)
+	event := []byte(`{"Records":[` + strings.Join(records, ",") + `]}`)
+	out, err := f.Invoke(t.Context(), event)
+	if err != nil || strings.Contains(string(out), "good") || !strings.Contains(string(out), "m7") {
+		t.Fatalf("got %s, %v", out, err)
+	}
+	for receives, seconds := range []int{4, 4, 16, 64, 256, 900, 900, 900} {
+		want := time.Duration(seconds) * time.Second
+		if got := queue.returned[fmt.Sprintf("r%d", receives)]; got < want*3/4 || got > want*5/4 {
+			t.Errorf("received %d times it comes back after %s, want about %s", receives, got, want)
+		}
+	}
+	if _, is := queue.returned["good"]; is || len(queue.returned) != 8 {
+		t.Errorf("returned were %v", queue.returned)
+	}
+	queue.err = errors.New("no such queue")
+	if _, err := f.Invoke(t.Context(), event); err != nil || !strings.Contains(log.String(), "no such queue") {
+		t.Errorf("a queue that is not there: got %v, and the log has %q", err, log.String())
+	}
+	queue.returned = map[string]time.Duration{}
+	if out, err := f.Invoke(t.Context(), []byte(`{"command":"stats"}`)); err != nil || len(queue.returned) != 0 {
+		t.Errorf("an invocation: got %s, %v, returned %v", out, err, queue.returned)
 	}
 }

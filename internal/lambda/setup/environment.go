@@ -77,6 +77,17 @@ func (e *environment) duration(name string) time.Duration {
 	return d
 }
 
+// maxGrace is what SQS can hold a message back.
+const maxGrace = 15 * time.Minute
+
+func (e *environment) grace() time.Duration {
+	d := e.duration("PRESENCE_GRACE")
+	if d > maxGrace {
+		e.failf("PRESENCE_GRACE", "must be %v at most, which is what SQS can hold a message back", maxGrace)
+	}
+	return d
+}
+
 // parsed reads a variable by a parser; absent gives the zero value.
 func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T {
 	var zero T
@@ -102,7 +113,7 @@ func (e *environment) hubConfig() hub.Config {
 			Burst:  e.number("RATE_BURST"),
 			Rooms:  e.number("MAX_ROOMS"),
 			Inline: e.number("INLINE_LIMIT"),
-			Grace:  e.duration("PRESENCE_GRACE"),
+			Grace:  e.grace(),
 		},
 	}
 }

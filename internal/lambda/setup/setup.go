@@ -8,16 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/bellhop-rt/bellhop/app"
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
@@ -46,6 +48,25 @@ type Setup struct {
 	meter *metrics.Meter // nil: nothing is counted
 	notes socketio.Notes
 	check func(ctx context.Context) error
+
+	dry bool // nothing is asked over the network
+}
+
+// Functions are all there are, by the folder of each below functions/.
+func Functions() map[string]Function {
+	return map[string]Function{
+		"authorize": Authorize, "connect": Connect, "disconnect": Disconnect, "message": Message, "emit": Emit, "deliver": Deliver,
+		"sweep": Sweep,
+	}
+}
+
+// Check makes a function as its start on AWS does, short of what only AWS knows: whether the table is there, and what the secret is. The
+// error names the parameters of template.yaml that the variables come from, a line each.
+func Check(ctx context.Context, f Function, variables map[string]string) error {
+	env := &environment{get: func(name string) string { return variables[name] }, show: parameterName}
+	cfg := aws.Config{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}}
+	_, err := f(ctx, &Setup{env: env, aws: cfg, log: slog.New(slog.DiscardHandler), dry: true})
+	return err
 }
 
 // Main runs a function under Lambda. It does not return.
@@ -142,11 +163,13 @@ func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
 
 // Emit is functions/emit.
 func Emit(ctx context.Context, s *Setup) (lambda.Handler, error) {
+	s.env.needed("EMIT_QUEUE_URL", "the URL of the emit queue")
 	h, err := s.delivering(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return route.Emit(h, s.log), nil
+	queue := sqsqueue.New(sqsqueue.NewClient(s.aws), s.env.text("EMIT_QUEUE_URL"))
+	return route.Again(route.Emit(h, s.log), queue, s.log), nil
 }
 
 // Deliver is functions/deliver.
@@ -155,7 +178,7 @@ func Deliver(ctx context.Context, s *Setup) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return route.Deliver(h, sockets, s.log), nil
+	return route.Again(route.Deliver(h, sockets, s.log), s.queue(), s.log), nil
 }
 
 // Sweep is functions/sweep.
@@ -177,18 +200,57 @@ func (s *Setup) verifier(ctx context.Context) (*token.Verifier, error) {
 	if err := s.env.err(); err != nil {
 		return nil, err
 	}
-	if arn != "" {
-		got, err := secretsmanager.NewFromConfig(s.aws).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
-		if err != nil {
-			return nil, fmt.Errorf("read the secret JWT_SECRET_ARN: %w", err)
+	switch {
+	case s.dry:
+		c.HTTPClient = &http.Client{Transport: offline{}}
+		if arn != "" {
+			c.Secret = make([]byte, 64) // whatever it is
 		}
-		c.Secret = []byte(aws.ToString(got.SecretString))
+	case arn != "":
+		c.Secrets = secrets(s.aws, arn)
 	}
 	v, err := token.New(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("token settings: %w", err)
 	}
 	return v, nil
+}
+
+// offline is a network that is not there.
+type offline struct{}
+
+// RoundTrip is [http.RoundTripper].RoundTrip.
+func (offline) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("offline") }
+
+// secretTime is how long it may take to read the secrets: a function's start has 10 s.
+const secretTime = 4 * time.Second
+
+// secrets reads the current version of a secret, and the one before it: tokens of both are good until the next rotation, or until
+// somebody takes the label AWSPREVIOUS away.
+func secrets(cfg aws.Config, arn string) func(context.Context) ([][]byte, error) {
+	client := secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) {
+		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(secretTime / 2)
+	})
+	version := func(ctx context.Context, stage string) ([]byte, error) {
+		got, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn, VersionStage: &stage})
+		if err != nil {
+			return nil, fmt.Errorf("read the secret JWT_SECRET_ARN: %w", err)
+		}
+		return []byte(aws.ToString(got.SecretString)), nil
+	}
+	return func(ctx context.Context) ([][]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, secretTime)
+		defer cancel()
+		current, err := version(ctx, "AWSCURRENT")
+		if err != nil {
+			return nil, err
+		}
+		previous, err := version(ctx, "AWSPREVIOUS")
+		if _, none := errors.AsType[*types.ResourceNotFoundException](err); none {
+			return [][]byte{current}, nil
+		}
+		return [][]byte{current, previous}, err
+	}
 }
 
 // hubConfig is a hub on the table alone.
@@ -221,8 +283,8 @@ func (s *Setup) deliveringConfig() hub.Config {
 	return c
 }
 
-func (s *Setup) queue() hub.Queue {
-	return sqsqueue.New(sqs.NewFromConfig(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
+func (s *Setup) queue() *sqsqueue.Queue {
+	return sqsqueue.New(sqsqueue.NewClient(s.aws), s.env.needed("DELIVER_QUEUE_URL", "the URL of the deliver queue"))
 }
 
 func (s *Setup) delivering(ctx context.Context) (*hub.Hub, error) {
@@ -236,6 +298,10 @@ func (s *Setup) wire(ctx context.Context, c hub.Config) (*hub.Hub, *socketio.Ser
 	o := s.env.sockets()
 	if err := s.env.err(); err != nil {
 		return nil, nil, err
+	}
+	if s.dry {
+		h, sockets := socketio.Wire(c, s.notes, o)
+		return h, sockets, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()

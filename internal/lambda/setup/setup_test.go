@@ -15,14 +15,6 @@ import (
 	"github.com/bellhop-rt/bellhop"
 )
 
-// functions are all that there are, by folder.
-func functions() map[string]Function {
-	return map[string]Function{
-		"authorize": Authorize, "connect": Connect, "disconnect": Disconnect, "message": Message, "emit": Emit,
-		"deliver": Deliver, "sweep": Sweep,
-	}
-}
-
 // sensible is an environment as a deployed stack has it.
 func sensible(tb testing.TB) map[string]string {
 	tb.Helper()
@@ -45,7 +37,7 @@ func sensible(tb testing.TB) map[string]string {
 	}))
 	tb.Cleanup(secrets.Close)
 	return map[string]string{
-		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q",
+		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q", "EMIT_QUEUE_URL": "https://q.example/e",
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
@@ -69,7 +61,7 @@ func start(t *testing.T, name string, variables map[string]string) error {
 	}
 	env := fromOS()
 	env.get = func(name string) string { return variables[name] }
-	handler, err := build(t.Context(), functions()[name], env, slog.New(slog.DiscardHandler))
+	handler, err := build(t.Context(), Functions()[name], env, slog.New(slog.DiscardHandler))
 	if err == nil && handler == nil {
 		t.Errorf("%s has neither a handler nor an error", name)
 	}
@@ -112,8 +104,8 @@ func TestStart(t *testing.T) {
 			t.Errorf("%s: %v", folder, err)
 		}
 	}
-	if started != len(functions()) {
-		t.Errorf("template.yaml has %d functions, want %d", started, len(functions()))
+	if started != len(Functions()) {
+		t.Errorf("template.yaml has %d functions, want %d", started, len(Functions()))
 	}
 }
 
@@ -127,6 +119,8 @@ func TestMisconfigured(t *testing.T) {
 		{"sweep", "ROOM_KINDS", `{"channel":{"keep":"1h"}}`, `"user" must be there`},
 		{"message", "RATE_LIMIT", "many", "RATE_LIMIT must be a whole number"},
 		{"disconnect", "PRESENCE_GRACE", "10", "PRESENCE_GRACE must be a duration"},
+		{"deliver", "PRESENCE_GRACE", "20m", "PRESENCE_GRACE must be 15m0s at most"},
+		{"emit", "EMIT_QUEUE_URL", "", "EMIT_QUEUE_URL is not set"},
 		{"authorize", "ALLOWED_ORIGINS", "", "ALLOWED_ORIGINS is not set"},
 		{"message", "HOOK_OPTIONS", `{"join":{"timeout":"1h"}}`, `HOOK_OPTIONS is not valid: hook options: "join": "timeout" must be a duration of at most 25s`},
 		{"deliver", "SOCKET_PING_INTERVAL", "8m", "must stay below 9m together"},

@@ -86,6 +86,17 @@ func (a *AWS) Tell(_ context.Context, f hub.Fact) error {
 	return err
 }
 
+// Backlog is a queue, by its logical id, that functions of this process work off.
+type Backlog struct {
+	AWS   *AWS
+	Queue string
+}
+
+// Return is route.Backlog's.
+func (b Backlog) Return(_ context.Context, receipt string, after time.Duration) error {
+	return b.AWS.Emulator.Queues.ChangeVisibility(b.Queue, receipt, after)
+}
+
 func (a *AWS) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	body, err := job.Encode()
 	if err != nil {

@@ -45,6 +45,17 @@ func (q *queue) remove(receipt string) error {
 	})
 }
 
+// ChangeVisibility is ChangeMessageVisibility, for functions in this process: it hides a message that was received from a queue, by its
+// logical id, for so long from now.
+func (s *Service) ChangeVisibility(queue, receipt string, after time.Duration) error {
+	q := s.find(queue)
+	if q == nil {
+		return errNoQueue(queue)
+	}
+	n := int(after / time.Second)
+	return q.changeVisibility(receipt, &n)
+}
+
 // changeVisibility is ChangeMessageVisibility.
 func (q *queue) changeVisibility(receipt string, visibility *int) error {
 	if visibility == nil || *visibility < 0 || seconds(*visibility) > maxVisibility {

@@ -28,8 +28,11 @@ import (
 	"github.com/bellhop-rt/bellhop/web/demo"
 )
 
-// deliverQueue is the logical id of the queue in template.yaml.
-const deliverQueue = "DeliverQueue"
+// The logical ids of the queues in template.yaml.
+const (
+	deliverQueue = "DeliverQueue"
+	emitQueue    = "EmitQueue"
+)
 
 // Bellhop is the API of template.yaml, with its functions in this process.
 type Bellhop struct {
@@ -59,8 +62,8 @@ func (b Bellhop) compose(ctx context.Context, c Config, here processes.Here) (*c
 		"connect":    route.Connect(h, sockets, c.Logger),
 		"disconnect": route.Disconnect(h, sockets, c.Logger),
 		"message":    route.Message(h, sockets),
-		"emit":       route.Emit(h, c.Logger),
-		"deliver":    route.Deliver(h, sockets, c.Logger),
+		"emit":       route.Again(route.Emit(h, c.Logger), hubports.Backlog{AWS: w.aws, Queue: emitQueue}, c.Logger),
+		"deliver":    route.Again(route.Deliver(h, sockets, c.Logger), hubports.Backlog{AWS: w.aws, Queue: deliverQueue}, c.Logger),
 		"sweep":      route.Sweep(h, c.Logger),
 	}
 	return parts, nil

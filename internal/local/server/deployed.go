@@ -44,7 +44,10 @@ func HookParameter(hook hub.Hook) string {
 
 // Template reads template.yaml for functions that run elsewhere and find the secret and the hooks at this server.
 func (b Bellhop) Template(parameters map[string]string) (*template.Template, error) {
-	own := map[string]string{"Monitoring": "off", "Metrics": "off", "JwtSecretArn": secretARN, "AllowedOrigins": strings.Join(b.Origins, ",")}
+	own := map[string]string{"Monitoring": "off", "Metrics": "off", "JwtSecretArn": secretARN}
+	if len(b.Origins) > 0 {
+		own["AllowedOrigins"] = strings.Join(b.Origins, ",")
+	}
 	maps.Copy(own, parameters)
 	for hook := range b.Hooks.Callers {
 		own[HookParameter(hook)] = hookARN + string(hook)

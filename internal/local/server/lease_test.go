@@ -34,7 +34,7 @@ func (l *lines) String() string {
 // TestLease starts a second server on the store of a first one.
 func TestLease(t *testing.T) {
 	t.Parallel()
-	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
+	onStores(t, func(t *testing.T, place servertest.Place) {
 		begin := func(takeOver bool, log *lines) (*server.Server, error) {
 			listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
@@ -80,5 +80,18 @@ func TestLease(t *testing.T) {
 			t.Fatal(err)
 		}
 		end(third)
+	})
+}
+
+// onStores is servertest.OnEveryStore for what takes servers of its own.
+func onStores(t *testing.T, test func(t *testing.T, place servertest.Place)) {
+	t.Helper()
+	t.Run("bolt", func(t *testing.T) {
+		t.Parallel()
+		test(t, servertest.Bolt(t))
+	})
+	t.Run("dynamo", func(t *testing.T) {
+		t.Parallel()
+		test(t, servertest.Dynamo(t))
 	})
 }

@@ -76,3 +76,22 @@ func TestAbsenceIsAnnouncedAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestFailedJobsComeBackSoon: a command of a newer version fails here every time. It is tried again within seconds, not when the
+// queue's VisibilityTimeout of six minutes is over.
+func TestFailedJobsComeBackSoon(t *testing.T) {
+	t.Parallel()
+	for name, place := range map[string]func(testing.TB) servertest.Place{"in this process": servertest.Bolt, "in processes": servertest.Deployed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.Start(t, place(t))
+			if err := s.Emulator().Queues.Send(t.Context(), "EmitQueue", `{"v":99,"command":"stats"}`, 0); err != nil {
+				t.Fatal(err)
+			}
+			servertest.Eventually(t, "the command is tried a second time", func() bool {
+				waiting := s.Emulator().Queues.Waiting("EmitQueue")
+				return len(waiting) == 1 && waiting[0].Receives > 1
+			})
+		})
+	}
+}

@@ -98,6 +98,7 @@ type visit struct {
 	dora      *client // is cut off
 	dead      time.Time
 	gone      time.Time // when bob left
+	crowd     []*client
 	connected bool
 	given     bool // Room is the only one to use
 }
@@ -229,6 +230,7 @@ func (v *visit) summarize() {
 }
 
 func (v *visit) disconnect() {
+	scatter(v.crowd)
 	for _, c := range []*client{v.ana, v.bob, v.dora} {
 		if c != nil {
 			c.cut()

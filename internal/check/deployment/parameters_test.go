@@ -1,0 +1,135 @@
+package deployment
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
+)
+
+// TestParametersAreRefused: what would deploy and then answer every client with an internal error does not deploy. The emulator reads
+// AllowedPattern, AllowedValues, MinValue and MaxValue as CloudFormation does.
+func TestParametersAreRefused(t *testing.T) {
+	for name, c := range map[string]struct{ good, bad []string }{
+		"RateLimit":            {[]string{"1", "50", "1000000"}, []string{"0", "1.5", "-1", "many", ""}},
+		"RateBurst":            {[]string{"1", "20"}, []string{"0", "1.5"}},
+		"MaxRooms":             {[]string{"1", "100"}, []string{"0", "1.5", "1e3"}},
+		"InlineLimit":          {[]string{"1", "200"}, []string{"0", "0.5"}},
+		"PresenceGrace":        {[]string{"300ms", "1s", "10s", "900s", "15m"}, []string{"0s", "0ms", "901s", "16m", "20m", "10", "1h", ""}},
+		"SocketPingInterval":   {[]string{"25s", "240s", "8m"}, []string{"0s", "9m", "540s", "4", ""}},
+		"SocketPingTimeout":    {[]string{"20s", "180s"}, []string{"0s", "10m"}},
+		"SocketConnectTimeout": {[]string{"45s", "1m"}, []string{"0s", "1h"}},
+		"AllowedOrigins":       {[]string{"*", "https://a.example", "https://a.example, https://b.example", "http://localhost:*"}, []string{"", " ", ",", "https://a.example,"}},
+		"RoomKinds":            {[]string{`{"user":{"owner":true,"keep":"1h"}}`, "{\n \"user\": {}\n}"}, []string{"", "{}", `{"channel":{}}`, `"user":{}`}},
+		"DefaultGrants":        {[]string{"{}", `{"channel:*":["join"]}`}, []string{"", "[]", "none"}},
+		"HookOptions":          {[]string{"{}", `{"join":{"timeout":"2s"}}`}, []string{"", "join=2s"}},
+		"BusFacts":             {[]string{"", "connection.opened", "connection.opened,presence.online"}, []string{"rain", "connection", "connection.opened,"}},
+		"JwtAlgorithms":        {[]string{"", "HS256", "RS256,ES256"}, []string{"none", "HS512", "HS256,"}},
+		"JwtSecretKeyArn":      {[]string{"", "arn:aws:kms:eu-west-1:1:key/x"}, []string{"alias/mine"}},
+		"AlarmTopicArn":        {[]string{"", "arn:aws:sns:eu-west-1:1:alarms"}, []string{"alarms"}},
+		"ExistingTable":        {[]string{"", "bellhop-Table-1ABC"}, []string{"a b", "ab"}},
+		"DomainName":           {[]string{"", "chat.example.org"}, []string{"chat", "https://chat.example.org"}},
+		"DeliverConcurrency":   {[]string{"2", "1000"}, []string{"1", "1001"}},
+		"WarmWrites":           {[]string{"4000", "15000"}, []string{"0", "3999"}},
+		"Monitoring":           {[]string{"on", "full", "off"}, []string{"yes"}},
+	} {
+		for _, value := range c.good {
+			if _, err := template.Read(bellhop.Template, template.Options{Parameters: map[string]string{name: value}}); err != nil {
+				t.Errorf("%s=%q is refused: %v", name, value, err)
+			}
+		}
+		for _, value := range c.bad {
+			if _, err := template.Read(bellhop.Template, template.Options{Parameters: map[string]string{name: value}}); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s=%q: got %v, want a refusal", name, value, err)
+			}
+		}
+	}
+}
+
+// TestRules: parameters that do not go together do not deploy.
+func TestRules(t *testing.T) {
+	const secret, keys = "arn:aws:secretsmanager:eu-west-1:1:secret:x", "https://id.example/jwks.json"
+	for name, c := range map[string]struct {
+		given  map[string]string
+		broken []string
+	}{
+		"nothing":                  {nil, []string{"TokensCanBeVerified"}},
+		"a secret":                 {map[string]string{"JwtSecretArn": secret}, nil},
+		"a key set":                {map[string]string{"JwksUrl": keys}, nil},
+		"both":                     {map[string]string{"JwtSecretArn": secret, "JwksUrl": keys, "JwtAlgorithms": "HS256,RS256"}, nil},
+		"RS256 without keys":       {map[string]string{"JwtSecretArn": secret, "JwtAlgorithms": "RS256"}, []string{"AlgorithmsHaveKeys"}},
+		"HS256 without a secret":   {map[string]string{"JwksUrl": keys, "JwtAlgorithms": "HS256"}, []string{"AlgorithmsHaveSecret"}},
+		"a key without its secret": {map[string]string{"JwksUrl": keys, "JwtSecretKeyArn": "arn:aws:kms:eu-west-1:1:key/x"}, []string{"KeysHaveSecrets"}},
+		"facts without a bus":      {map[string]string{"JwksUrl": keys, "BusFacts": "presence.online"}, []string{"FactsHaveABus"}},
+		"facts for a bus":          {map[string]string{"JwksUrl": keys, "BusFacts": "presence.online", "EventBusName": "app"}, nil},
+		"a domain alone":           {map[string]string{"JwksUrl": keys, "DomainName": "chat.example.org"}, []string{"DomainsHaveCertificates"}},
+		"a certificate alone":      {map[string]string{"JwksUrl": keys, "CertificateArn": "arn:aws:acm:eu-west-1:1:certificate/x"}, []string{"DomainsHaveCertificates"}},
+	} {
+		if got := brokenRules(t, c.given); !slices.Equal(got, c.broken) {
+			t.Errorf("%s: got %v, want %v", name, got, c.broken)
+		}
+	}
+}
+
+// brokenRules are the template's rules that parameters break.
+func brokenRules(t *testing.T, given map[string]string) (broken []string) {
+	t.Helper()
+	var rules struct {
+		Parameters map[string]struct {
+			Default string `yaml:"Default"`
+		} `yaml:"Parameters"`
+		Rules map[string]struct {
+			Condition  yaml.Node `yaml:"RuleCondition"`
+			Assertions []struct {
+				Assert yaml.Node `yaml:"Assert"`
+				Says   string    `yaml:"AssertDescription"`
+			} `yaml:"Assertions"`
+		} `yaml:"Rules"`
+	}
+	if err := yaml.Unmarshal(bellhop.Template, &rules); err != nil {
+		t.Fatal(err)
+	}
+	value := func(n *yaml.Node) string {
+		if n.Tag != "!Ref" {
+			return n.Value
+		}
+		if v, ok := given[n.Value]; ok {
+			return v
+		}
+		return rules.Parameters[n.Value].Default
+	}
+	var holds func(n *yaml.Node) bool
+	holds = func(n *yaml.Node) bool {
+		switch n.Tag {
+		case "!Equals":
+			return value(n.Content[0]) == value(n.Content[1])
+		case "!Not":
+			return !holds(n.Content[0])
+		case "!And":
+			return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !holds(c) })
+		case "!Or":
+			return slices.ContainsFunc(n.Content, holds)
+		}
+		t.Fatalf("line %d: a rule with %s", n.Line, n.Tag)
+		return false
+	}
+	for name, rule := range rules.Rules {
+		if rule.Condition.Kind != 0 && !holds(&rule.Condition) {
+			continue
+		}
+		for _, a := range rule.Assertions {
+			if a.Says == "" {
+				t.Errorf("%s does not say what is wrong", name)
+			}
+			if !holds(&a.Assert) {
+				broken = append(broken, name)
+			}
+		}
+	}
+	slices.Sort(broken)
+	return broken
+}
