@@ -134,9 +134,9 @@ func (w *world) drawSettings() settings {
 		// queue allows, so it has to be longer than that.
 		s.kinds["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 30*time.Minute), Typing: hub.DefaultTyping}
 	}
-	if w.chance(0.3) {
+	if w.chance(0.6) {
 		s.otherKeeps = maps.Clone(s.kinds)
-		s.otherKeeps["channel"] = hub.Kind{Keep: time.Minute + w.between(0, 3*time.Minute), Typing: hub.DefaultTyping}
+		s.otherKeeps["channel"] = hub.Kind{Keep: time.Minute + w.between(0, time.Minute), Typing: hub.DefaultTyping}
 		s.otherKeeps["community"] = hub.Kind{Presence: true, Keep: visibility*maxReceives + w.between(5*time.Minute, 10*time.Minute), Typing: hub.DefaultTyping}
 		if w.chance(0.7) { // what was kept for a short time is to be kept for a long one
 			s.kinds, s.otherKeeps = s.otherKeeps, s.kinds
@@ -240,8 +240,8 @@ func (w *world) changeKeeps() {
 		kinds := w.kinds
 		w.after(w.between(0, 5*time.Second), func() { w.deploy(i, kinds) })
 	}
-	if w.chance(0.5) && !w.calm {
-		w.after(w.between(time.Minute, 10*time.Minute), w.changeKeeps)
+	if w.chance(0.8) && !w.calm {
+		w.after(w.between(time.Minute, 6*time.Minute), w.changeKeeps)
 	}
 }
 
