@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +18,6 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
-	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
@@ -102,8 +101,7 @@ func (c devCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", c.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w (is another bellhop dev running?)", c.Listen, err)
 	}
@@ -118,7 +116,10 @@ func (c devCommand) run(ctx context.Context) error {
 	log.Welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
 	err = errors.Join(c.serve(ctx, s), closeStore())
 	log.Goodbye(c.where(), err == nil)
-	return errors.Join(err, record(s.Cost(), c.Record))
+	if c.Record != "" {
+		err = errors.Join(err, s.Cost().WriteFile(c.Record))
+	}
+	return err
 }
 
 // api is what the flags ask for. closeStore is replaced if there is something to close.
@@ -244,9 +245,7 @@ func (c devCommand) faults() (gateway.Faults, error) {
 	if err != nil {
 		return f, fmt.Errorf("--fault: %w", err)
 	}
-	if c.Seed != 0 {
-		f.Seed = c.Seed
-	}
+	f.Seed = cmp.Or(c.Seed, f.Seed)
 	return f, nil
 }
 
@@ -255,35 +254,11 @@ func (c devCommand) serve(ctx context.Context, s *server.Server) error {
 	if c.ReadyFile == "" {
 		return s.Wait(ctx)
 	}
-	text, err := json.Marshal(map[string]string{"http": s.URL, "websocket": strings.Replace(s.URL, "http", "ws", 1) + s.Path()})
-	if err != nil {
-		return fmt.Errorf("encode --ready-file: %w", err)
-	}
-	// Whoever waits for the file never sees half of it.
-	err = os.WriteFile(c.ReadyFile+".new", append(text, '\n'), 0o600)
-	if err == nil {
-		err = os.Rename(c.ReadyFile+".new", c.ReadyFile)
-	}
-	if err != nil {
+	if err := s.WriteReady(c.ReadyFile); err != nil {
 		return errors.Join(fmt.Errorf("--ready-file: %w", err), s.Stop(ctx))
 	}
 	defer func() { _ = os.Remove(c.ReadyFile) }()
 	return s.Wait(ctx)
-}
-
-// record writes what was used to a file. No name, no file.
-func record(r cost.Report, name string) error {
-	if name == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode --record: %w", err)
-	}
-	if err := os.WriteFile(name, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("--record: %w", err)
-	}
-	return nil
 }
 
 // check refuses to show the development secret to a network. local: only this machine can reach the server.
@@ -339,11 +314,10 @@ func (c devCommand) built() (string, error) {
 }
 
 func (c devCommand) makeData() error {
-	err := os.MkdirAll(c.Data, 0o700)
-	if errors.Is(err, fs.ErrExist) {
+	switch err := os.MkdirAll(c.Data, 0o700); {
+	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("--data %s is a file; it must be a directory", c.Data)
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("--data: %w", err)
 	}
 	return nil

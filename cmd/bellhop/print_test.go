@@ -45,7 +45,7 @@ func TestRecording(t *testing.T) {
 	ana := s.Connect("ana")
 	ana.Does(`{"action":"join","id":"1","room":"channel:a"}`)
 	file := filepath.Join(t.TempDir(), "run.json")
-	if err := record(s.Cost(), file); err != nil {
+	if err := s.Cost().WriteFile(file); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -57,10 +57,7 @@ func TestRecording(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
-	if err := record(s.Cost(), ""); err != nil {
-		t.Errorf("no file: %v", err)
-	}
-	if err := record(s.Cost(), t.TempDir()); err == nil {
+	if err := s.Cost().WriteFile(t.TempDir()); err == nil {
 		t.Error("a folder was written to")
 	}
 	if err := os.WriteFile(file, []byte(`{"some":"thing"}`), 0o600); err != nil {

@@ -20,7 +20,7 @@ type restoreCommand struct {
 
 // Help is what --help says beneath the usage.
 func (restoreCommand) Help() string {
-	return `It copies what was said, not who was there. Credentials and region are those of the AWS CLI. RUNBOOK.md has all of the steps.`
+	return "It copies what was said, not who was there. RUNBOOK.md has all of the steps."
 }
 
 // Run copies logs.

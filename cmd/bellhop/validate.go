@@ -3,17 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"slices"
-	"strings"
 
-	"github.com/bellhop-rt/bellhop"
-	"github.com/bellhop-rt/bellhop/internal/lambda/setup"
-	"github.com/bellhop-rt/bellhop/internal/local/template"
+	"github.com/bellhop-rt/bellhop/internal/local/server"
 )
 
 type validateCommand struct {
@@ -36,34 +31,7 @@ func (c validateCommand) validate(ctx context.Context, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	t, err := template.Read(bellhop.Template, template.Options{Parameters: parameters})
-	if err != nil {
-		return err
-	}
-	var all []string
-	functions := setup.Functions()
-	for _, f := range t.Functions {
-		start, ours := functions[strings.TrimPrefix(strings.Trim(f.CodeURI, "/"), "functions/")]
-		if !ours {
-			continue
-		}
-		// What only a deployed stack has is there, whatever it is.
-		variables, _, err := t.Environment(f.ID, func(to template.Reference) (string, bool) { return "https://" + to.Resource, true })
-		if err != nil {
-			return fmt.Errorf("environment of %s: %w", f.ID, err)
-		}
-		if err := setup.Check(ctx, start, variables); err != nil {
-			for line := range strings.Lines(err.Error()) {
-				if line = strings.TrimSpace(line); !slices.Contains(all, line) {
-					all = append(all, line)
-				}
-			}
-		}
-	}
-	if len(all) > 0 {
-		return errors.New("the functions would not start:\n  " + strings.Join(all, "\n  "))
-	}
-	return nil
+	return server.Validate(ctx, parameters)
 }
 
 // read gives the parameters of both flags.

@@ -185,28 +185,6 @@ func (h *Hub) DepartAll(ctx context.Context) error {
 	return h.eachConnection(ctx, 1, func(c Connection) error { return h.Depart(ctx, c.ID) })
 }
 
-// eachConnection walks all rows, some partitions at the same time; a page may be walked before what was done to the one before
-// it is seen.
-func (h *Hub) eachConnection(ctx context.Context, parallel int, do func(c Connection) error) error {
-	return each(Partitions, parallel, func(partition int) error {
-		for after := ""; ; {
-			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
-			if err != nil {
-				return fmt.Errorf("walk partition %d: %w", partition, err)
-			}
-			for _, c := range rows {
-				after = c.ID
-				if err := do(c); err != nil {
-					return err
-				}
-			}
-			if len(rows) < h.limits.Page {
-				return nil
-			}
-		}
-	})
-}
-
 // departed takes a connection whose row is closing out of everything. Its memberships leave marks where calls that put it into
 // a room may still be on their way; the row itself refuses all others. keep: its socket is still there, and the sweep needs the row
 // to find it.

@@ -439,17 +439,15 @@ func (c MembersCommand) do(ctx context.Context, h *Hub) (any, error) {
 		Connection string `json:"connection"`
 		UserID     string `json:"userId"`
 	}
-	list, shards, more := []member{}, 1, false
-	for shard := 0; shard < shards && !more; shard++ {
-		page, err := h.store.Members(ctx, room, shard, "", h.limits.Page)
+	list, more := []member{}, false
+	for m, err := range h.everyMember(ctx, room, h.limits.Page) {
 		if err != nil {
-			return nil, fmt.Errorf("read members of %s: %w", room, err)
+			return nil, err
 		}
-		shards = max(shards, page.Shards)
-		for _, m := range page.Members {
-			list = append(list, member{m.Connection, m.User})
+		if more = len(list) == h.limits.Page; more {
+			break
 		}
-		more = page.Next != "" || len(list) >= h.limits.Page
+		list = append(list, member{m.Connection, m.User})
 	}
 	return map[string]any{"room": room, "members": list, "more": more}, nil
 }

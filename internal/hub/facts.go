@@ -162,16 +162,8 @@ func (h *Hub) vacate(ctx context.Context, room string) error {
 
 // vacant reports whether a room has no members.
 func (h *Hub) vacant(ctx context.Context, room string) (bool, error) {
-	shards := 1
-	for shard := 0; shard < shards; shard++ {
-		page, err := h.store.Members(ctx, room, shard, "", 1)
-		if err != nil {
-			return false, fmt.Errorf("read members of %s: %w", room, err)
-		}
-		if len(page.Members) > 0 {
-			return false, nil
-		}
-		shards = max(shards, page.Shards)
+	for _, err := range h.everyMember(ctx, room, 1) {
+		return false, err
 	}
 	return true, nil
 }

@@ -111,7 +111,7 @@ func (h *Hub) withoutRooms(ctx context.Context, except []string) ([]string, erro
 	return names, nil
 }
 
-// membersOf gives the members of a room, some more than SelectLimit at the most.
+// membersOf gives the members of a room, one more than SelectLimit at the most.
 func (h *Hub) membersOf(ctx context.Context, room string) ([]Member, error) {
 	if err := protocol.CheckRoom(room); err != nil {
 		return nil, err
@@ -120,17 +120,12 @@ func (h *Hub) membersOf(ctx context.Context, room string) ([]Member, error) {
 		return nil, err
 	}
 	var list []Member
-	shards := 1
-	for shard := 0; shard < shards && len(list) <= SelectLimit; shard++ {
-		for after := ""; len(list) <= SelectLimit; {
-			page, err := h.store.Members(ctx, room, shard, after, h.limits.Page)
-			if err != nil {
-				return nil, fmt.Errorf("read members of %s: %w", room, err)
-			}
-			shards, list = max(shards, page.Shards), append(list, page.Members...)
-			if after = page.Next; after == "" {
-				break
-			}
+	for m, err := range h.everyMember(ctx, room, h.limits.Page) {
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, m); len(list) > SelectLimit {
+			break
 		}
 	}
 	return list, nil

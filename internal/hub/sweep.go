@@ -24,21 +24,15 @@ type Swept struct {
 func (h *Hub) Sweep(ctx context.Context) (Swept, error) {
 	var found sweeping
 	err := each(Partitions, 8, func(partition int) error {
-		after := ""
-		for {
-			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
+		for rows, err := range h.pages(ctx, partition) {
 			if err != nil {
-				return fmt.Errorf("walk partition %d: %w", partition, err)
+				return err
 			}
-			err = each(len(rows), 8, func(i int) error { return h.sweepOne(ctx, rows[i], &found) })
-			if err != nil {
+			if err := each(len(rows), 8, func(i int) error { return h.sweepOne(ctx, rows[i], &found) }); err != nil {
 				h.log.WarnContext(ctx, "sweep", "partition", partition, "error", err)
 			}
-			if len(rows) < h.limits.Page {
-				return nil
-			}
-			after = rows[len(rows)-1].ID
 		}
+		return nil
 	})
 	all := found.swept()
 	h.observe.count(ConnectionsOpen, int(all.Connections))

@@ -1,15 +1,29 @@
 package cost
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
+
+// WriteFile writes a report to a file, for bellhop cost.
+func (r Report) WriteFile(name string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the recording: %w", err)
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the recording: %w", err)
+	}
+	return nil
+}
 
 // dollars has as many digits as tell something.
 func dollars(d float64) string {

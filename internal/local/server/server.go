@@ -5,10 +5,14 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
@@ -100,6 +104,21 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 
 // Path is that of the WebSocket API.
 func (s *Server) Path() string { return "/" + s.emulator.Gateway.Stage() }
+
+// WriteReady writes where the server is to a file, as JSON. Whoever waits for the file never sees half of it.
+func (s *Server) WriteReady(file string) error {
+	text, err := json.Marshal(map[string]string{"http": s.URL, "websocket": strings.Replace(s.URL, "http", "ws", 1) + s.Path()})
+	if err != nil {
+		return fmt.Errorf("encode where the server is: %w", err)
+	}
+	if err := os.WriteFile(file+".new", append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write where the server is: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write where the server is: %w", err)
+	}
+	return nil
+}
 
 // Emulator is what stands in for AWS here.
 func (s *Server) Emulator() *emulator.Emulator { return s.emulator }

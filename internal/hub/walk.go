@@ -1,0 +1,68 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// everyMember gives the members of a room, shard after shard, which are read a page at a time. It ends with the first error.
+func (h *Hub) everyMember(ctx context.Context, room string, page int) iter.Seq2[Member, error] {
+	return func(yield func(Member, error) bool) {
+		for shard, shards := 0, 1; shard < shards; shard++ {
+			for after := ""; ; {
+				got, err := h.store.Members(ctx, room, shard, after, page)
+				if err != nil {
+					yield(Member{}, fmt.Errorf("read members of %s: %w", room, err))
+					return
+				}
+				for _, m := range got.Members {
+					if !yield(m, nil) {
+						return
+					}
+				}
+				shards = max(shards, got.Shards)
+				if after = got.Next; after == "" {
+					break
+				}
+			}
+		}
+	}
+}
+
+// pages gives the connections of a partition, a page at a time; a page may be read before what was done to the one before it is seen. It
+// ends with the first error.
+func (h *Hub) pages(ctx context.Context, partition int) iter.Seq2[[]Connection, error] {
+	return func(yield func([]Connection, error) bool) {
+		for after := ""; ; {
+			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
+			if err != nil {
+				yield(nil, fmt.Errorf("walk partition %d: %w", partition, err))
+				return
+			}
+			if len(rows) > 0 {
+				after = rows[len(rows)-1].ID
+			}
+			if !yield(rows, nil) || len(rows) < h.limits.Page {
+				return
+			}
+		}
+	}
+}
+
+// eachConnection walks all rows, some partitions at the same time.
+func (h *Hub) eachConnection(ctx context.Context, parallel int, do func(c Connection) error) error {
+	return each(Partitions, parallel, func(partition int) error {
+		for rows, err := range h.pages(ctx, partition) {
+			if err != nil {
+				return err
+			}
+			for _, c := range rows {
+				if err := do(c); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
