@@ -9,22 +9,21 @@ import (
 // everyMember gives the members of a room, shard after shard, which are read a page at a time. It ends with the first error.
 func (h *Hub) everyMember(ctx context.Context, room string, page int) iter.Seq2[Member, error] {
 	return func(yield func(Member, error) bool) {
-		for shard, shards := 0, 1; shard < shards; shard++ {
-			for after := ""; ; {
-				got, err := h.store.Members(ctx, room, shard, after, page)
-				if err != nil {
-					yield(Member{}, fmt.Errorf("read members of %s: %w", room, err))
+		shard, shards, after := 0, 1, ""
+		for shard < shards {
+			got, err := h.store.Members(ctx, room, shard, after, page)
+			if err != nil {
+				yield(Member{}, fmt.Errorf("read members of %s: %w", room, err))
+				return
+			}
+			for _, m := range got.Members {
+				if !yield(m, nil) {
 					return
 				}
-				for _, m := range got.Members {
-					if !yield(m, nil) {
-						return
-					}
-				}
-				shards = max(shards, got.Shards)
-				if after = got.Next; after == "" {
-					break
-				}
+			}
+			shards = max(shards, got.Shards)
+			if after = got.Next; after == "" {
+				shard++
 			}
 		}
 	}
