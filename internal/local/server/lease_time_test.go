@@ -3,9 +3,11 @@ package server
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +16,32 @@ import (
 )
 
 // held is a lease on a store, of a server elsewhere unless host is empty.
-func held(store *bolt.Store, host, url string, log *bytes.Buffer) *leased {
+func held(store *bolt.Store, host, url string, log io.Writer) *leased {
 	l := newLease(Lease{Store: "the table x"}, store, slog.New(slog.NewTextHandler(log, nil)), url)
 	if host != "" {
 		l.mine.Host = host
 	}
 	return l
+}
+
+// written is a log that is read and begun anew while others write.
+type written struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+// take gives what was written, and begins anew.
+func (w *written) take() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.text.Reset()
+	return w.text.String()
 }
 
 // killed ends a server that gives nothing back.
@@ -41,7 +63,7 @@ func memory(t *testing.T) *bolt.Store {
 func TestLeaseInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, log, ctx := memory(t), &bytes.Buffer{}, t.Context()
+		store, log, ctx := memory(t), &written{}, t.Context()
 		first, second := held(store, "there", "http://127.0.0.1:1", log), held(store, "here", "http://127.0.0.1:1", log)
 		if err := first.take(ctx); err != nil {
 			t.Fatal(err)
@@ -64,10 +86,10 @@ func TestLeaseInTime(t *testing.T) {
 		if err := third.take(ctx); err != nil {
 			t.Fatal(err)
 		}
-		log.Reset()
+		log.take()
 		<-time.After(leaseRenew)
 		synctest.Wait()
-		if got := log.String(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "ended the sessions here") || !strings.Contains(got, "on elsewhere") {
+		if got := log.take(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "ended the sessions here") || !strings.Contains(got, "on elsewhere") {
 			t.Errorf("whose lease was taken is told %q", got)
 		}
 		if err := second.release(ctx); err != nil {
