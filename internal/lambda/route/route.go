@@ -291,10 +291,9 @@ func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
 		var trigger struct {
-			Records []sqsRecord     `json:"Records"`
-			ID      string          `json:"id"`
-			Type    string          `json:"detail-type"`
-			Detail  json.RawMessage `json:"detail"`
+			busEvent
+
+			Records []sqsRecord `json:"Records"`
 		}
 		if isList(payload) {
 			return answers(ctx, h, payload), nil
@@ -417,6 +416,13 @@ func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byt
 	return errors.Join(errs...)
 }
 
+// busEvent is what there is to know of an event of an EventBridge bus.
+type busEvent struct {
+	ID     string          `json:"id"`
+	Type   string          `json:"detail-type"`
+	Detail json.RawMessage `json:"detail"`
+}
+
 // unwrap takes the commands out of what Lambda leaves in a queue of an asynchronous invocation that it gave up, for somebody to move
 // them to the emit queue again: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html. delivery names what
 // brought them then.
@@ -431,11 +437,7 @@ func unwrap(payload []byte) (commands []byte, delivery string) {
 	if isList(payload) || json.Unmarshal(payload, &record) != nil || record.Context.Condition == "" || len(record.Payload) == 0 {
 		return payload, ""
 	}
-	var event struct {
-		ID     string          `json:"id"`
-		Type   string          `json:"detail-type"`
-		Detail json.RawMessage `json:"detail"`
-	}
+	var event busEvent
 	if !isList(record.Payload) && json.Unmarshal(record.Payload, &event) == nil && event.Type != "" {
 		return event.Detail, cmp.Or(delivered("bus", event.ID), delivered("lambda", record.Context.RequestID))
 	}

@@ -1,41 +1,21 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
 )
 
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // TestLease starts a second server on the store of a first one.
 func TestLease(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, place servertest.Place) {
-		begin := func(takeOver bool, log *lines) (*server.Server, error) {
+		begin := func(takeOver bool, log *server.Written) (*server.Server, error) {
 			listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +25,7 @@ func TestLease(t *testing.T) {
 				API: b, Secret: []byte(strings.Repeat("s", 32)), Local: true, Logger: slog.New(slog.NewTextHandler(log, nil)),
 			})
 		}
-		log := &lines{}
+		log := &server.Written{}
 		end := func(s *server.Server) {
 			t.Helper()
 			if err := s.Stop(context.Background()); err != nil {
@@ -67,7 +47,7 @@ func TestLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := log.String(); !strings.Contains(got, "taken over") || !strings.Contains(got, first.URL) {
+		if got := log.Take(); !strings.Contains(got, "taken over") || !strings.Contains(got, first.URL) {
 			t.Errorf("got log %s", got)
 		}
 		if third, err := begin(false, log); err == nil {

@@ -24,20 +24,20 @@ func held(store *bolt.Store, host, url string, log io.Writer) *leased {
 	return l
 }
 
-// written is a log that is read and begun anew while others write.
-type written struct {
+// Written is a log that is read and begun anew while others write.
+type Written struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (w *written) Write(b []byte) (int, error) {
+func (w *Written) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.text.Write(b)
 }
 
-// take gives what was written, and begins anew.
-func (w *written) take() string {
+// Take gives what was written, and begins anew.
+func (w *Written) Take() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.text.Reset()
@@ -63,7 +63,7 @@ func memory(t *testing.T) *bolt.Store {
 func TestLeaseInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, log, ctx := memory(t), &written{}, t.Context()
+		store, log, ctx := memory(t), &Written{}, t.Context()
 		first, second := held(store, "there", "http://127.0.0.1:1", log), held(store, "here", "http://127.0.0.1:1", log)
 		if err := first.take(ctx); err != nil {
 			t.Fatal(err)
@@ -86,10 +86,10 @@ func TestLeaseInTime(t *testing.T) {
 		if err := third.take(ctx); err != nil {
 			t.Fatal(err)
 		}
-		log.take()
+		log.Take()
 		<-time.After(leaseRenew)
 		synctest.Wait()
-		if got := log.take(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "ended the sessions here") || !strings.Contains(got, "on elsewhere") {
+		if got := log.Take(); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "ended the sessions here") || !strings.Contains(got, "on elsewhere") {
 			t.Errorf("whose lease was taken is told %q", got)
 		}
 		if err := second.release(ctx); err != nil {
