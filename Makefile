@@ -36,6 +36,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 test: validate lint ## install what is needed and run every test
 	scripts/dynamodb-local sh -c '$(GO) test -race ./... && $(GO) test ./internal/check/interleaving'
 	scripts/test-deployed
+	scripts/builders .bin/built && $(GO) test ./internal/local/survey -run TestBuilders -built $(CURDIR)/.bin/built
 	@if [ -f web/package-lock.json ]; then \
 		set -ex; \
 		(cd web; npm ci --no-audit --no-fund; npm run build --workspace demo); \
