@@ -176,12 +176,13 @@ func (h *Hub) endAfter(ctx context.Context, room string, here Here, delay time.D
 	return h.Enqueue(ctx, job, delay)
 }
 
-// absence ends a presence whose grace is over, unless the user is back.
+// absence ends a presence whose grace is over, unless the user is back. The job of another absence may do it too, when the grace of
+// this one is over as well: its own may never have been queued.
 func (h *Hub) absence(ctx context.Context, j Job) error {
 	here, err := h.changeHere(ctx, j.Room, j.User, func(here *Here) (bool, error) {
 		h.leaves(here) // its last connection may have lapsed
-		over := here.Since.UnixMilli() == j.Since && !here.Left.IsZero() && here.Left.UnixMilli() <= j.Left
-		if !over || here.Ending {
+		over := here.Left.UnixMilli() <= j.Left || h.now().Sub(here.Left) >= h.limits.Grace
+		if here.Since.UnixMilli() != j.Since || here.Left.IsZero() || !over || here.Ending {
 			return false, nil
 		}
 		here.Ending = true

@@ -33,11 +33,14 @@ func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent b
 		return got, err
 	}
 	touch := h.newTouch(a.Room, recent)
-	row, err = h.enter(ctx, row, a.Room, h.asked(c), &touch, func(c Connection) error {
-		if said.Allow {
+	row, err = h.enter(ctx, row, a.Room, h.asked(c), &touch, func(row Connection) error {
+		switch {
+		case !c.At.IsZero() && c.At.UnixMilli() < row.LeftAt[a.Room]: // by a leave that was faster
+			return leftMeanwhile(a.Room)
+		case said.Allow:
 			return nil
 		}
-		return mayJoin(c, a.Room, k)
+		return mayJoin(row, a.Room, k)
 	})
 	if err != nil {
 		return got, err
@@ -111,13 +114,17 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time
 		case now.In(room): // and came back, by another call
 			return now, nil
 		}
-		return c, protocol.Errorf(protocol.CodeUnavailable, "%s was left while it was joined; join again", room)
+		return c, leftMeanwhile(room)
 	}
 	if err != nil {
 		return c, err
 	}
 	h.observe.count(Joins, 1)
 	return row, h.measure(ctx, row, room)
+}
+
+func leftMeanwhile(room string) error {
+	return protocol.Errorf(protocol.CodeUnavailable, "%s was left while it was joined; join again", room)
 }
 
 // measure has one of 256 joins look how full its shard is, for 13 RCU where it is full, and doubles the shards of a room where
@@ -282,7 +289,8 @@ func (h *Hub) welcome(ctx context.Context, row Connection, room string, k Kind, 
 	return got, err
 }
 
-// leave takes the caller out of a room. Leaving a room that it is not in is fine, since a leave may be repeated.
+// leave takes the caller out of a room. Leaving a room that it is not in is fine, since a leave may be repeated; its row remembers
+// that it was asked for, since a join of before may still be on its way.
 func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, error) {
 	if _, err := h.kind(a.Room); err != nil {
 		return nil, err
@@ -297,7 +305,7 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	// A join that was asked for after this leave may be faster. Of two within a millisecond, which is as far as the gateway's clock
 	// tells, the join wins: a page that mounts a component anew sends leave and join, and would be deaf.
 	overtaken := func(row Connection) bool { return !c.At.IsZero() && row.Gens[a.Room]/1000 >= c.At.UnixMilli() }
-	if err := h.exitUnless(ctx, row, a.Room, Leaving{Gen: h.asked(c).UnixMicro()}, overtaken); err != nil {
+	if err := h.exitUnless(ctx, row, a.Room, Leaving{Gen: h.asked(c).UnixMicro()}, c.At, overtaken); err != nil {
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil
@@ -305,18 +313,25 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 
 // exit takes a connection out of a room, whatever it asks for meanwhile.
 func (h *Hub) exit(ctx context.Context, c Connection, room string, why protocol.Reason) error {
-	return h.exitUnless(ctx, c, room, Leaving{Gen: h.now().UnixMicro(), Why: why}, func(Connection) bool { return false })
+	return h.exitUnless(ctx, c, room, Leaving{Gen: h.now().UnixMicro(), Why: why}, time.Time{}, func(Connection) bool { return false })
 }
 
 // exitUnless takes a connection out of a room: first its row says so, then what follows from that is taken away, then the row forgets
-// it. What is cut off in between is finished by the next exit, by Depart, or by the sweep. The generation of l is when it was asked for.
-func (h *Hub) exitUnless(ctx context.Context, c Connection, room string, l Leaving, stays func(Connection) bool) error {
+// it. What is cut off in between is finished by the next exit, by Depart, or by the sweep. The generation of l is when it was asked for; asked is when its client did, zero: another did.
+func (h *Hub) exitUnless(ctx context.Context, c Connection, room string, l Leaving, asked time.Time, stays func(Connection) bool) error {
 	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
-		if !c.In(room) || stays(c) {
-			return nil, nil //nolint:nilnil // nothing to change
+		ch := &Change{}
+		if !asked.IsZero() && c.LeftAt[room] < asked.UnixMilli() && h.now().Sub(asked) < longest {
+			ch.LeftAt = map[string]int64{room: asked.UnixMilli()}
 		}
-		l.Shard, l.Gen = c.Rooms[room], c.nextGen(time.UnixMicro(l.Gen))
-		return &Change{Leave: map[string]Leaving{room: l}}, nil
+		switch {
+		case c.In(room) && stays(c), !c.In(room) && ch.LeftAt == nil:
+			return nil, nil //nolint:nilnil // nothing to change
+		case c.In(room):
+			l.Shard, l.Gen = c.Rooms[room], c.nextGen(time.UnixMicro(l.Gen))
+			ch.Leave = map[string]Leaving{room: l}
+		}
+		return ch, nil
 	})
 	if errors.Is(err, ErrNotFound) { // it is closing, and whoever does that takes it out of everything
 		return nil

@@ -51,6 +51,7 @@ type Connection struct {
 	Gens        map[string]int64   // of the rooms, the generation of each membership; none: 0
 	Gen         int64              // the last generation that the row gave
 	Leaving     map[string]Leaving // rooms that it has left, while their membership is being taken away
+	LeftAt      map[string]int64   // when its client last asked to leave a room, in Unix milliseconds, of the last minutes
 	ConnectedAt time.Time
 	LastSeen    time.Time       // its last action
 	Entered     time.Time       // when it last entered a room; zero: never
@@ -82,6 +83,7 @@ type Change struct {
 	Enter   map[string]Seat    // rooms that it is in from now on
 	Leave   map[string]Leaving // rooms that it is leaving from now on
 	Left    []string           // rooms that it has left altogether
+	LeftAt  map[string]int64   // when the client asked to leave, in Unix milliseconds, also rooms that it is not in: a join of before is late
 	Renew   *Identity          // name, grants and expiry
 	Closing bool
 	End     protocol.Reason // why the server ends it
@@ -134,6 +136,9 @@ func (ch Change) Apply(c Connection) Connection {
 		delete(c.Leaving, room)
 		c.Entered = ch.Now
 	}
+	if len(ch.LeftAt) > 0 {
+		c.LeftAt = ch.leftAt(c.LeftAt)
+	}
 	if ch.Renew != nil {
 		c.Name, c.Grants, c.Expires = ch.Renew.Name, ch.Renew.Grants, ch.Renew.Expires
 	}
@@ -145,6 +150,27 @@ func (ch Change) Apply(c Connection) Connection {
 		c.LastSeen = ch.Now
 	}
 	return c
+}
+
+// leaves bounds what a row remembers of when its client asked to leave rooms: the last few, for as long as a join that was asked
+// for before may be on its way.
+const leaves = 16
+
+func (ch Change) leftAt(was map[string]int64) map[string]int64 {
+	now := map[string]int64{}
+	for room, at := range was {
+		if ch.Now.Sub(time.UnixMilli(at)) < longest {
+			now[room] = at
+		}
+	}
+	for room, at := range ch.LeftAt {
+		now[room] = max(now[room], at)
+	}
+	for len(now) > leaves {
+		first := slices.MinFunc(slices.Sorted(maps.Keys(now)), func(a, b string) int { return cmp.Compare(now[a], now[b]) })
+		delete(now, first)
+	}
+	return now
 }
 
 // Touch is one action of a connection: authentication, membership, rate limit and last-seen in one conditional write.

@@ -27,6 +27,7 @@ type device struct {
 	isOpen   bool
 	expires  time.Time // of the token that it has
 	careless bool      // lets its token expire
+	hasty    bool      // joins and leaves without waiting for what it asked for before, as a page does whose components mount and unmount
 	rooms    map[string]*view
 	order    []string // of rooms
 	requests map[string]*request
@@ -43,6 +44,8 @@ type view struct {
 	joined bool // on this socket
 	busy   bool // a join or a leave is under way
 	maybe  bool // a join was sent on this socket, and no leave was answered since
+	asked  int  // joins and leaves that were sent; only the answer to the last one counts
+	leaves bool // the last of them is a leave
 	kept   kept
 	// Seqs that the server did not have to tell of when the device was recovered.
 	excused map[int64]bool
@@ -289,7 +292,7 @@ func (d *device) ask(action, fields, id string, reply func(*inbound), lost func(
 	d.requests[key] = r
 	frame := d.frame(action, id, key, fields)
 	d.logf("sends %s", frame)
-	d.w.gateway.send(d.sock, action+" "+id, frame, action == "publish" || action == "presence")
+	d.w.gateway.send(d.sock, action+" "+id, frame, action != "auth")
 	d.w.after(patience, func() {
 		if d.requests[key] == r {
 			delete(d.requests, key)
@@ -330,10 +333,11 @@ func (d *device) retry(in *inbound, again func()) {
 
 // tend brings the membership of a room to what is wanted.
 func (d *device) tend(v *view) {
-	if !d.isOpen || v.busy || !v.wanted && !v.maybe {
+	hurry := d.hasty && v.busy && v.wanted == v.leaves
+	if !d.isOpen || v.busy && !hurry || !v.wanted && !v.maybe {
 		return
 	}
-	if v.wanted && v.joined {
+	if v.wanted && v.joined && !hurry {
 		d.flush(v)
 		return
 	}
@@ -341,7 +345,7 @@ func (d *device) tend(v *view) {
 	if !v.wanted {
 		act, wait = d.leave, v.joining
 	}
-	if wait -= d.w.elapsed(); wait > 0 {
+	if wait -= d.w.elapsed(); wait > 0 && !d.hasty { // who is hasty relies on it that what was asked for last is what counts
 		d.w.after(wait, func() { d.tend(v) })
 		return
 	}
@@ -353,9 +357,13 @@ func (d *device) join(v *view) {
 	if v.pos != nil {
 		fields += fmt.Sprintf(`,"since":{"epoch":%q,"seq":%d}`, v.pos.Epoch, v.pos.Seq)
 	}
-	v.busy, v.maybe = true, true
-	s, sent := d.sock, d.w.elapsed()
+	v.busy, v.maybe, v.leaves = true, true, false
+	v.asked++
+	s, sent, n := d.sock, d.w.elapsed(), v.asked
 	d.ask("join", fields, "", func(in *inbound) {
+		if n != v.asked {
+			return
+		}
 		v.busy = false
 		if !in.OK {
 			d.retry(in, func() { d.recheck(s, v) })
@@ -364,6 +372,9 @@ func (d *device) join(v *view) {
 		d.welcomed(v, in)
 		d.tend(v)
 	}, func() {
+		if n != v.asked {
+			return
+		}
 		v.busy = false
 		if d.sock == s {
 			v.joining = max(v.joining, sent+longest)
@@ -385,14 +396,18 @@ func (d *device) recheck(s *socket, v *view) {
 }
 
 func (d *device) leave(v *view) {
-	v.busy = true
-	s, sent := d.sock, d.w.elapsed()
+	v.busy, v.leaves = true, true
+	v.asked++
+	s, sent, n := d.sock, d.w.elapsed(), v.asked
 	again := func() {
 		if d.sock == s {
 			d.tend(v)
 		}
 	}
 	d.ask("leave", fmt.Sprintf(`"room":%q`, v.room), "", func(in *inbound) {
+		if n != v.asked {
+			return
+		}
 		v.busy = false
 		if !in.OK {
 			v.joined = false
@@ -406,6 +421,9 @@ func (d *device) leave(v *view) {
 		clear(v.early)
 		again()
 	}, func() {
+		if n != v.asked {
+			return
+		}
 		v.busy = false
 		if d.sock == s {
 			v.leaving = max(v.leaving, sent+longest)

@@ -21,7 +21,8 @@
 //
 //   - A call fails before or after it took effect, takes long, or never returns, since its invocation is cut off there.
 //   - An invocation is frozen for seconds between two calls, runs into its timeout, or is made twice.
-//   - Frames are late and overtake each other; a post is throttled, or times out with or without having arrived.
+//   - Frames are late, those of the server overtake each other, and functions overtake each other with what a client asked for
+//     in order: some clients join and leave without waiting for answers. A post is throttled, or times out with or without having arrived.
 //   - A connection ends without its client or API Gateway knowing; $disconnect comes late or never.
 //   - A message of a queue is late, comes twice, or again after its visibility timeout.
 //   - DynamoDB counts a position up and writes there later, or never.

@@ -30,12 +30,13 @@ type socket struct {
 	id      string
 	dev     *device
 	server  stage
-	held    bool      // the client has it
-	cut     bool      // the network between them is gone
-	kicked  bool      // somebody asked for its end
-	expires time.Time // of the token that it opened with
-	calm    bool      // it began in calm times
-	up      bool      // the client knows that it is open
+	held    bool          // the client has it
+	cut     bool          // the network between them is gone
+	kicked  bool          // somebody asked for its end
+	expires time.Time     // of the token that it opened with
+	calm    bool          // it began in calm times
+	up      bool          // the client knows that it is open
+	last    time.Duration // when the last frame that its client sent arrives: frames do not overtake each other on their way to the server
 
 	// of Socket.IO
 	greeted time.Duration   // when the client sent its CONNECT; zero: not yet
@@ -202,23 +203,28 @@ func (g *gateway) send(s *socket, name string, frame []byte, mayRepeat bool) {
 	if w.fault("late frame to the server", w.rates.lateFrame) {
 		wait += w.between(100*time.Millisecond, 5*time.Second)
 	}
-	w.after(wait, func() { g.receive(s, name, frame) })
-	if mayRepeat && w.fault("message twice", w.rates.twice) {
-		w.after(wait+w.between(0, 50*time.Millisecond), func() { g.receive(s, name, frame) })
-	}
+	// One after the other, and the gateway's clock tells them apart: of a join and a leave within a millisecond the join is done.
+	s.last = max(w.elapsed()+wait, s.last+time.Millisecond)
+	w.after(s.last-w.elapsed(), func() {
+		at := time.Now().Truncate(time.Millisecond)
+		g.receive(s, name, frame, at)
+		if mayRepeat && w.fault("message twice", w.rates.twice) {
+			w.after(w.between(0, 50*time.Millisecond), func() { g.receive(s, name, frame, at) })
+		}
+	})
 }
 
-// receive runs the message function. Messages of one connection run at the same time.
-func (g *gateway) receive(s *socket, name string, frame []byte) {
+// receive runs the message function. Messages of one connection run at the same time. at is when API Gateway got it.
+func (g *gateway) receive(s *socket, name string, frame []byte, at time.Time) {
 	if s.server != open || s.cut {
 		return
 	}
 	var reply []byte
 	d := s.dev
-	caller := hub.Caller{Connection: s.id, User: d.user, Name: d.user, Expires: s.expires}
+	caller := hub.Caller{Connection: s.id, User: d.user, Name: d.user, Expires: s.expires, At: at}
 	g.w.invoke(s.id+" "+name, messageTimeout, false, func(ctx context.Context, box sandbox) {
 		if d.socketIO != nil {
-			reply = box.sockets.Receive(ctx, d.socketIO.caller(d, s), frame)
+			reply = box.sockets.Receive(ctx, d.socketIO.caller(d, s, at), frame)
 			return
 		}
 		reply = box.hub.Receive(ctx, caller, frame)

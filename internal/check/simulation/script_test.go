@@ -47,6 +47,7 @@ type plant struct {
 	remembersLater bool // an id is remembered after its event was written
 	countsTwice    bool // a count does not know what was counted before it
 	forgetsFloor   bool // it is not written down that what comes is kept for another time
+	forgetsLeaves  bool // a row does not remember when its client asked to leave a room
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
 	// of Socket.IO
@@ -213,7 +214,7 @@ func (w *world) cast() {
 		user := names[u]
 		for n := range 1 + w.rng.IntN(2) {
 			d := &device{
-				w: w, name: fmt.Sprintf("%s-%d", user, n+1), user: user, careless: w.chance(0.3),
+				w: w, name: fmt.Sprintf("%s-%d", user, n+1), user: user, careless: w.chance(0.3), hasty: w.chance(0.4),
 				rooms: map[string]*view{}, requests: map[string]*request{},
 			}
 			if w.chance(1.0 / 3) {
@@ -288,7 +289,7 @@ func (w *world) act() {
 		v := d.view(w.shared())
 		v.wanted = !v.wanted
 		d.tend(v)
-		if w.chance(0.5) { // changes its mind
+		for range w.rng.IntN(3) { // changes its mind
 			w.after(w.between(0, 300*time.Millisecond), func() {
 				v.wanted = !v.wanted
 				d.tend(v)

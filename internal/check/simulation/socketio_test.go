@@ -78,11 +78,11 @@ func (in *inbound) readPacket(frame []byte) error {
 }
 
 // caller is what API Gateway says of a frame's sender: nothing, if the token came later.
-func (c *socketIO) caller(d *device, s *socket) hub.Caller {
+func (c *socketIO) caller(d *device, s *socket, at time.Time) hub.Caller {
 	if !c.query {
-		return hub.Caller{Connection: s.id}
+		return hub.Caller{Connection: s.id, At: at}
 	}
-	return hub.Caller{Connection: s.id, User: d.user, Name: d.user, Grants: everything(), Expires: s.expires}
+	return hub.Caller{Connection: s.id, User: d.user, Name: d.user, Grants: everything(), Expires: s.expires, At: at}
 }
 
 // take takes in a packet, and says whether there is an event or a reply in it.

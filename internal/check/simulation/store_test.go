@@ -52,6 +52,9 @@ func (s *store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (
 		if ch.Closing && ch.End == "" { // otherwise the row remembers that its socket is to be closed
 			s.w.gateway.checkMayDepart(ctx.Value(invocationKey{}).(*invocation), was.ID)
 		}
+		if s.forgetsLeaves {
+			ch.LeftAt = nil
+		}
 		row, err = s.real.Change(plain, was, ch)
 		return err
 	})

@@ -43,6 +43,9 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	if c.Ended != "" {
 		row["ended"] = text(string(c.Ended))
 	}
+	if len(c.LeftAt) > 0 {
+		row["leftAt"] = gensItem(c.LeftAt)
+	}
 	if !c.Entered.IsZero() {
 		row["entered"] = millis(c.Entered)
 	}
@@ -108,6 +111,12 @@ func connectionOf(row item) (hub.Connection, error) {
 			if c.In(room) { // the functions of an older version take rooms out without their generations
 				c.Gens[room] = numberOf(gens.Value, room)
 			}
+		}
+	}
+	if leftAt, ok := row["leftAt"].(*types.AttributeValueMemberM); ok {
+		c.LeftAt = map[string]int64{}
+		for room := range leftAt.Value {
+			c.LeftAt[room] = numberOf(leftAt.Value, room)
 		}
 	}
 	if leaving, ok := row["leaving"].(*types.AttributeValueMemberM); ok {
@@ -198,6 +207,9 @@ func (c *change) renew(ch hub.Change) error {
 
 // move adds what a change says of rooms.
 func (c *change) move(was hub.Connection, ch hub.Change) {
+	if len(ch.LeftAt) > 0 {
+		c.set("leftAt", gensItem(ch.Apply(was).LeftAt))
+	}
 	if len(ch.Enter)+len(ch.Leave)+len(ch.Left) == 0 {
 		return
 	}

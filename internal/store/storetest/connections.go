@@ -111,6 +111,9 @@ func utcRow(c hub.Connection) hub.Connection {
 	if len(c.Leaving) == 0 {
 		c.Leaving = nil
 	}
+	if len(c.LeftAt) == 0 {
+		c.LeftAt = nil
+	}
 	c.Rev = ""
 	if len(c.Grants) == 0 {
 		c.Grants = nil
@@ -131,6 +134,7 @@ func rowComesBack(f *fixture) {
 	c.Rooms = map[string]int{"user:ana": 0, "channel:42": 63}
 	c.Gens, c.Gen = map[string]int64{"user:ana": 1, "channel:42": 1732341000123}, 1732341000124
 	c.Leaving = map[string]hub.Leaving{"channel:7": {Shard: 3, Gen: 1732341000124, Why: "a reason of some words"}, "channel:8": {}}
+	c.LeftAt = map[string]int64{"channel:7": 1732341000123}
 	c.Codec, c.Name = "socket.io", `Ana "ü" O'Hara`
 	c.ConnectedAt, c.LastSeen = c.ConnectedAt.Add(-123*time.Millisecond), c.LastSeen.Add(456*time.Millisecond)
 	c.Busy, c.Entered = c.LastSeen.Add(time.Second), c.LastSeen.Add(-time.Millisecond)
@@ -419,6 +423,16 @@ func changeApplies(f *fixture) {
 	c = f.changed("leaving two, one altogether", c, hub.Change{
 		Leave: map[string]hub.Leaving{"channel:2": {Shard: 4, Gen: 99}, "channel:3": {Shard: 5, Gen: 99}}, Left: []string{"channel:1"},
 	})
+	c = f.changed("asked to leave where it is not", c, hub.Change{LeftAt: map[string]int64{"channel:9": f.now().UnixMilli()}})
+	f.advance(time.Minute)
+	c = f.changed("asked again, and in another", c, hub.Change{LeftAt: map[string]int64{"channel:9": f.now().UnixMilli(), "channel:10": f.now().UnixMilli() + 1}})
+	c = f.changed("asked late", c, hub.Change{LeftAt: map[string]int64{"channel:9": f.now().UnixMilli() - 5}})
+	f.advance(90 * time.Second)
+	many := map[string]int64{}
+	for i := range 20 {
+		many[numbered("channel:", 20+i)] = f.now().UnixMilli() + int64(i)
+	}
+	c = f.changed("asked in many", c, hub.Change{LeftAt: many})
 	c = f.changed("left altogether", c, hub.Change{Left: []string{"channel:2", "channel:3"}})
 	f.advance(time.Second)
 	who := hub.Identity{User: "ana", Name: "Anna", Grants: hub.Grants{"channel:7": {"join"}}, Expires: f.now().Add(90 * time.Minute)}
