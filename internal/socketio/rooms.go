@@ -55,7 +55,8 @@ type session struct {
 // absence is what is kept of a connection that is gone.
 type absence struct {
 	Rooms []string `json:"rooms"`
-	Left  int64    `json:"left"` // Unix milliseconds
+	Left  int64    `json:"left"`            // Unix milliseconds
+	Since int64    `json:"since,omitempty"` // when it had connected: a socket may leave its namespace and come again
 }
 
 func privateNote(pid string) string        { return "pid#" + pid }
@@ -209,12 +210,11 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	return true, nil
 }
 
-// Departed keeps which rooms a client was in, and when it went. A row that is departed a
-// second time changes nothing.
+// Departed keeps which rooms a client was in, and when it went. A row that is departed a second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	r.callers.drop(c.ID)
 	now := r.now()
-	away := absence{Left: now.UnixMilli()}
+	away := absence{Left: now.UnixMilli(), Since: c.ConnectedAt.UnixMilli()}
 	if c.Ended == "" || c.Ended.Retry() { // who was disconnected by the server is not waited for
 		away.Rooms = slices.Sorted(maps.Keys(c.Rooms))
 	} else {
@@ -224,17 +224,30 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}
-	_, err = r.notes.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime))
-	return err
+	if did, err := r.notes.NoteOnce(ctx, absenceNote(c.ID), text, now.Add(lifetime)); err != nil || did {
+		return err
+	}
+	var other absence
+	if err := r.noted(ctx, absenceNote(c.ID), &other); err != nil || other.Since == away.Since {
+		return ignoreMissing(err)
+	}
+	return r.notes.Note(ctx, absenceNote(c.ID), text, now.Add(lifetime)) // over that of when it had left before
 }
 
 func (r *Rooms) Leave(ctx context.Context, c hub.Caller, namespace string) error {
 	socket := socketID(c.Connection, namespace)
 	r.callers.drop(socket)
+	gone := absence{} // who leaves is not waited for
+	switch row, err := r.hub.Connection(ctx, socket); {
+	case err == nil:
+		gone.Since = row.ConnectedAt.UnixMilli()
+	case !errors.Is(err, hub.ErrNotFound):
+		return fmt.Errorf("read connection: %w", err)
+	}
 	if err := r.hub.DepartForGood(ctx, socket); err != nil {
 		return err
 	}
-	text, err := json.Marshal(absence{}) // who leaves is not waited for
+	text, err := json.Marshal(gone)
 	if err != nil {
 		return fmt.Errorf("encode rooms: %w", err)
 	}

@@ -273,6 +273,9 @@ func TestNamespaces(t *testing.T) {
 	if again, _ := parts(t, w.send("c", `40/chat,{"token":"bob"}`)); again == "" {
 		t.Error("it may not come again")
 	}
+	w.send("c", "41/chat,")
+	w.Clock.Pass(time.Second)
+	_, chat := parts(t, w.send("c", `40/chat,{"token":"bob"}`))
 	w.send("c", `42/chat,["join:channel","2"]`)
 
 	// Closed, all are gone. Each comes back by itself, to its own rooms.
@@ -290,6 +293,15 @@ func TestNamespaces(t *testing.T) {
 	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/admin,{"token":"ana","pid":%q}`, pid))); got != pid {
 		t.Error("the socket of a namespace is not recovered")
 	}
+	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/chat,{"token":"bob","pid":%q}`, chat))); got != chat {
+		t.Error("the socket of a namespace that was left and come to again is not recovered")
+	}
+	w.Clock.Pass(time.Second)
+	w.send("d", "41/chat,")
+	if _, got := parts(t, w.send("d", fmt.Sprintf(`40/chat,{"token":"bob","pid":%q}`, chat))); got == chat {
+		t.Error("a socket that left is recovered")
+	}
+	w.send("d", "41/chat,")
 	w.Network.TakeFrom("d")
 	say("channel:3")
 	if got := w.Network.TakeFrom("d"); len(got) != 1 || !strings.HasPrefix(got[0], `42/admin,["x"`) {
