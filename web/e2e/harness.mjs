@@ -57,9 +57,10 @@ export class Windows {
   #contexts = [];
   #complaints = [];
 
-  constructor(t, browser, bellhop) {
+  constructor(t, browser, bellhop, ...others) {
     this.browser = browser;
     this.bellhop = bellhop;
+    this.hosts = [bellhop, ...others].map(({ url }) => new URL(url).host);
     this.tolerated = /^$/;
     t.after(async () => {
       for (const context of this.#contexts) await context.close();
@@ -76,7 +77,7 @@ export class Windows {
     page.on("console", (line) => ["error", "warning"].includes(line.type()) && this.#complaints.push(line.text()));
     page.on("pageerror", (err) => this.#complaints.push(String(err)));
     for (const kind of ["request", "websocket"]) {
-      page.on(kind, (it) => new URL(it.url()).host === new URL(this.bellhop.url).host || this.#complaints.push(`${kind} to ${it.url()}`));
+      page.on(kind, (it) => this.hosts.includes(new URL(it.url()).host) || this.#complaints.push(`${kind} to ${it.url()}`));
     }
     return page;
   }

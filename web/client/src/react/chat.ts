@@ -3,12 +3,19 @@ import { newId } from "../requests.js";
 import type { Message, PublishResult, RoomEvent } from "../types.js";
 import { LogStore } from "./log.js";
 import { shown, type SocketError } from "./room.js";
+import { fields, merge, text, timeOf, type Id, type With } from "./rows.js";
 import type { Session } from "./session.js";
 import { TypingSignal, Typists, type TypingUser } from "./typing.js";
 
-/** One message of a channel. */
-export interface ChatMessage {
-  /** As it was published, and with the author behind it if a message of another author already has that id here. */
+/** One message of a channel: what is known of it, and the fields of the row that was published. */
+export type ChatMessage<Row = unknown> = With<MessageFields, Row>;
+
+/** What is known of each message. */
+export interface MessageFields {
+  /**
+   * As it was published, a number as its text, and with the author behind it if a message of another author already has
+   * that id here.
+   */
   readonly id: string;
   /** Its place in the room's log; undefined until it is logged. */
   readonly seq?: number;
@@ -31,9 +38,9 @@ export interface ChatMessage {
 }
 
 /** A channel as of now. */
-export interface ChatState {
+export interface ChatState<Row = unknown> {
   /** In the order of the log; pending and failed ones at the end. */
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly ChatMessage<Row>[];
   /** Who else is typing. */
   readonly typingUsers: readonly TypingUser[];
   /** The channel is joined. */
@@ -53,12 +60,16 @@ const initial: ChatState = {
 };
 
 /** The messages of a channel, and who is typing in it. */
-export class ChatStore extends LogStore<ChatMessage, ChatState> {
+export class ChatStore extends LogStore<MessageFields, ChatState> {
   static readonly key = (channelId: string): string => `chat ${channelId}`;
 
   readonly #sending = new Map<string, Promise<string>>();
   /** Ids, in case the page that has the message was read before it was deleted. */
   readonly #deleted = new Set<string>();
+  /** Whose message was deleted, by its id; empty if the log did not say, since it no longer had it. */
+  readonly #deletedOf = new Map<string, Set<string>>();
+  /** What changed messages, by their id, in the order of the log; by nobody is by a program. */
+  readonly #edits = new Map<string, readonly { seq: number; by: string; data: object }[]>();
   /** Messages whose id is that of another one, by the id that they have here. */
   readonly #namesakes = new Map<string, { id: string; userId: string }>();
   readonly #typing = new TypingSignal((event) => this.room?.signal(event) ?? false);
@@ -78,7 +89,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     const id = newId();
     const data: Message = typeof content === "string" ? { content } : { content: "", ...content };
     this.put(id, {
-      id, content: text(data), userId: this.#userId ?? "", ts: Date.now(), status: "pending", data,
+      ...fields(data, OWN), id, content: contentOf(data), userId: this.#userId ?? "", ts: Date.now(), status: "pending", data,
       ...(this.#userName !== undefined && { userName: this.#userName }),
     });
     this.#typing.sent();
@@ -88,7 +99,8 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   };
 
   /** Sends a failed message again, under the same id: should it have been logged after all, it is not logged twice. */
-  readonly retry = (id: string): Promise<string> => {
+  readonly retry = (of: Id): Promise<string> => {
+    const id = String(of);
     const message = this.item(id);
     if (!message) return shown(Promise.reject(new BellhopError("bad_request", `There is no message ${id}.`)));
     if (message.status !== "failed") return this.#sending.get(id) ?? Promise.resolve(id);
@@ -101,7 +113,7 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   };
 
   /** Deletes a message for everybody, if this user may; one that was never sent is just dropped. */
-  readonly deleteMessage = (id: string): Promise<void> => shown(this.#delete(id));
+  readonly deleteMessage = (id: Id): Promise<void> => shown(this.#delete(String(id)));
 
   /** For each key: tells others that this user is typing, at most every 10 s, until 3 s after the last call. */
   readonly sendTyping = (..._ignored: unknown[]): void => {
@@ -109,6 +121,20 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   };
 
   readonly stopTyping = (..._ignored: unknown[]): void => this.#typing.stop();
+
+  /** The messages of a state with an application's own rows among them: what was deleted or edited since, is. */
+  withHistory<Row extends object>(rows: readonly Row[], messages: readonly MessageFields[]): readonly ChatMessage<Row>[] {
+    if (rows.length === 0) return messages as readonly ChatMessage<Row>[];
+    const history = rows.map((row) => this.#edited(rowMessage(row))).filter((row) => !this.#isGone(row));
+    const authors = new Map(history.map(({ id, userId }) => [id, userId]));
+    const logged = messages.map((message) => {
+      const author = authors.get(message.id);
+      return author && message.userId && author !== message.userId ? { ...message, id: this.#namesake(message.id, message.userId) } : message;
+    });
+    return merge(history, logged, (row, { seq, ts, deleted }) => ({
+      ...row, ts, ...(seq !== undefined && { seq }), ...(deleted && { deleted }),
+    })) as readonly MessageFields[] as readonly ChatMessage<Row>[];
+  }
 
   protected override hear(event: RoomEvent): void {
     const { from, data } = event;
@@ -124,15 +150,22 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
       case "message:new": {
         if (from && from.userId === this.#userId) this.#userName = from.name;
         if (id === undefined || data === null || data === undefined || this.#isDeleted(id, seq)) return;
-        const message = { ...messageOf(data as Message, from), ts: ts ?? Date.now(), status: "sent" as const };
+        const message = { ...fields(data, OWN), ...messageOf(data as Message, from), ts: ts ?? Date.now(), status: "sent" as const };
         const key = this.#keyOf(id, message.userId);
         const deleted = this.item(key)?.deleted && { deleted: true as const };
-        this.put(key, { ...message, id: key, ...(seq !== undefined && { seq }), ...deleted }, seq ?? Infinity);
+        this.put(key, this.#edited({ ...message, id: key, ...(seq !== undefined && { seq }), ...deleted }), seq ?? Infinity);
         break;
       }
+      case "message:edited":
+        this.#edit(data, seq ?? 0, from?.userId ?? "");
+        break;
       case "message:deleted":
         this.#forget((data ?? {}) as Deleted);
     }
+  }
+
+  protected override began(): void {
+    for (const [id, edits] of this.#edits) this.#edits.set(id, edits.map((edit) => ({ ...edit, seq: 0 }))); // places of the log that was
   }
 
   protected override wanted({ event, data }: RoomEvent): boolean {
@@ -227,7 +260,10 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   /** Who takes the id of somebody's message does not take its place. */
   #keyOf(id: string, userId: string): string {
     const there = this.item(id);
-    if (!there || there.userId === userId) return id;
+    return !there || there.userId === userId ? id : this.#namesake(id, userId);
+  }
+
+  #namesake(id: string, userId: string): string {
     const key = `${id} ${userId}`;
     this.#namesakes.set(key, { id, userId });
     return key;
@@ -237,8 +273,39 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
     return this.#deleted.has(deletion(id, seq)) || this.#deleted.has(deletion(id, undefined));
   }
 
-  #forget({ messageId, seq }: Deleted): void {
+  /** An application's row is gone, unless what was deleted is another author's with its id. */
+  #isGone({ id, userId }: MessageFields): boolean {
+    const authors = this.#deletedOf.get(id);
+    return authors !== undefined && (authors.has("") || authors.has(userId));
+  }
+
+  /** The log is read in pages from its end, so what comes later need not be newer. */
+  #edit(data: unknown, seq: number, by: string): void {
+    const id = text((data as { id?: unknown } | null)?.id);
+    if (id === undefined) return;
+    const others = (this.#edits.get(id) ?? []).filter((edit) => edit.seq !== seq || seq === 0);
+    this.#edits.set(id, [...others, { seq, by, data: data as object }].sort((a, b) => a.seq - b.seq));
+    for (const message of this.items()) if (this.#idOf(message.id) === id) this.put(message.id, this.#edited(message));
+    this.relist();
+  }
+
+  /** A message as a program or its author has changed it: whoever else says that they change it does not. */
+  #edited(message: MessageFields): MessageFields {
+    const edits = this.#edits.get(this.#idOf(message.id)) ?? [];
+    return edits.filter(({ by }) => by === "" || by === message.userId).reduce((before, edit) => {
+      const data = { ...before.data, ...edit.data };
+      return { ...before, ...fields(edit.data, OWN), content: contentOf(data), data };
+    }, message);
+  }
+
+  #idOf(key: string): string {
+    return this.#namesakes.get(key)?.id ?? key;
+  }
+
+  #forget({ messageId, seq, userId = "" }: Deleted): void {
     if (messageId === undefined) return;
+    this.#deletedOf.set(messageId, (this.#deletedOf.get(messageId) ?? new Set()).add(userId));
+    this.relist();
     this.#deleted.add(deletion(messageId, seq));
     const shown = seq === undefined ? undefined : this.items().find((message) => message.seq === seq);
     if (shown) this.drop(shown.id);
@@ -246,17 +313,23 @@ export class ChatStore extends LogStore<ChatMessage, ChatState> {
   }
 }
 
-/** The data of message:deleted; seq is that of the message, as far as the log reaches. */
-type Deleted = { messageId?: string; seq?: number | undefined };
+/** The data of message:deleted; seq and author are those of the message, as far as the log reaches. */
+type Deleted = { messageId?: string; seq?: number | undefined; userId?: string | undefined };
 
 const deletion = (id: string, seq: number | undefined) => `${id} ${seq}`;
 
+const OWN = ["id", "seq", "content", "userId", "userName", "ts", "status", "error", "isFinal", "deleted", "data"];
+
 /** What a program publishes for somebody without saying whom it is from may say so in the data. Clients always have a `from`. */
-function messageOf(data: Message, from: RoomEvent["from"]): Pick<ChatMessage, "content" | "userId" | "userName" | "data"> {
-  const { userId, name } = from ?? { userId: string(data.userId), name: string(data.userName) };
-  return { content: text(data), userId: userId ?? "", ...(name && { userName: name }), data };
+function messageOf(data: Message, from: RoomEvent["from"]): Pick<MessageFields, "content" | "userId" | "userName" | "data"> {
+  const { userId, name } = from ?? { userId: text(data.userId), name: text(data.userName) };
+  return { content: contentOf(data), userId: userId ?? "", ...(name && { userName: name }), data };
+}
+
+function rowMessage(row: object): MessageFields {
+  const data = row as Message;
+  return { ...fields(data, OWN), ...messageOf(data, undefined), id: text(data.id) ?? "", ts: timeOf(data), status: "sent" };
 }
 
 const noChannel = () => new BellhopError("disconnected", "There is no channel to send this to.");
-const string = (value: unknown) => (typeof value === "string" ? value : undefined);
-const text = (data: unknown) => string(data) ?? string((data as Message).content) ?? "";
+const contentOf = (data: unknown) => text(data) ?? text((data as Message).content) ?? "";

@@ -3,7 +3,7 @@ import type { ClientEvents } from "../api.js";
 import type { DataOf, RoomEvent } from "../types.js";
 import { BuddyStore, type BuddyState } from "./buddies.js";
 import { ChatStore, type ChatState } from "./chat.js";
-import { NotificationsStore, type NotificationsState } from "./notifications.js";
+import { NotificationsStore, type NotificationFields, type NotificationItem, type NotificationsState } from "./notifications.js";
 import { PresenceStore, type PresenceState } from "./presence.js";
 import { useSession } from "./provider.js";
 import { PlainStore, type RoomState } from "./room.js";
@@ -11,7 +11,7 @@ import type { Session, Socket } from "./session.js";
 import type { Store } from "./store.js";
 
 /** No id, no room: the hook gives its first state, and its actions are refused. */
-type Id = string | null | undefined;
+type Id = string | number | null | undefined;
 
 function useStore<S extends object>(store: Store<S>): S {
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getServerSnapshot);
@@ -25,7 +25,8 @@ interface Kind<T> {
 /** One store for all components that watch the same; the idle one of its class for those without an id. */
 function useShared<T>(hook: string, of: Kind<T>, idle: T, id: Id): T {
   const session = useSession(hook);
-  return id ? session.shared(of.key(id), () => new of(session, id)) : idle;
+  const name = String(id ?? "");
+  return name ? session.shared(of.key(name), () => new of(session, name)) : idle;
 }
 
 const idle = {
@@ -61,19 +62,33 @@ export function useSocketEvent(event: string, handler: (data: never, event: Room
 }
 
 /** What {@link useChatSocket} gives. */
-export interface ChatSocket extends ChatState, Pick<
+export interface ChatSocket<Row = unknown> extends ChatState<Row>, Pick<
   ChatStore,
   "sendMessage" | "deleteMessage" | "sendTyping" | "stopTyping" | "loadMore" | "retry"
 > {}
 
-/** Joins a channel, shows its messages from the newest, and sends. Components with the same channel share all of it. */
-export function useChatSocket(channelId: Id): ChatSocket {
+/** What {@link useChatSocket} takes beside the channel. */
+export interface ChatOptions<Row> {
+  /**
+   * The application's own rows, oldest first, as a server component has read them. A row has an `id`, and may have `content`,
+   * `userId`, `userName`, and `createdAt` or `ts`. What the log has under the same id is given once, with the row's fields.
+   */
+  initialMessages?: readonly Row[] | undefined;
+}
+
+/**
+ * Joins a channel, shows its messages from the newest, and sends. Components with the same channel share all of it. Each
+ * message has the fields of the row that was published, `Row`, beside those of {@link MessageFields}; the event
+ * "message:edited", with a row as its data, changes the message of that id.
+ */
+export function useChatSocket<Row extends object = object>(channelId: Id, { initialMessages }: ChatOptions<Row> = {}): ChatSocket<Row> {
   const store = useShared("useChatSocket", ChatStore, idle.chat, channelId);
   const state = useStore(store);
+  const messages = useMemo(() => store.withHistory(initialMessages ?? [], state.messages), [store, state.messages, initialMessages]);
   return useMemo(() => {
     const { sendMessage, deleteMessage, sendTyping, stopTyping, loadMore, retry } = store;
-    return { ...state, sendMessage, deleteMessage, sendTyping, stopTyping, loadMore, retry };
-  }, [state, store]);
+    return { ...state, messages, sendMessage, deleteMessage, sendTyping, stopTyping, loadMore, retry };
+  }, [state, store, messages]);
 }
 
 /** What {@link usePresenceSocket} gives. */
@@ -87,14 +102,20 @@ export function usePresenceSocket(communityId: Id): PresenceSocket {
 }
 
 /** What {@link useNotificationsSocket} gives. */
-export interface NotificationsSocket extends NotificationsState, Pick<NotificationsStore, "markRead" | "markAllRead" | "loadMore"> {}
+export interface NotificationsSocket<Row = unknown> extends NotificationsState<Row>, Pick<NotificationsStore, "markRead" | "markAllRead" | "loadMore"> {}
 
-/** Shows the notifications of a user, which is the one who is connected; without an argument it is that one anyway. */
-export function useNotificationsSocket(userId?: string | null): NotificationsSocket {
+/**
+ * Shows the notifications of a user, which is the one who is connected; without an argument it is that one anyway. Each has
+ * the fields of the row that was sent, `Row`, beside those of {@link NotificationFields}.
+ */
+export function useNotificationsSocket<Row extends object = object>(userId?: string | number | null): NotificationsSocket<Row> {
   const me = useSocket().userId;
   const store = useShared("useNotificationsSocket", NotificationsStore, idle.notifications, userId === undefined ? me : userId);
   const state = useStore(store);
-  return useMemo(() => ({ ...state, markRead: store.markRead, markAllRead: store.markAllRead, loadMore: store.loadMore }), [state, store]);
+  return useMemo(() => {
+    const notifications = state.notifications as readonly NotificationFields[] as readonly NotificationItem<Row>[];
+    return { ...state, notifications, markRead: store.markRead, markAllRead: store.markAllRead, loadMore: store.loadMore };
+  }, [state, store]);
 }
 
 /** Shows what the buddies of the user who is connected did. */

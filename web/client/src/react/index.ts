@@ -6,12 +6,12 @@
  */
 export { SocketErrorBoundary, type SocketErrorBoundaryProps } from "./boundary.js";
 export type { BuddyActivity, BuddyState } from "./buddies.js";
-export type { ChatMessage, ChatState } from "./chat.js";
+export type { ChatMessage, ChatState, MessageFields } from "./chat.js";
 export {
   useBuddySocket, useChatSocket, useNotificationsSocket, usePresenceSocket, useRoom, useSocket, useSocketEvent,
-  type ChatSocket, type HeardData, type NotificationsSocket, type PresenceSocket,
+  type ChatOptions, type ChatSocket, type HeardData, type NotificationsSocket, type PresenceSocket,
 } from "./hooks.js";
-export type { NotificationItem, NotificationsState } from "./notifications.js";
+export type { NotificationFields, NotificationItem, NotificationsState } from "./notifications.js";
 export type { PresenceState } from "./presence.js";
 export { BellhopProvider, type BellhopProviderProps } from "./provider.js";
 export type { RoomState, SocketError } from "./room.js";

@@ -122,6 +122,12 @@ export abstract class LogStore<T, S extends { isLoading: boolean }> extends Room
     this.changed();
   }
 
+  /** What is shown beside the items has changed: they are to be another array. */
+  protected relist(): void {
+    this.#list = null;
+    this.changed();
+  }
+
   protected drop(id: string): void {
     if (this.#entries.delete(id)) this.#list = null;
     this.changed();

@@ -2,10 +2,14 @@ import type { Joined } from "../api.js";
 import type { Notification, RoomEvent } from "../types.js";
 import { LogStore, PAGE, type Earlier } from "./log.js";
 import { shown, type SocketError } from "./room.js";
+import { fields, text, type Id, type With } from "./rows.js";
 import type { Session } from "./session.js";
 
-/** One notification of a user. */
-export interface NotificationItem {
+/** One notification of a user: what is known of it, and the fields of the row that was sent. */
+export type NotificationItem<Row = unknown> = With<NotificationFields, Row>;
+
+/** What is known of each notification. */
+export interface NotificationFields {
   readonly id: string;
   readonly type: string;
   readonly title: string;
@@ -19,9 +23,9 @@ export interface NotificationItem {
 }
 
 /** The notifications of a user as of now. */
-export interface NotificationsState {
+export interface NotificationsState<Row = unknown> {
   /** Newest first: the last 200, and what was loaded beside. */
-  readonly notifications: readonly NotificationItem[];
+  readonly notifications: readonly NotificationItem<Row>[];
   /** How many are not read, of all that the log holds, loaded or not. It grows while they are counted, after a page was loaded. */
   readonly unread: number;
   /** There are older notifications for `loadMore`. */
@@ -34,13 +38,15 @@ export interface NotificationsState {
 
 const initial: NotificationsState = { notifications: [], unread: 0, hasMore: false, isConnected: false, isLoading: true, error: null };
 
+const OWN = ["id", "type", "title", "body", "isRead", "ts", "data"];
+
 /** The reading of everything up to a seq is logged as that of a notification with this before the seq for an id. */
 const UNTIL = "until:";
 /** Pages that are counted at most: of events of all kinds. */
 const COUNTED = 50;
 
 /** The notifications in the log of the user's own room, where their reading is logged too. */
-export class NotificationsStore extends LogStore<NotificationItem, NotificationsState> {
+export class NotificationsStore extends LogStore<NotificationFields, NotificationsState> {
   static readonly key = (userId: string): string => `notifications ${userId}`;
 
   /** What is not read, with its seq, of all that was counted. */
@@ -53,15 +59,18 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
   readonly #marked = new Set<string>();
   #uncounted: (Earlier & { current: () => boolean }) | null = null;
   #counting = false;
-  #from: readonly NotificationItem[] = [];
-  #shown: readonly NotificationItem[] = [];
+  #from: readonly NotificationFields[] = [];
+  #shown: readonly NotificationFields[] = [];
 
   constructor(session: Session | null, userId: string) {
     super(session, `user:${userId}`, NotificationsStore.key(userId), initial, { page: PAGE, pages: 25, enough: 50, keep: 200 });
   }
 
   /** Marks a notification as read, on all devices. It shows at once, and is undone if the server refuses. */
-  readonly markRead = (id: string): Promise<void> => (this.#isRead(id, this.seqOf(id)) ? Promise.resolve() : this.#mark(id, [id]));
+  readonly markRead = (of: Id): Promise<void> => {
+    const id = String(of);
+    return this.#isRead(id, this.seqOf(id)) ? Promise.resolve() : this.#mark(id, [id]);
+  };
 
   /** Marks all as read that there are now, loaded or not. */
   readonly markAllRead = (): Promise<void> => {
@@ -93,7 +102,7 @@ export class NotificationsStore extends LogStore<NotificationItem, Notifications
     if (name !== "notification:new" || id === undefined) return;
     const { type, title, body } = (data ?? {}) as Notification;
     this.put(id, {
-      id, type: type ?? "", title: title ?? "", body: body ?? "", isRead: this.#isRead(id, seq ?? Infinity), ts: ts ?? Date.now(),
+      ...fields(data, OWN), id, type: text(type) ?? "", title: text(title) ?? "", body: text(body) ?? "", isRead: this.#isRead(id, seq ?? Infinity), ts: ts ?? Date.now(),
       data: (data ?? {}) as Notification,
     }, seq ?? Infinity);
   }

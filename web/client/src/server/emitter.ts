@@ -1,7 +1,7 @@
 import type { CheckIn, From, Goal, HistoryResult, Message, Notification, Occupant, SystemEvents } from "../types.js";
 import { EmitError, about, asEmitError, badRequest, type EmitErrorCode, type TargetResult } from "./errors.js";
 import { createOperator, type Operator } from "./operator.js";
-import { commands, write, type LoosePublish, type Publish, type Published } from "./publish.js";
+import { commands, write, type Author, type Id, type LoosePublish, type Publish, type Published } from "./publish.js";
 import type { Outcome, Transport } from "./transport.js";
 
 /** What became of one of several publishes. */
@@ -36,8 +36,8 @@ export interface Stats {
 
 /** A change of presence that an application tells about. */
 export interface PresenceChange {
-  userId: string;
-  name?: string;
+  userId: Id;
+  name?: string | undefined;
   /** "online", "away", "busy" or any string of at most 32 bytes. */
   status: string;
   data?: unknown;
@@ -53,48 +53,52 @@ export interface EventOptions {
   /** Of the event, so that it can be sent again without being logged twice. */
   id?: string;
   /** Whom the event comes from. */
-  from?: From;
+  from?: Author;
   /** Connection ids and user ids that do not get it. */
   except?: readonly string[];
 }
 
-type Names = readonly string[];
+type Names = readonly Id[];
 
-/**
- * Sends events to rooms, and asks and tells Bellhop other things. Every call that fails rejects with an
- * {@link EmitError}. Calls that ask something (presence, members, history) reject with "no_answer" over `sqs`, and numbers
- * are 0 there.
- */
-export interface Emitter {
+/** What tells something, in the words that applications had for it. */
+export interface Helpers<Sent = Published> {
   /**
    * Sends message:new to the room channel:<channelId>. The event's id, which `messageDeleted` names, is `options.id`, or
    * else `message.id` if that is a string or a number: sending a row again under its primary key logs nothing twice.
    */
-  newMessage(channelId: string, message: Message, options?: EventOptions): Promise<Published>;
+  newMessage<Row extends Pick<Message, "content">>(channelId: Id, message: Row, options?: EventOptions): Promise<Sent>;
   /** Sends message:deleted to the room channel:<channelId>, and redacts the message in its log. */
-  messageDeleted(channelId: string, messageId: string): Promise<Published>;
+  messageDeleted(channelId: Id, messageId: Id): Promise<Sent>;
   /**
    * Sends notification:new to all devices of a user or of many, also to those that connect while the log of user:<userId>
    * keeps it. The id, which notification:read names, is found as that of `newMessage` is. An empty list sends nothing.
    */
-  newNotification(userIds: string | Names, notification: Notification, options?: EventOptions): Promise<Published>;
+  newNotification<Row extends object = Notification>(userIds: Id | Names, notification: Row, options?: EventOptions): Promise<Sent>;
   /** Sends presence:changed to the room community:<communityId>. What `presence` answers stays as it is. */
-  presenceChanged(communityId: string, change: PresenceChange, options?: EventOptions): Promise<Published>;
+  presenceChanged(communityId: Id, change: PresenceChange, options?: EventOptions): Promise<Sent>;
   /** Sends buddy:goal-completed to users, the buddies of the one whose goal it is. An empty list sends nothing. */
-  buddyGoalCompleted(userIds: string | Names, goal: Goal, options?: EventOptions): Promise<Published>;
+  buddyGoalCompleted<Row extends object = Goal>(userIds: Id | Names, goal: Row, options?: EventOptions): Promise<Sent>;
   /** Sends buddy:check-in to users, the buddies of the one who checked in. An empty list sends nothing. */
-  buddyCheckIn(userIds: string | Names, checkIn: CheckIn, options?: EventOptions): Promise<Published>;
+  buddyCheckIn<Row extends object = CheckIn>(userIds: Id | Names, checkIn: Row, options?: EventOptions): Promise<Sent>;
   /** Sends user:typing to the room channel:<channelId>, except to that user. It is forgotten after 12 seconds: repeat it every 10. */
-  userTyping(channelId: string, user: From): Promise<Published>;
+  userTyping(channelId: Id, user: Author): Promise<Sent>;
   /** Sends user:stopped-typing to the room channel:<channelId>, except to that user. */
-  userStoppedTyping(channelId: string, user: From): Promise<Published>;
+  userStoppedTyping(channelId: Id, user: Author): Promise<Sent>;
 
   /**
    * Sends an event. If it failed for some target, the error is the first failure, and its `results` say what became of
    * every target. More than 1,000 targets, or so many that the command had more than 200 KB, go as several commands with
    * the same id.
    */
-  publish<E extends string>(publish: Publish<E>): Promise<Published>;
+  publish<E extends string>(publish: Publish<E>): Promise<Sent>;
+}
+
+/**
+ * Sends events to rooms, and asks and tells Bellhop other things. Every call that fails rejects with an
+ * {@link EmitError}. Calls that ask something (presence, members, history) reject with "no_answer" over `sqs`, and numbers
+ * are 0 there.
+ */
+export interface Emitter extends Helpers {
   /**
    * Sends events, several with one request where the transport can, and gives what became of each, in order: look at
    * `error`. It rejects, and sends nothing, only when one of them is malformed. SQS keeps no order, the others stop at the
@@ -170,19 +174,19 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
   };
 
   /** The helpers' publish: the data is of an event's own type, give or take what only the server knows. */
-  const event = (name: keyof SystemEvents, to: { rooms: Names } | { users: Names }, data: object | undefined, options: EventOptions = {}) =>
+  const event = (name: keyof SystemEvents, to: Pick<LoosePublish, "rooms" | "users">, data: object | undefined, options: EventOptions = {}) =>
     publish({ ...to, ...options, event: name, data });
 
-  const toUsers = async (name: keyof SystemEvents, userIds: string | Names, data: object, options: EventOptions = {}) => {
-    const users = typeof userIds === "string" ? [userIds] : userIds;
+  const toUsers = async (name: keyof SystemEvents, userIds: Id | Names, data: object, options: EventOptions = {}) => {
+    const users = [userIds].flat().map((id) => (typeof id === "number" ? String(id) : id));
     // nobody to tell is an ordinary case, such as a user without buddies
     return users.length === 0 ? { id: options.id, results: [] } : event(name, { users }, data, options);
   };
 
-  const typing = async (name: "user:typing" | "user:stopped-typing", channelId: string, from: From) => {
+  const typing = async (name: "user:typing" | "user:stopped-typing", channelId: Id, from: Author) => {
     need({ channelId, userId: from.userId }, "typing needs a channel and a user");
     const data = name === "user:typing" ? { until: Date.now() + TYPING_FOR } : undefined;
-    return publish({ rooms: [`channel:${channelId}`], event: name, data, from, ephemeral: true, except: [from.userId] });
+    return publish({ rooms: [`channel:${channelId}`], event: name, data, from, ephemeral: true, except: [String(from.userId)] });
   };
 
   const operator = (rooms: string | readonly string[]) =>
@@ -191,7 +195,7 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
 
   return {
     async newMessage(channelId, message, options) {
-      need({ channelId, content: message.content ?? undefined }, "a message needs a channel and content");
+      need({ channelId, content: message.content ?? undefined }, "a message needs a channel and content: newMessage(channelId, { content, … }), without io");
       return event("message:new", { rooms: [`channel:${channelId}`] }, message, named(message, options));
     },
     async messageDeleted(channelId, messageId) {
@@ -202,7 +206,7 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
       toUsers("notification:new", userIds, notification, named(notification, options)),
     async presenceChanged(communityId, { userId, name, status, data }, options) {
       need({ communityId, userId, status }, "a changed presence needs a community, a user and a status");
-      return event("presence:changed", { rooms: [`community:${communityId}`] }, { userId, name, status, data }, options);
+      return event("presence:changed", { rooms: [`community:${communityId}`] }, { userId: String(userId), name, status, data }, options);
     },
     buddyGoalCompleted: async (userIds, goal, options) => toUsers("buddy:goal-completed", userIds, goal, options),
     buddyCheckIn: async (userIds, checkIn, options) => toUsers("buddy:check-in", userIds, checkIn, options),
@@ -250,8 +254,8 @@ function need(fields: Record<string, unknown>, message: string): void {
 }
 
 /** An object that comes out of a database names the event by its own id, unless the caller does. */
-function named(row: { [field: string]: unknown }, options: EventOptions = {}): EventOptions {
-  const { id } = row;
+function named(row: object, options: EventOptions = {}): EventOptions {
+  const { id } = row as { id?: unknown };
   if (options.id || (typeof id !== "string" && typeof id !== "number") || id === "") return options;
   return { ...options, id: String(id) };
 }

@@ -1,4 +1,4 @@
-import type { DataOf, From } from "../types.js";
+import type { DataOf } from "../types.js";
 import { EmitError, badRequest, type TargetResult } from "./errors.js";
 import { bytes } from "./transport.js";
 
@@ -10,6 +10,15 @@ const MAX_COMMAND = 200 * 1024; // bytes: leaves room in a message of SQS or an 
 
 /** The data of an event: required where the system's own events have some. */
 type DataField<E extends string> = undefined extends DataOf<E> ? { data?: DataOf<E> } : { data: DataOf<E> };
+
+/** The id of a row, a channel or a user: databases have numbers, Bellhop texts. */
+export type Id = string | number;
+
+/** Who an event comes from, as an application's own rows and sessions have it; what else they have is not sent. */
+export interface Author {
+  userId: Id;
+  name?: string | null | undefined;
+}
 
 /** Where an event goes, and how. There may be any number of rooms, users and connections, and at least one. */
 export interface Delivery {
@@ -26,7 +35,7 @@ export interface Delivery {
   /** Connection ids and user ids that do not get it. */
   except?: readonly string[];
   /** Whom the event comes from; the program is trusted with it. */
-  from?: From;
+  from?: Author;
 }
 
 /** One event and where it goes. */
@@ -63,7 +72,7 @@ export function commands(publish: LoosePublish): string[] {
     event, data, id,
     ephemeral: ephemeral || undefined,
     except: except?.length ? except : undefined,
-    from: from && { userId: from.userId, name: from.name }, // rows have more fields, which are nobody's business
+    from: from && { userId: String(from.userId), name: from.name ?? undefined }, // rows have more fields, which are nobody's business
   };
   return split(rest, targets);
 }

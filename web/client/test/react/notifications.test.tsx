@@ -26,7 +26,7 @@ test("notifications come newest first, also those of before", async () => {
   await until(() => ana.now.notifications.length === 2, "notification");
   expect(ana.now.notifications).toEqual([
     {
-      id: "n2", type: "like", title: "n2", body: "Bob likes it", isRead: false, ts: expect.any(Number),
+      id: "n2", type: "like", title: "n2", body: "Bob likes it", isRead: false, ts: expect.any(Number), url: "/posts/1",
       data: { type: "like", title: "n2", body: "Bob likes it", url: "/posts/1" },
     },
     { id: "n1", type: "info", title: "n1", body: "…", isRead: false, ts: expect.any(Number), data: { type: "info", title: "n1", body: "…" } },
