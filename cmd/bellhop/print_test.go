@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
@@ -57,6 +58,11 @@ func TestRecording(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
+	out.Reset()
+	if err := (costCommand{File: file, Flags: cost.Flags{StandsFor: 24 * time.Hour}}).print(t.Context(), &out); err != nil ||
+		!strings.Contains(out.String(), "A month, where this was what happens in 24h0m0s") {
+		t.Errorf("what a day is: got %v and\n%s", err, out.String())
+	}
 	if err := s.Cost().WriteFile(t.TempDir()); err == nil {
 		t.Error("a folder was written to")
 	}
@@ -71,11 +77,14 @@ func TestRecording(t *testing.T) {
 func TestCostOfALoad(t *testing.T) {
 	n := func(v float64) *float64 { return &v }
 	var out bytes.Buffer
-	c := costCommand{Users: n(1000), Hours: n(8), Rooms: n(60), Joined: n(3), Messages: n(1.25), Typing: n(0)}
+	yes, off := true, cost.WatchNothing
+	c := costCommand{Flags: cost.Flags{
+		Users: n(1000), Hours: n(8), Rooms: n(60), Joined: n(3), Messages: n(1.25), Typing: n(0), Monitoring: &off, Tracing: &yes,
+	}}
 	if err := c.print(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"50 members in a room", "19.52 M  $19.52", "14.40 M   $3.60", "$26.02 a month", "Supabase", "$62.50", "Ably, per minute", "$85.00", "2026-08-03", "not confirmed"} {
+	for _, want := range []string{"50 members in a room", "19.82 M  $19.82", "14.40 M   $3.60", "X-Ray traces", "$36.20 a month", "Supabase", "$62.50", "Ably, per minute", "$85.00", "2026-08-03", "not confirmed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
@@ -89,12 +98,13 @@ func TestCostOfALoad(t *testing.T) {
 		Month cost.Bill
 		Peers []cost.Peer
 	}
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got.Peers) != 9 || got.Month.Dollars < 26 || got.Month.Dollars > 27 {
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got.Peers) != 9 || got.Month.Dollars < 36 || got.Month.Dollars > 37 {
 		t.Errorf("JSON: got %v, %+v", err, got)
 	}
 	for name, bad := range map[string]costCommand{
-		"both":         {Users: n(1), File: "run.json"},
-		"a long day":   {Users: n(1), Hours: n(30)},
+		"both":         {Flags: cost.Flags{Users: n(1)}, File: "run.json"},
+		"a long day":   {Flags: cost.Flags{Users: n(1), Hours: n(30)}},
+		"a long run":   {Flags: cost.Flags{StandsFor: 1000 * time.Hour}},
 		"no such file": {File: filepath.Join(t.TempDir(), "none")},
 		"nobody there": {endpointFlag: endpointFlag{"http://127.0.0.1:1"}},
 	} {

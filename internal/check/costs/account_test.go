@@ -78,7 +78,7 @@ func (a *account) spend(name string, mb float64, in int, do func() int) feature 
 	if err := a.metrics.Flush(); err != nil { // what was not counted here
 		a.TB.Fatal(err)
 	}
-	before := a.meter.Report().Usage
+	before := a.meter.Usage()
 	a.logs.Reset()
 	var u cost.Usage
 	if in > 0 {
@@ -100,7 +100,7 @@ func (a *account) spend(name string, mb float64, in int, do func() int) feature 
 			u.SQSRequests += float64(cost.Requests(len(j.Body))) + 2 // sent, received, deleted
 		}
 	}
-	return feature{name, u.Plus(a.meter.Report().Usage.Minus(before)), float64(a.logs.Len())}
+	return feature{name, u.Plus(a.meter.Usage().Minus(before)), float64(a.logs.Len())}
 }
 
 // sent is a frame to a client.

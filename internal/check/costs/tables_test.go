@@ -20,8 +20,12 @@ func priceTable(testing.TB) [][]string {
 		if p.Free > 0 {
 			free = thousands(p.Free)
 		}
+		price := "$" + strconv.FormatFloat(p.Dollars, 'f', -1, 64)
+		if p.Above > 0 {
+			price += ", above " + thousands(p.Above) + " $" + strconv.FormatFloat(p.Then, 'f', -1, 64)
+		}
 		rows = append(rows, []string{
-			p.What, "$" + strconv.FormatFloat(p.Dollars, 'f', -1, 64), thousands(p.Per), free, p.Read, "[" + page + "](" + p.Source + ")",
+			p.What, price, thousands(p.Per), free, p.Read, "[" + page + "](" + p.Source + ")",
 		})
 	}
 	return rows
@@ -190,14 +194,21 @@ func knobTable(testing.TB) [][]string {
 	}
 	add("as `bellhop cost` assumes: 8 hours, rooms of 20, 20 messages an hour", func(*cost.Load) {})
 	add("no typing signals", func(l *cost.Load) { l.Typing = 0 })
-	add("three typing signals a message (9 seconds of typing)", func(l *cost.Load) { l.Typing = 3 })
+	add("three typing signals a message (30 seconds of typing)", func(l *cost.Load) { l.Typing = 3 })
+	add("the rooms show who is there", func(l *cost.Load) { l.Presence = true })
+	add("pages are hidden half of the time, 8 times a day", func(l *cost.Load) { l.Hidden = 0.5 })
+	add("pages are used for 4 of the 8 hours, not for 1", func(l *cost.Load) { l.Active = 4 })
+	add("the clients speak Socket.IO", func(l *cost.Load) { l.Dialect = cost.SocketIO })
 	add("rooms of 5", func(l *cost.Load) { l.Rooms = l.Users / 5 })
 	add("rooms of 100", func(l *cost.Load) { l.Rooms = l.Users / 100 })
-	add("one room of 1,000, by the queue", func(l *cost.Load) { l.Rooms = 1 })
+	add("one room of 1,000, by the queue, without typing", func(l *cost.Load) { l.Rooms = 1 })
 	add("each in 5 rooms of 20", func(l *cost.Load) { l.Joined, l.Rooms = 5, l.Users*5/20 })
+	add("one room of 100, not told who types", func(l *cost.Load) { l.Rooms, l.TypingUpTo = l.Users/100, 99 })
 	add("no messages: connected, joined, pinging", func(l *cost.Load) { l.Messages = 0 })
 	add("2 messages an hour", func(l *cost.Load) { l.Messages = 2 })
 	add("connected 24 hours, the same messages", func(l *cost.Load) { l.Hours, l.Messages = 24, l.Messages*8/24 })
+	add("every alarm, X-Ray and KMS", func(l *cost.Load) { l.Monitoring, l.Tracing, l.KMS = cost.WatchEverything, true, true })
+	add("nothing is watched", func(l *cost.Load) { l.Monitoring, l.Metrics = cost.WatchNothing, false })
 	add("frames of 3 KB", func(l *cost.Load) { l.Bytes = 3000 })
 	add("Lambda and pushes take four times as long", func(l *cost.Load) { l.LambdaMs, l.PushMs = 4*l.LambdaMs, 4*l.PushMs })
 	return rows
@@ -269,4 +280,34 @@ func duration(seconds float64) string {
 		return fmt.Sprintf("%.0f s", seconds)
 	}
 	return fmt.Sprintf("%.0f min", seconds/60)
+}
+
+// partTable is the yardstick by its parts, as it is and with changes.
+func partTable(testing.TB) [][]string {
+	base := yardstick()
+	variants := []struct {
+		name   string
+		change func(*cost.Load)
+	}{
+		{"everybody looks", func(*cost.Load) {}},
+		{"hidden half of the time", func(l *cost.Load) { l.Hidden = 0.5 }},
+		{"and typing told to 49 at most", func(l *cost.Load) { l.Hidden, l.TypingUpTo = 0.5, 49 }},
+		{"Socket.IO, everybody looks", func(l *cost.Load) { l.Dialect = cost.SocketIO }},
+	}
+	rows := [][]string{{"part"}}
+	sum := []string{"**in all**"}
+	for i, f := range base.Flows() {
+		rows = append(rows, []string{f.Name})
+		for _, v := range variants {
+			l := base
+			v.change(&l)
+			rows[i+1] = append(rows[i+1], dollars(l.Flows()[i].Usage.Bill().Dollars))
+		}
+	}
+	for _, v := range variants {
+		l := base
+		v.change(&l)
+		rows[0], sum = append(rows[0], v.name), append(sum, "**"+dollars(l.Usage().Bill().Dollars)+"**")
+	}
+	return append(rows, sum)
 }

@@ -3,8 +3,8 @@
 // A [Meter] counts while something runs: [Store] is a hub.Store that reports to one. [Load] counts without running anything,
 // from a description. Both give a [Usage], which one table of prices ([Prices]) turns into a [Bill].
 //
-// What is not counted: logs, storage, the requests with which Lambda asks an empty queue for work, and calls of the
-// management API other than posts.
+// What is not counted: storage, and calls of the management API other than posts, for which AWS names no price. A Meter does not
+// count what is written to logs, and what watches a stack.
 package cost
 
 import "math"
@@ -36,13 +36,20 @@ type Usage struct {
 	SQSRequests       float64 `json:"sqsRequests"`
 	EventBridgeEvents float64 `json:"eventBridgeEvents"`
 	BytesOut          float64 `json:"bytesOut"` // of messages to clients, without the frames around them
+	LogBytes          float64 `json:"logBytes"`
+	Metrics           float64 `json:"metrics"`      // of CloudWatch, that an application writes itself, for a month each
+	AlarmMetrics      float64 `json:"alarmMetrics"` // that alarms look at, for a month each
+	Dashboards        float64 `json:"dashboards"`   // for a month each
+	Traces            float64 `json:"traces"`       // recorded by X-Ray
+	KeyRequests       float64 `json:"keyRequests"`  // of KMS
 }
 
 // parts are the numbers of a usage, in the order of the fields.
 func parts(u *Usage) []*float64 {
 	return []*float64{
 		&u.MessagesIn, &u.MessagesOut, &u.ConnectionMinutes, &u.LambdaRequests, &u.LambdaGBSeconds,
-		&u.WriteUnits, &u.ReadUnits, &u.SQSRequests, &u.EventBridgeEvents, &u.BytesOut,
+		&u.WriteUnits, &u.ReadUnits, &u.SQSRequests, &u.EventBridgeEvents, &u.BytesOut, &u.LogBytes, &u.Metrics, &u.AlarmMetrics,
+		&u.Dashboards, &u.Traces, &u.KeyRequests,
 	}
 }
 
@@ -91,6 +98,18 @@ func (u Usage) of(item Item) float64 {
 		return u.EventBridgeEvents
 	case ItemDataOut:
 		return u.BytesOut / gigabyte
+	case ItemLogs:
+		return u.LogBytes / gigabyte
+	case ItemMetrics:
+		return u.Metrics
+	case ItemAlarms:
+		return u.AlarmMetrics
+	case ItemDashboards:
+		return u.Dashboards
+	case ItemTraces:
+		return u.Traces
+	case ItemKeys:
+		return u.KeyRequests
 	}
 	return 0
 }
@@ -111,12 +130,13 @@ type Bill struct {
 	Free    float64 `json:"free"`    // less this much, for accounts that use nothing else of these services
 }
 
-// Bill prices a usage at list price, every unit of it.
+// Bill prices a usage at list price, every unit of it. The lower price of what is more than a month's threshold is that of a month, so it
+// is right for what is used in one, and in less as long as that is below the threshold.
 func (u Usage) Bill() Bill {
 	var b Bill
 	for _, p := range Prices() {
 		l := Line{Item: p.Item, What: p.What, Quantity: u.of(p.Item)}
-		l.Dollars = l.Quantity / p.Per * p.Dollars
+		l.Dollars = p.of(l.Quantity)
 		b.Lines, b.Dollars = append(b.Lines, l), b.Dollars+l.Dollars
 	}
 	return b

@@ -2,6 +2,7 @@ package cost_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
@@ -10,7 +11,7 @@ import (
 // thousand is 1,000 users for 8 hours on 30 days, in 3 of 60 rooms each, with 10 messages a day to 50 members: a scenario
 // whose numbers were computed by hand for all of the services.
 func thousand() cost.Load {
-	return cost.Load{Users: 1000, Hours: 8, Days: 30, Rooms: 60, Joined: 3, Messages: 1.25, Bytes: 300, LambdaMs: 25, PushMs: 10}
+	return cost.Load{Users: 1000, Hours: 8, Days: 30, Rooms: 60, Joined: 3, Messages: 1.25, Bytes: 300, LambdaMs: 25, PushMs: 10, TypingUpTo: 100}
 }
 
 func TestLoad(t *testing.T) {
@@ -27,24 +28,30 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	want := map[string]cost.Usage{
-		"connected": {ConnectionMinutes: 14.4e6},
-		// 3 functions; 25 ms of 256 MB each; 2 to open, 2 for its own row and 4 rooms to end.
-		"connects": {LambdaRequests: 360e3, LambdaGBSeconds: 2250, WriteUnits: 120e3 * 8},
-		"joins": {
-			MessagesIn: 360e3, MessagesOut: 360e3, BytesOut: 360e3 * 300, LambdaRequests: 360e3, LambdaGBSeconds: 4500,
-			WriteUnits: 720e3, ReadUnits: 1260e3,
+		cost.FlowMinutes: {ConnectionMinutes: 14.4e6},
+		// 3 functions; 25 ms of 256 MB each; 2 to open, 1 to begin the end, 4 rooms, 1 to forget.
+		cost.FlowConnects: {LambdaRequests: 360e3, LambdaGBSeconds: 2250, WriteUnits: 120e3 * 8, LogBytes: 120e3 * (415 + 434)},
+		// Three rooms in one frame.
+		cost.FlowJoins: {
+			MessagesIn: 120e3, MessagesOut: 120e3, BytesOut: 360e3 * 150, LambdaRequests: 120e3, LambdaGBSeconds: 1500,
+			WriteUnits: 720e3, ReadUnits: 900e3, LogBytes: 120e3 * 231,
 		},
-		// A reply each; 50 pushes are one round of 10 ms; 50 rows of 80 bytes are one read unit.
-		"messages": {
+		// A reply each; 50 pushes are one round of 10 ms; 50 rows of 80 bytes, and two more, are two read units.
+		cost.FlowMessages: {
 			MessagesIn: 300e3, MessagesOut: 15.3e6, BytesOut: 15e6*300 + 300e3*150, LambdaRequests: 300e3,
-			LambdaGBSeconds: 300e3 * 0.035 / 2, WriteUnits: 1.2e6, ReadUnits: 0.6e6,
+			LambdaGBSeconds: 300e3 * 0.035 / 2, WriteUnits: 1.2e6, ReadUnits: 0.9e6, LogBytes: 300e3 * 367,
 		},
-		"typing": {},
-		"pings":  {MessagesIn: 1.6e6, MessagesOut: 1.6e6, BytesOut: 25.6e6},
-		// 8,640 of them; a third of the users, 333 rows of 400 bytes beside the 64 partitions; 25 ms and a 30th of a second.
-		"sweeps": {
-			LambdaRequests: 8640, LambdaGBSeconds: 8640 * 0.059 / 4, ReadUnits: 8640 * (64 + 1000.0/3*400/4096),
+		cost.FlowTyping: {}, cost.FlowPresence: {}, cost.FlowGrace: {}, cost.FlowPauses: {}, cost.FlowHeartbeats: {},
+		// A user hears 3 rooms × 5,000 messages in 14,400 minutes: one in 57.6 s. Silences of 9 minutes are one in 13,000 of these; and
+		// one for each connection.
+		cost.FlowPings: {MessagesIn: 121_273, MessagesOut: 121_273, BytesOut: 121_273 * 16},
+		// 8,640 of them; a third of the users, 333 rows of 460 bytes beside the 64 partitions; 25 ms, and 5 rounds of GetConnection for 305
+		// of them.
+		cost.FlowSweeps: {
+			LambdaRequests: 8640, LambdaGBSeconds: 8640 * 0.075 / 4, ReadUnits: 8640 * (64 + 1000.0/3*460/4096), LogBytes: 8640 * 425,
 		},
+		// Five for each of two queues, each of which asks every 20 s.
+		cost.FlowWatching: {SQSRequests: 1.296e6},
 	}
 	for _, f := range l.Flows() {
 		if got, w := f.Usage, want[f.Name]; !alike(got, w) {
@@ -55,22 +62,68 @@ func TestLoad(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("no flow for %v", want)
 	}
-	// Minutes 3.60; messages in and out 0.72 + 15.60 + 3.20 = 19.52; Lambda 1.02864 M requests 0.2057 and 12,127.44 GB-s
-	// 0.1617; 2.88 M WRU 1.8; 1.86 + 0.5530 + 0.2813 = 2.6942 M RRU 0.3368; 4,678.6 M bytes are 4.357 GB of 2^30, 0.3922.
-	if got := l.Usage().Bill().Dollars; math.Abs(got-26.0164) > 0.001 {
-		t.Errorf("got $%.4f, want $26.0164", got)
+}
+
+// TestOptions: what each option adds or takes away.
+func TestOptions(t *testing.T) {
+	base := thousand()
+	base.Typing = 1
+	change := func(do func(l *cost.Load)) (cost.Load, cost.Usage) {
+		l := base
+		do(&l)
+		return l, l.Usage().Minus(base.Usage())
+	}
+	_, u := change(func(l *cost.Load) { l.Presence = true })
+	// 90,000 arrivals are told 50 members and as many departures 49, and 270,000 cuts leave a job each.
+	if got := u.MessagesOut; math.Abs(got-90e3*99) > 100e3 || u.SQSRequests != 3*(90e3+270e3) {
+		t.Errorf("presence: got %g messages and %g requests of SQS", got, u.SQSRequests)
+	}
+	l, _ := change(func(l *cost.Load) { l.TypingUpTo = 49 })
+	if got := base.Usage().MessagesOut - l.Usage().MessagesOut; !near(got, 300e3*49) {
+		t.Errorf("typing is not told to 50: %g messages less, want %g", got, 300e3*49.0)
+	}
+	if !strings.Contains(l.String(), "nobody is told in rooms of more than 49") {
+		t.Errorf("it is not said: %s", l)
+	}
+	l, _ = change(func(l *cost.Load) { l.Hidden, l.Hides = 0.5, 4 })
+	if got := base.Deliveries() / l.Deliveries(); got < 1.8 || got > 2 {
+		t.Errorf("half is hidden: %g times as many deliveries before", got)
+	}
+	// Every four minutes a job that writes a note, a ping, a pong that deletes it, and its answer; no pings of the client's own.
+	_, u = change(func(l *cost.Load) { l.Dialect = cost.SocketIO })
+	if beats := 3.6e6; math.Abs(u.SQSRequests-3*beats-6*120e3) > 1 || math.Abs(u.WriteUnits-2*beats-3*120e3) > 1 {
+		t.Errorf("Socket.IO: got %g requests of SQS and %g write units", u.SQSRequests, u.WriteUnits)
+	}
+	_, u = change(func(l *cost.Load) { l.Monitoring, l.Metrics, l.Tracing, l.KMS = cost.WatchEverything, true, true, true })
+	if u.AlarmMetrics != 27 || u.Dashboards != 1 || u.Metrics != 18 || u.KeyRequests != 60480 {
+		t.Errorf("watched: got %+v", u)
+	}
+	if requests := base.Usage().LambdaRequests; u.Traces < 864e3 || u.Traces > requests {
+		t.Errorf("%g traces of %g invocations", u.Traces, requests)
+	}
+}
+
+// TestTier: a message above a billion in a month is cheaper.
+func TestTier(t *testing.T) {
+	if got := (cost.Usage{MessagesIn: 0.5e9, MessagesOut: 1.5e9}).Bill().Dollars; !near(got, 1800) {
+		t.Errorf("two billion messages are $%g, want $1,800", got)
+	}
+	if got := (cost.Usage{MessagesOut: 1e9}).Bill().Dollars; !near(got, 1000) {
+		t.Errorf("a billion messages are $%g, want $1,000", got)
 	}
 }
 
 func alike(a, b cost.Usage) bool {
 	d := a.Minus(b).Plus(b.Minus(a))
 	return math.Abs(d.MessagesIn+d.MessagesOut+d.ConnectionMinutes+d.LambdaRequests+d.LambdaGBSeconds+d.WriteUnits+d.ReadUnits+
-		d.SQSRequests+d.EventBridgeEvents+d.BytesOut) < 1e-3
+		d.SQSRequests+d.EventBridgeEvents+d.BytesOut+d.LogBytes+d.Metrics+d.AlarmMetrics+d.Dashboards+d.Traces+d.KeyRequests) < 100
 }
 
 // TestLargeRoom: 1,500 members are 200 at once and two jobs; each reads its page of the members.
 func TestLargeRoom(t *testing.T) {
-	l := cost.Load{Users: 1500, Hours: 1, Days: 1, Rooms: 1, Joined: 1, Messages: 1, Typing: 1, Bytes: 2000, LambdaMs: 20, PushMs: 10}
+	l := cost.Load{
+		Users: 1500, Hours: 1, Days: 1, Rooms: 1, Joined: 1, Messages: 1, Typing: 1, Bytes: 2000, LambdaMs: 20, PushMs: 10, TypingUpTo: 2000,
+	}
 	for _, f := range l.Flows() {
 		switch f.Name {
 		case "messages":
@@ -79,7 +132,7 @@ func TestLargeRoom(t *testing.T) {
 				LambdaRequests: 1500 * 3,
 				// 4 rounds of pushes in 512 MB, and 16 in each of two jobs of 1,024 MB.
 				LambdaGBSeconds: 1500*0.060/2 + 3000*0.180,
-				WriteUnits:      1500 * 5, ReadUnits: 1500 * (1 + 30),
+				WriteUnits:      1500 * 5, ReadUnits: 1500 * (1 + 4 + 26), LogBytes: 1500*367 + 3000*276,
 			}
 			if !alike(f.Usage, want) {
 				t.Errorf("messages:\ngot  %+v\nwant %+v", f.Usage, want)
@@ -136,6 +189,9 @@ func TestNonsense(t *testing.T) {
 		"long month":     func(l *cost.Load) { l.Days = 32 },
 		"no rooms":       func(l *cost.Load) { l.Rooms = 0 },
 		"too many rooms": func(l *cost.Load) { l.Joined = 51 },
+		"more than all":  func(l *cost.Load) { l.Hidden = 1.5 },
+		"used too long":  func(l *cost.Load) { l.Active = 9 },
+		"no dialect":     func(l *cost.Load) { l.Dialect = "mqtt" },
 	} {
 		l := cost.DefaultLoad()
 		change(&l)

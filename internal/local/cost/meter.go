@@ -2,6 +2,8 @@ package cost
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -215,6 +217,9 @@ func (m *Meter) Start() {
 // Add counts in the total only.
 func (m *Meter) Add(d Delta) { m.total.Add(d) }
 
+// Usage is the count so far, without the minutes of open connections.
+func (m *Meter) Usage() Usage { return m.total.Usage() }
+
 // Room is the tally of a room, nil for none. What is added to it has to be added to the meter as well.
 func (m *Meter) Room(room string) *Tally { return m.rooms.tally(room) }
 
@@ -309,12 +314,45 @@ type Report struct {
 // Month is what a month has here.
 const Month = 30 * 24 * time.Hour
 
-// InAMonth is the usage of a month that goes on like this for hours of each of its 30 days.
-func (r Report) InAMonth(hours float64) Usage {
+// Pace says how what was used becomes a month of 30 days.
+type Pace struct {
+	Hours     float64       // of each day that it goes on like this; 0: 24
+	StandsFor time.Duration // what the run stands for, where it did in less time what users do in that; 0: it was no faster than they are
+}
+
+// Check reports what makes no sense.
+func (p Pace) Check() error {
+	switch {
+	case p.Hours < 0 || p.Hours > 24:
+		return fmt.Errorf("a day has no %g hours", p.Hours)
+	case p.StandsFor < 0 || p.StandsFor > Month:
+		return fmt.Errorf("a run cannot stand for %s: give the time that its users would take, such as 24h", p.StandsFor)
+	case p.StandsFor > 0 && p.Hours > 0:
+		return errors.New("a run that stands for a time says how a day is: give no hours")
+	}
+	return nil
+}
+
+// String says it in words.
+func (p Pace) String() string {
+	if p.StandsFor > 0 {
+		return fmt.Sprintf("where this was what happens in %s", p.StandsFor)
+	}
+	return fmt.Sprintf("if it goes on like this for %g hours of each of 30 days", cmp.Or(p.Hours, 24))
+}
+
+// InAMonth is the usage of a month at a pace. Of a run that stands for a longer time, connections are open for as much longer.
+func (r Report) InAMonth(p Pace) Usage {
 	if r.Seconds <= 0 {
 		return Usage{}
 	}
-	return r.Usage.Times(Month.Seconds() * hours / 24 / r.Seconds)
+	asIs := Month.Seconds() / r.Seconds
+	if p.StandsFor == 0 {
+		return r.Usage.Times(asIs * cmp.Or(p.Hours, 24) / 24)
+	}
+	u := r.Usage.Times(Month.Seconds() / p.StandsFor.Seconds())
+	u.ConnectionMinutes = r.Usage.ConnectionMinutes * asIs
+	return u
 }
 
 // Report is the count so far.
@@ -332,7 +370,7 @@ func (m *Meter) Report() Report {
 		Usage: u, Bill: u.Bill(), Rooms: m.rooms.shares(u), Users: m.users.shares(u), Events: m.events.shares(u),
 	}
 	r.Notes = notes(r.DynamoDB)
-	r.Month = r.InAMonth(24).BillOfMonth()
+	r.Month = r.InAMonth(Pace{}).BillOfMonth()
 	return r
 }
 
@@ -351,6 +389,6 @@ func notes(dynamoDB string) []string {
 	return []string{
 		units,
 		"Lambda time is what the functions took on this machine, each rounded up to a millisecond. On AWS every request to DynamoDB and every push is a round trip more.",
-		"Not counted: logs, storage, the requests with which Lambda asks an empty queue for work.",
+		"Not counted: logs, storage, what watches a stack, the requests with which Lambda asks an empty queue for work.",
 	}
 }

@@ -131,10 +131,20 @@ func TestProjection(t *testing.T) {
 	if !near(r.Month.Dollars, 0.072) {
 		t.Errorf("got $%g a month, want $0.072", r.Month.Dollars)
 	}
-	if got := r.InAMonth(8).MessagesIn; !near(got, 24_000) {
+	if got := r.InAMonth(cost.Pace{Hours: 8}).MessagesIn; !near(got, 24_000) {
 		t.Errorf("8 hours a day: got %g messages, want 24,000", got)
 	}
-	if got := (cost.Report{}).InAMonth(24); got != (cost.Usage{}) {
+	// An hour that stands for a day is 30 times as much a month; but connections are open as long as they are.
+	r.Usage.ConnectionMinutes = 60
+	if got := r.InAMonth(cost.Pace{StandsFor: 24 * time.Hour}); !near(got.MessagesIn, 3000) || !near(got.ConnectionMinutes, 30*24*60) {
+		t.Errorf("an hour stands for a day: got %+v", got)
+	}
+	for _, p := range []cost.Pace{{Hours: 25}, {StandsFor: -1}, {StandsFor: 31 * 24 * time.Hour}, {Hours: 8, StandsFor: time.Hour}} {
+		if p.Check() == nil {
+			t.Errorf("%+v makes sense", p)
+		}
+	}
+	if got := (cost.Report{}).InAMonth(cost.Pace{}); got != (cost.Usage{}) {
 		t.Errorf("no time passed: got %+v", got)
 	}
 }

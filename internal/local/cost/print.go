@@ -81,14 +81,14 @@ func billRows(b Bill, free bool) [][]string {
 	return append(rows, []string{"in all", "", ">" + dollars(b.Dollars), ""})
 }
 
-// Print prints what was used, and a month that goes on like this for hours of each day.
-func (r Report) Print(w io.Writer, hours float64) error {
+// Print prints what was used, and a month of that.
+func (r Report) Print(w io.Writer, m Pace) error {
 	p := &text.Page{W: w}
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Second)
 	p.Sayf("Used in %s, since %s, at list prices of %s\n\n", took, r.Began.Local().Format(time.DateTime), r.Region)
 	p.Table(billRows(r.Usage.Bill(), false))
-	month := r.InAMonth(hours).BillOfMonth()
-	p.Sayf("\nA month, if it goes on like this for %g hours of each of 30 days\n\n", hours)
+	month := r.InAMonth(m).BillOfMonth()
+	p.Sayf("\nA month, %s\n\n", m)
 	p.Table(billRows(month, true))
 	p.Sayf("\n")
 	for _, part := range []struct {
@@ -136,23 +136,27 @@ func sources(p *text.Page) {
 // Print prints a month of the load, and what others would take for it.
 func (l Load) Print(w io.Writer) error {
 	p := &text.Page{W: w}
-	p.Sayf("A month of %g users, each %g hours on %g days; %g rooms, %g for each user, %s members in a room;\n",
-		l.Users, l.Hours, l.Days, l.Rooms, l.Joined, Amount(l.Members()))
-	p.Sayf("%g messages of %g bytes an hour from each user, with %g typing signals for each message.\n\n", l.Messages, l.Bytes, l.Typing)
+	p.Sayf("%s\n", l)
 	month := l.Usage().BillOfMonth()
 	p.Table(billRows(month, true))
 	p.Sayf("\nWhat it is for\n\n")
 	rows := [][]string{}
 	for _, f := range l.Flows() {
-		what := f.Name
-		if what == "connected" {
-			what = "minutes connected"
+		if f.Count == 0 {
+			continue
 		}
-		rows = append(rows, []string{what, ">" + Amount(f.Count), ">" + dollars(f.Usage.Bill().Dollars)})
+		what, count := f.Name, ">"+Amount(f.Count)
+		switch what {
+		case FlowMinutes:
+			what = "minutes connected"
+		case FlowWatching:
+			what, count = "watching: metrics, alarms, dashboard, polling", ""
+		}
+		rows = append(rows, []string{what, count, ">" + dollars(f.Usage.Bill().Dollars)})
 	}
 	p.Table(rows)
 	p.Sayf("\nBellhop on AWS: $%.2f a month, $%.2f with the free amounts of an account that uses nothing else of these services.\n", month.Dollars, month.Dollars-month.Free)
-	p.Sayf("Not in it: logs, storage, presence, the requests with which Lambda asks an empty queue for work.\n")
+	p.Sayf("Not in it: storage, backups, taxes.\n")
 	p.Sayf("\nOthers for the same messages, connections and minutes, at their list prices\n\n")
 	rows = [][]string{}
 	for _, peer := range Peers(l) {

@@ -1,0 +1,295 @@
+package cost
+
+import "math"
+
+// What the model knows of Bellhop. The DynamoDB units of each flow are those that TestBudgets of internal/store/dynamo finds, as far as
+// DynamoDB Local counts them; TestYardstick of internal/check/costs holds all of it against a day of clients.
+const (
+	lifetime     = 2.0     // hours, after which API Gateway closes a connection
+	idleMinutes  = 9.0     // without a frame, after which a client sends a ping: liveness.ts of @bellhop/client
+	quietMinutes = 2.0 / 3 // the same while somebody uses the page, or after the client has asked for something
+	beatMinutes  = 4.0     // between two pings of Socket.IO
+	inline       = 200.0   // members that a publish pushes to itself; others by the queue
+	jobPage      = 1000.0  // members that one job is for
+	parallel     = 64.0    // pushes at the same time
+	together     = 50.0    // rooms of one frame of a client's
+	sweepMinutes = 5.0     // between two sweeps
+	silence      = 11.0    // minutes without an action, after which a sweep asks for a connection
+	smallMB      = 256.0   // memory of authorize, connect, disconnect and sweep; see template.yaml
+	messageMB    = 512.0
+	deliverMB    = 1024.0
+
+	replyBytes    = 150.0 // what the reply to a publish has
+	occupantBytes = 95.0  // what a user takes in the reply of a join
+	signalBytes   = 126.0
+	presenceBytes = 238.0
+	replyFull     = 14_000.0 // bytes, after which another room of a join has to wait for the next frame
+
+	// What an invocation writes to the log: its metrics, and a line or none.
+	connectLog, closeLog, joinLog, messageLog, signalLog, jobLog, sweepLog = 415.0, 434.0, 231.0, 367.0, 288.0, 276.0, 425.0
+	tellLog                                                                = 60.0 // for an arrival that a join tells
+
+	ownMetrics   = 18.0              // that functions write in a busy stack
+	basicAlarms  = 10.0              // metrics that alarms look at
+	fullAlarms   = 27.0              //
+	pollers      = 2 * 5.0           // of two queues
+	pollSeconds  = 20.0              // that each waits for messages
+	traceRate    = 0.05              // of the invocations beyond one a second
+	keyCallers   = 7.0               // functions, each of which DynamoDB asks KMS for
+	keyMinutes   = 5.0               // at most so often
+	monthMinutes = 30 * 24 * 60.0    //
+	monthSeconds = 60 * monthMinutes //
+)
+
+// Flow is what one kind of action uses in a month.
+type Flow struct {
+	Name  string  `json:"name"`
+	Count float64 `json:"count"`
+	Usage Usage   `json:"usage"`
+}
+
+// The flows, in the order of Flows.
+const (
+	FlowMinutes    = "connected"
+	FlowConnects   = "connects"
+	FlowJoins      = "joins"
+	FlowMessages   = "messages"
+	FlowTyping     = "typing"
+	FlowPresence   = "presence"
+	FlowGrace      = "grace jobs"
+	FlowPauses     = "pauses"
+	FlowPings      = "pings"
+	FlowHeartbeats = "heartbeats"
+	FlowSweeps     = "sweeps"
+	FlowWatching   = "watching"
+)
+
+// Flows are what the load uses in a month, by kind of action. Some have nothing.
+func (l Load) Flows() []Flow {
+	return []Flow{
+		{FlowMinutes, l.Minutes(), Usage{ConnectionMinutes: l.Minutes()}},
+		l.connects(), l.joins(), l.messages(), l.typing(), l.presence(), l.grace(), l.pauses(), l.pings(), l.heartbeats(), l.sweeps(), l.watching(),
+	}
+}
+
+// Usage is everything that the load uses in a month.
+func (l Load) Usage() Usage {
+	var u Usage
+	for _, f := range l.Flows() {
+		u = u.Plus(f.Usage)
+	}
+	return u
+}
+
+// invoked is invocations of ms milliseconds with a memory, that log some bytes.
+func invoked(n, ms, mb, logBytes float64) Usage {
+	return Usage{LambdaRequests: n, LambdaGBSeconds: n * math.Max(1, math.Ceil(ms)) / 1000 * mb / 1024, LogBytes: n * logBytes}
+}
+
+// readUnits are a strongly consistent read of rows of some size together.
+func readUnits(rows, size float64) float64 { return math.Max(1, math.Ceil(rows*size/(4<<10))) }
+
+// units are the 32 KB that a frame is billed as.
+func units(size float64) float64 { return math.Max(1, math.Ceil(size/messageUnit)) }
+
+// one is 1 if something is so.
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// connects are authorizer, $connect and $disconnect. 2 write units are for the connection and its own room, 3 to begin its end, leave its
+// own room and forget it, and 1 for each other room; with presence 1 more, and a read.
+func (l Load) connects() Flow {
+	n, shown := l.Connects(), one(l.Presence)*l.Joined
+	u := invoked(2*n, l.LambdaMs, smallMB, connectLog/2).Plus(invoked(n, l.LambdaMs, smallMB, closeLog))
+	u = u.Plus(Usage{WriteUnits: n * (5 + l.Joined + shown), ReadUnits: n * shown})
+	if l.Dialect == SocketIO {
+		// The open packet and the look of the reaper are jobs; CONNECT is a message, answered by one.
+		u = u.Plus(Usage{MessagesIn: n, MessagesOut: 2 * n, BytesOut: 250 * n, SQSRequests: 6 * n, WriteUnits: 3 * n, ReadUnits: 2 * n})
+		u = u.Plus(invoked(2*n, l.LambdaMs, deliverMB, 0)).Plus(invoked(n, l.LambdaMs, messageMB, 0))
+	}
+	return Flow{FlowConnects, n, u}
+}
+
+// entered is what n joins of all of a user's rooms use, each with missed events. 2 write units a room, and 3 with presence.
+func (l Load) entered(n, missed float64) Usage {
+	shown := one(l.Presence)
+	room := replyBytes + missed*l.Bytes + shown*occupantBytes*l.Members()
+	frames := math.Ceil(l.Joined / math.Min(together, math.Ceil(replyFull/room)))
+	if l.Dialect == SocketIO { // whose applications join one by one
+		frames = l.Joined
+	}
+	if l.Joined == 0 {
+		return Usage{}
+	}
+	u := invoked(n*frames, l.LambdaMs, messageMB, joinLog)
+	reads := 2.5 + one(missed > 0)*readUnits(missed, entryRow+l.Bytes/2) + shown*(1+readUnits(l.Members(), hereRow))
+	return u.Plus(Usage{
+		MessagesIn: n * frames, MessagesOut: n * frames * units(room*l.Joined/frames), BytesOut: n * l.Joined * room,
+		WriteUnits: n * l.Joined * (2 + shown), ReadUnits: n * l.Joined * reads,
+	})
+}
+
+func (l Load) joins() Flow {
+	return Flow{FlowJoins, l.Connects() * l.Joined, l.entered(l.Connects(), 0)}
+}
+
+// fanOut is what it takes to push n events to some of a room's members: at once to the first, the others by jobs. ms is the time that the
+// pushes of the sender's own invocation take.
+func (l Load) fanOut(n, to, size float64) (u Usage, ms float64) {
+	first := math.Min(to, inline)
+	ms = math.Ceil(first/parallel) * l.PushMs
+	beyond := math.Max(0, l.Members()-inline)
+	jobs := n * math.Ceil(beyond/jobPage)
+	if to == 0 {
+		beyond, jobs = 0, 0
+	}
+	u = Usage{MessagesOut: n * to * units(size), BytesOut: n * to * size, ReadUnits: n * readUnits(math.Min(l.Members(), inline)+2, memberRow)}
+	if beyond > 0 {
+		u.ReadUnits += n * readUnits(beyond+2, memberRow)
+	}
+	u.SQSRequests = 3 * jobs // sent, received, deleted
+	return u.Plus(invoked(jobs, l.LambdaMs+math.Ceil(math.Min(to-first, jobPage)/parallel)*l.PushMs, deliverMB, jobLog)), ms
+}
+
+// messages have an id: the touch, the seq with the id, the id's own row and the entry; a look for the id before.
+func (l Load) messages() Flow {
+	n := l.Published()
+	u, ms := l.fanOut(n, l.among(l.Members()), l.Bytes)
+	row := math.Max(1, math.Ceil(l.Bytes/1024))
+	return Flow{FlowMessages, n, u.Plus(invoked(n, l.LambdaMs+ms, messageMB, messageLog)).Plus(Usage{
+		MessagesIn: n * units(l.Bytes), MessagesOut: n, BytesOut: n * replyBytes, WriteUnits: n * (3 + row), ReadUnits: n,
+	})}
+}
+
+// typing signals write nothing and are not answered.
+func (l Load) typing() Flow {
+	n := l.Signals()
+	u, ms := l.fanOut(n, l.among(l.told()+1)-1, signalBytes)
+	return Flow{FlowTyping, n, u.Plus(invoked(n, l.LambdaMs+ms, messageMB, signalLog)).Plus(Usage{MessagesIn: n})}
+}
+
+// presence is what arrivals and departures are told with. An arrival is told by the join: 4 write units more. A departure is a job: 5.
+func (l Load) presence() Flow {
+	n := l.Arrivals()
+	all := l.among(l.Members())
+	come, ms := l.fanOut(n, all, presenceBytes)
+	u := come.Plus(Usage{WriteUnits: 4 * n, ReadUnits: 2 * n, LambdaGBSeconds: n * ms / 1000 * messageMB / 1024, LogBytes: n * tellLog})
+	gone, ms := l.fanOut(n, max(0, all-1), presenceBytes)
+	u = u.Plus(gone).Plus(Usage{WriteUnits: 5 * n, ReadUnits: 3 * n, SQSRequests: 3 * n})
+	return Flow{FlowPresence, 2 * n, u.Plus(invoked(n, l.LambdaMs+ms, deliverMB, jobLog))}
+}
+
+// grace is the jobs that find a user back who was cut after two hours.
+func (l Load) grace() Flow {
+	if !l.Presence {
+		return Flow{Name: FlowGrace}
+	}
+	n := (l.Connects() - l.Users*l.Days) * l.Joined
+	return Flow{FlowGrace, n, invoked(n, l.LambdaMs, deliverMB, jobLog).Plus(Usage{SQSRequests: 3 * n, ReadUnits: n})}
+}
+
+// pauses are those of hidden pages, and the joins with which they come back.
+func (l Load) pauses() Flow {
+	if l.paused() == 0 {
+		return Flow{Name: FlowPauses}
+	}
+	n := l.Users * l.Days * l.Hides
+	missed := l.heard() * l.Hours * 60 * l.paused() / l.Hides / math.Max(1, l.Joined)
+	asked := n + (l.Connects()-l.Users*l.Days)*l.Hidden // once more after two hours
+	u := invoked(asked, l.LambdaMs, messageMB, 0).Plus(l.entered(n, missed))
+	return Flow{FlowPauses, n, u.Plus(Usage{MessagesIn: asked, MessagesOut: asked, BytesOut: asked * replyBytes, WriteUnits: asked * (1 + l.Joined)})}
+}
+
+// heard is how many events a minute a connection hears that looks. Typing comes with messages, and breaks no other silence.
+func (l Load) heard() float64 {
+	if l.Minutes() == 0 || l.Rooms == 0 {
+		return 0
+	}
+	return l.Joined * (l.Published() + 2*l.Arrivals()) / l.Rooms / (l.Hours * 60 * l.Days)
+}
+
+// silences is how many silences of a length there are in a minute in which events come at random, each ended by a ping.
+func silences(events, length float64) float64 {
+	if events*length < 1e-9 {
+		return 1 / length
+	}
+	return events * math.Exp(-events*length) / (1 - math.Exp(-events*length))
+}
+
+// pings are what clients find out with whether their connection is alive: after a while in which they heard nothing, which is short while
+// somebody uses the page and once after each time that they have asked for something. The answer is a message too, but no function runs.
+func (l Load) pings() Flow {
+	if l.Dialect == SocketIO || l.Hours == 0 {
+		return Flow{Name: FlowPings}
+	}
+	used := l.Active / l.Hours
+	looking := math.Max(0, 1-used-l.paused())
+	n := l.Minutes() * (used*silences(l.heard(), quietMinutes) + looking*silences(l.heard(), idleMinutes))
+	n += l.Connects() // which ask for rooms
+	if l.paused() > 0 {
+		// Before the first is another, since the pause was asked for.
+		cycles := l.Users * l.Days * l.Hides
+		n += cycles * (1 + math.Floor((l.paused()*l.Hours*60/l.Hides-quietMinutes)/idleMinutes))
+	}
+	return Flow{FlowPings, n, Usage{MessagesIn: n, MessagesOut: n, BytesOut: n * 16}}
+}
+
+// heartbeats are those of Socket.IO: a job that pushes a ping and notes it, and a pong that is answered and unnotes it.
+func (l Load) heartbeats() Flow {
+	if l.Dialect != SocketIO {
+		return Flow{Name: FlowHeartbeats}
+	}
+	n := l.Minutes() / beatMinutes
+	u := invoked(n, l.LambdaMs+l.PushMs, deliverMB, 0).Plus(invoked(n, l.LambdaMs, messageMB, 0))
+	return Flow{FlowHeartbeats, n, u.Plus(Usage{MessagesIn: n, MessagesOut: 2 * n, BytesOut: 2 * n, SQSRequests: 3 * n, WriteUnits: 2 * n, ReadUnits: n})}
+}
+
+// sweeps are twelve an hour, day and night, whoever is there: each reads 64 partitions, looks at each presence, and asks API Gateway for
+// connections from which no action came for long. It is not known that AWS bills for that; it takes time.
+func (l Load) sweeps() Flow {
+	n := monthMinutes / sweepMinutes
+	open := l.Users * l.Hours / 24 * l.Days / 30
+	ms := l.LambdaMs + math.Ceil(open*l.silent()/parallel)*l.PushMs
+	u := invoked(n, ms, smallMB, sweepLog)
+	return Flow{FlowSweeps, n, u.Plus(Usage{
+		ReadUnits: n * (64 + open*(connectionRow+20*l.Joined)/(4<<10) + open*one(l.Presence)*l.Joined),
+	})}
+}
+
+// silent is the share of connections from which no action has come for so long that a sweep asks for them. Pings are none.
+func (l Load) silent() float64 {
+	if l.Hours == 0 {
+		return 0
+	}
+	a := l.Connects()*lifetime*60 + 1 // minutes of all connections
+	actions := l.Connects() + l.Published() + one(l.paused() > 0)*2*l.Users*l.Days*l.Hides
+	return math.Exp(-silence * actions / math.Min(a, l.Minutes()+1))
+}
+
+// watching is what is there to see how the rest does, and the requests with which Lambda asks two queues for work.
+func (l Load) watching() Flow {
+	u := Usage{SQSRequests: pollers * monthSeconds / pollSeconds, Metrics: one(l.Metrics) * ownMetrics}
+	switch l.Monitoring {
+	case WatchBasics:
+		u.AlarmMetrics, u.Dashboards = basicAlarms, 1
+	case WatchEverything:
+		u.AlarmMetrics, u.Dashboards = fullAlarms, 1
+	case WatchNothing:
+	}
+	if l.Tracing {
+		requests := 0.0
+		for _, f := range []Flow{l.connects(), l.joins(), l.messages(), l.typing(), l.presence(), l.grace(), l.pauses(), l.heartbeats(), l.sweeps()} {
+			requests += f.Usage.LambdaRequests
+		}
+		first := math.Min(requests, l.Hours*l.Days*3600)
+		u.Traces = first + traceRate*(requests-first)
+	}
+	if l.KMS {
+		u.KeyRequests = keyCallers * monthMinutes / keyMinutes
+	}
+	return Flow{FlowWatching, 1, u}
+}
