@@ -41,16 +41,26 @@ type History struct {
 	More   bool    `json:"more"`   // there are older ones: ask again before the first of these
 }
 
-// Presence gives the users who are present in a room. It needs a transport with answers, see [ErrNoAnswer].
+// Presence gives the users who are present in a room, by user id. It asks once for about a thousand. It needs a transport with answers,
+// see [ErrNoAnswer].
 func (e *Emitter) Presence(ctx context.Context, room string) ([]Occupant, error) {
 	if room == "" {
 		return nil, badRequest("presence needs a room")
 	}
-	var data struct {
-		Presence []Occupant `json:"presence"`
+	var all []Occupant
+	for after := ""; ; after = all[len(all)-1].UserID {
+		var page struct {
+			Presence []Occupant `json:"presence"`
+			More     bool       `json:"more"` // ask again after the last one
+		}
+		if err := e.ask(ctx, command{Command: "presence", Room: room, After: after}, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Presence...)
+		if !page.More || len(page.Presence) == 0 {
+			return all, nil
+		}
 	}
-	err := e.ask(ctx, command{Command: "presence", Room: room}, &data)
-	return data.Presence, err
 }
 
 // Members gives the connections that are in a room. It needs a transport with answers, see [ErrNoAnswer].

@@ -82,6 +82,7 @@ type command struct {
 	Before      int64           `json:"before,omitempty"`
 	Limit       int             `json:"limit,omitempty"`
 	Reason      string          `json:"reason,omitempty"`
+	After       string          `json:"after,omitempty"`
 	TimeoutMs   int64           `json:"timeoutMs,omitempty"`
 }
 

@@ -50,7 +50,8 @@ type PublishCommand struct {
 
 // PresenceCommand lists who is present in a room.
 type PresenceCommand struct {
-	Room string `json:"room"`
+	Room  string `json:"room"`
+	After string `json:"after"` // user id that the page begins after; empty: from the beginning
 }
 
 // MembersCommand lists the connections in a room.
@@ -137,7 +138,7 @@ func decodeAs[C Command](text []byte) (Command, error) {
 }
 
 // commandFields are all that any command has: a field of another command does nothing, one that none has is not known.
-const commandFields = " v command rooms users user connections connection except event data id ephemeral from room before limit reason timeoutms "
+const commandFields = " v command rooms users user connections connection except event data id ephemeral from room before after limit reason timeoutms "
 
 // DecodeCommand reads one command. Its error is always a protocol.Error, and ErrNewer as well if the command has a number, a
 // name or a field that is not known.
@@ -240,11 +241,13 @@ func (c PresenceCommand) do(ctx context.Context, h *Hub) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !k.Presence {
-		return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(c.Room))
+	if err := hasPresence(c.Room, k); err != nil {
+		return nil, err
 	}
-	here, err := h.present(ctx, c.Room)
-	return map[string]any{"room": c.Room, "presence": here}, err
+	if err := protocol.CheckAfter(c.After); err != nil {
+		return nil, err
+	}
+	return h.present(ctx, c.Room, c.After, "")
 }
 
 func (c HistoryCommand) do(ctx context.Context, h *Hub) (any, error) {
@@ -264,7 +267,7 @@ func (c AskCommand) do(ctx context.Context, h *Hub) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := protocol.CheckEvent(c.Event); err != nil {
+	if err := errors.Join(protocol.CheckDepth(c.Data), protocol.CheckEvent(c.Event)); err != nil {
 		return nil, err
 	}
 	q := Ask{Event: c.Event, Data: c.Data, From: c.From, Timeout: max(time.Duration(c.TimeoutMs)*time.Millisecond, 0)}
@@ -309,6 +312,9 @@ func (c PublishCommand) check() error {
 		return protocol.Errorf(protocol.CodeBadRequest, "one publish may have %d targets, this has %d", protocol.MaxTargets, targets)
 	case len(c.Data) > protocol.MaxData:
 		return protocol.Errorf(protocol.CodeTooLarge, "data may have %d bytes, this has %d", protocol.MaxData, len(c.Data))
+	}
+	if err := protocol.CheckDepth(c.Data); err != nil {
+		return err
 	}
 	if err := protocol.CheckNewID(c.ID); err != nil {
 		return err

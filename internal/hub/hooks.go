@@ -107,6 +107,9 @@ func (h *Hub) ask(ctx context.Context, q Question) (Verdict, error) {
 	began := h.now()
 	a, err := h.hooks.Ask(ctx, q)
 	h.observe.time(hookMetric(HookLatency, q.Hook), h.now().Sub(began))
+	if err == nil && errors.Join(protocol.CheckDepth(a.Data), protocol.CheckDepth(a.StatusData)) != nil {
+		err = fmt.Errorf("%w: its data is nested deeper than %d", errBadAnswer, protocol.MaxDepth)
+	}
 	if _, public := errors.AsType[*protocol.Error](err); public {
 		return a, fmt.Errorf("ask hook %s: %w", q.Hook, err)
 	}

@@ -278,3 +278,22 @@ func TestDisconnectHook(t *testing.T) {
 		t.Errorf("told %+v", q)
 	}
 }
+
+// TestDeepAnswers: what an application says goes to clients, too.
+func TestDeepAnswers(t *testing.T) {
+	deep := json.RawMessage(strings.Repeat("[", protocol.MaxDepth+1) + strings.Repeat("]", protocol.MaxDepth+1))
+	for hook, frame := range map[hub.Hook]string{
+		hub.HookJoin:    `{"action":"join","room":"community:1"}`,
+		hub.HookPublish: `{"action":"publish","room":"community:2","event":"x"}`,
+		hub.HookAction:  `{"action":"poll:vote"}`,
+	} {
+		t.Run(string(hook), func(t *testing.T) {
+			w, _, _ := asking(t, hook, func(hub.Question) (hub.Verdict, error) { return hub.Verdict{Data: deep}, nil })
+			ana := w.Open("ana")
+			if hook == hub.HookPublish {
+				w.Must(ana, `{"action":"join","room":"community:2"}`)
+			}
+			refuses(t, w.Ask(ana, frame), protocol.CodeUnavailable)
+		})
+	}
+}

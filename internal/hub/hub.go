@@ -284,6 +284,8 @@ func (h *Hub) do(ctx context.Context, c Caller, a protocol.Action) (any, error) 
 		return h.signal(ctx, c, a)
 	case protocol.OpPresence:
 		return h.setPresence(ctx, c, a, recent)
+	case protocol.OpPresent:
+		return h.whoIsPresent(ctx, c, a, recent)
 	case protocol.OpHistory:
 		return h.history(ctx, c, a, recent)
 	case protocol.OpAuth:

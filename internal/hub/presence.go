@@ -254,8 +254,8 @@ func (h *Hub) setPresence(ctx context.Context, c Caller, a protocol.Action, rece
 		if err != nil {
 			return nil, err
 		}
-		if !k.Presence {
-			return nil, protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(a.Room))
+		if err := hasPresence(a.Room, k); err != nil {
+			return nil, err
 		}
 	}
 	touch := h.newTouch(a.Room, recent)
@@ -317,33 +317,75 @@ func (h *Hub) setStatus(ctx context.Context, c Connection, room string, a protoc
 	return true, h.announce(ctx, room, here)
 }
 
-// present gives who is in a room, by user id, as many as a reply has space for. Users in their grace are present, and so are those
-// whose end is overdue: it is told to whoever has heard of them.
-func (h *Hub) present(ctx context.Context, room string) ([]protocol.Occupant, error) {
-	got, size, after, repairs := []protocol.Occupant{}, 0, "", maxRepairs
-	for {
-		page, err := h.store.Present(ctx, room, after, h.limits.Page)
-		if err != nil {
-			return nil, fmt.Errorf("read presence of %s: %w", room, err)
-		}
-		for _, here := range page {
-			after = here.User
-			if here.Since.IsZero() || here.Ending {
-				continue
-			}
-			if err := h.repair(ctx, room, here, &repairs); err != nil {
-				return nil, err
-			}
-			size += sizeOfOccupant(here.Occupant())
-			if size > replyPresence || len(got) == replyOccupants {
-				return got, nil
-			}
-			got = append(got, here.Occupant())
-		}
-		if len(page) < h.limits.Page {
-			return got, nil
-		}
+// hasPresence refuses rooms without presence.
+func hasPresence(room string, k Kind) error {
+	if k.Presence {
+		return nil
 	}
+	return protocol.Errorf(protocol.CodeBadRequest, "%s rooms have no presence", protocol.RoomKind(room))
+}
+
+// whoIsPresent gives a member a page of who is in a room.
+func (h *Hub) whoIsPresent(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
+	k, err := h.kind(a.Room)
+	if err != nil {
+		return nil, err
+	}
+	if err := hasPresence(a.Room, k); err != nil {
+		return nil, err
+	}
+	row, err := h.touch(ctx, c, a.Room, recent)
+	if err != nil {
+		return nil, err
+	}
+	return h.present(ctx, a.Room, a.After, row.User)
+}
+
+// present gives a page of who is in a room, by user id, as many as a reply has space for after one. Users in their grace are present,
+// and so are those whose end is overdue: it is told to whoever has heard of them. asks is the user who asks, and is in the first page.
+func (h *Hub) present(ctx context.Context, room, after, asks string) (protocol.PresentResult, error) {
+	got := protocol.PresentResult{Room: room, Presence: []protocol.Occupant{}}
+	size, repairs := 0, maxRepairs
+	for here, err := range h.everyPresence(ctx, room, after) {
+		if err == nil {
+			err = h.repair(ctx, room, here, &repairs)
+		}
+		if err != nil {
+			return got, err
+		}
+		if size += sizeOfOccupant(here.Occupant()); size > replyPresence || len(got.Presence) == replyOccupants {
+			if got.More = true; after == "" {
+				err = h.putFirst(ctx, &got, asks)
+			}
+			return got, err
+		}
+		got.Presence = append(got.Presence, here.Occupant())
+	}
+	return got, nil
+}
+
+// present reports whether the row is about a user who is there, and not about marks alone or an end that is being told.
+func (h Here) present() bool { return !h.Since.IsZero() && !h.Ending }
+
+// putFirst has a user in a page that was cut before it. What has to go for that comes with the next page.
+func (h *Hub) putFirst(ctx context.Context, page *protocol.PresentResult, user string) error {
+	n := len(page.Presence)
+	if user == "" || page.Presence[n-1].UserID >= user {
+		return nil
+	}
+	here, err := h.store.Here(ctx, page.Room, user)
+	if errors.Is(err, ErrNotFound) || err == nil && !here.present() {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read presence in %s: %w", page.Room, err)
+	}
+	me := here.Occupant()
+	for free := 0; n > 1 && free < sizeOfOccupant(me); n-- {
+		free += sizeOfOccupant(page.Presence[n-1])
+	}
+	page.Presence = append([]protocol.Occupant{me}, page.Presence[:n]...)
+	return nil
 }
 
 // maxRepairs is how many overdue presences one reader sees to: whoever comes next sees to more.

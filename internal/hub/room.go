@@ -285,7 +285,8 @@ func (h *Hub) welcome(ctx context.Context, row Connection, room string, k Kind, 
 		got.More = true // no space for presence: it comes with the next page, which is empty otherwise
 		return got, nil
 	}
-	got.Presence, err = h.present(ctx, room)
+	here, err := h.present(ctx, room, "", row.User)
+	got.Presence, got.PresenceMore = here.Presence, here.More
 	return got, err
 }
 

@@ -29,6 +29,27 @@ func (h *Hub) everyMember(ctx context.Context, room string, page int) iter.Seq2[
 	}
 }
 
+// everyPresence gives those who are present in a room after a user, by user id. It ends with the first error.
+func (h *Hub) everyPresence(ctx context.Context, room, after string) iter.Seq2[Here, error] {
+	return func(yield func(Here, error) bool) {
+		for {
+			page, err := h.store.Present(ctx, room, after, h.limits.Page)
+			if err != nil {
+				yield(Here{}, fmt.Errorf("read presence of %s: %w", room, err))
+				return
+			}
+			for _, here := range page {
+				if after = here.User; here.present() && !yield(here, nil) {
+					return
+				}
+			}
+			if len(page) < h.limits.Page {
+				return
+			}
+		}
+	}
+}
+
 // pages gives the connections of a partition, a page at a time; a page may be read before what was done to the one before it is seen. It
 // ends with the first error.
 func (h *Hub) pages(ctx context.Context, partition int) iter.Seq2[[]Connection, error] {

@@ -68,9 +68,9 @@ func Actions() []ActionRow {
 		},
 		{
 			Name: "presence", Op: OpPresence, Needs: NeedMembership,
-			Says:    "Sets the user's status in a room, or in all with presence",
-			Fields:  `{"required":["status"],"properties":{"room":{"$ref":"#/components/schemas/room"},"status":{"$ref":"#/components/schemas/status"},"data":{"description":"At most 1 KB"}}}`,
-			Reply:   "presenceResult",
+			Says:    "Sets the user's status in a room, or in all with presence; without `status` gives who is in a room, in pages",
+			Fields:  `{"anyOf":[{"required":["status"]},{"required":["room"]}],"properties":{"room":{"$ref":"#/components/schemas/room"},"status":{"$ref":"#/components/schemas/status"},"data":{"description":"At most 1 KB"},"after":{"type":"string","description":"User id that the page of those who are present begins after"}}}`,
+			Reply:   "presenceReply",
 			Example: `{"action":"presence","id":"r5","room":"community:7","status":"away","data":{"mood":"calm"}}`,
 		},
 		{

@@ -21,6 +21,7 @@ type frame struct {
 	Since  *Position       `json:"since"`
 	Rooms  []Joining       `json:"rooms"`
 	Status string          `json:"status"`
+	After  string          `json:"after"`
 	Before int64           `json:"before"`
 	Limit  int             `json:"limit"`
 	Token  string          `json:"token"`
@@ -101,6 +102,8 @@ func (f *frame) field(name string) any {
 		return &f.Event
 	case "status":
 		return &f.Status
+	case "after":
+		return &f.After
 	case "before":
 		return &f.Before
 	case "limit":
@@ -135,7 +138,11 @@ func (f *frame) action(err error) (Action, error) {
 	if f.Action == "" {
 		return a, Errorf(CodeBadRequest, `the frame needs an "action", such as "join"`)
 	}
-	if err := f.fill(&a); err != nil {
+	err = f.fill(&a)
+	if err == nil {
+		err = CheckDepth(a.Data)
+	}
+	if err != nil {
 		return Action{Op: a.Op, ID: f.ID}, err
 	}
 	return a, nil
@@ -289,6 +296,10 @@ func (f *frame) presence(a *Action) error {
 		if err := CheckRoom(a.Room); err != nil {
 			return err
 		}
+	}
+	if f.Action == "presence" && a.Room != "" && a.Status == "" && a.Data == nil {
+		a.Op, a.After = OpPresent, f.After
+		return CheckAfter(a.After)
 	}
 	return CheckStatus(a.Status)
 }

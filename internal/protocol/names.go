@@ -43,6 +43,14 @@ func CheckUser(user string) error {
 	return nil
 }
 
+// CheckAfter refuses what is no user id, but for none.
+func CheckAfter(user string) error {
+	if user == "" {
+		return nil
+	}
+	return CheckUser(user)
+}
+
 // CheckEvent refuses event names that are empty, too long or not visible characters, and those that Socket.IO keeps for its
 // clients' own: one such event would cut off everybody in the room who speaks that dialect.
 func CheckEvent(event string) error {

@@ -11,6 +11,7 @@
 //	{"action":"publish","id":"01J","room":"channel:42","event":"message:new","data":{"content":"hi"}}
 //	{"action":"signal","room":"channel:42","event":"typing:start"}
 //	{"action":"presence","room":"community:7","status":"away","data":{}}
+//	{"action":"presence","id":"r6","room":"community:7","after":"bob"}
 //	{"action":"history","id":"r3","room":"channel:42","before":120,"limit":50}
 //	{"action":"auth","id":"r4","token":"<jwt>"}
 //	{"action":"ping"}
@@ -52,6 +53,12 @@
 // join again with that position for the rest, at once if the reply had events, and otherwise after "waitMs" milliseconds,
 // which are not the same for all who ask. A seq that was counted but not written yet, or never since its writer crashed, is a
 // hole; it is passed over once it is a second old or a few, and the reply's seq stops before a younger one.
+//
+// # Who is present
+//
+// The reply to join lists the users of a room with presence, as many as it has space for, whoever asks among them.
+// "presenceMore":true says that there are others: presence without a status gives those after a user id, "after", which is that of
+// the last one in the list, and says "more":true in turn.
 //
 // # Ids
 //
@@ -100,11 +107,12 @@ const (
 	OpRead                   // Target: the id of the notification
 	OpOther                  // Name, Room (may be empty), Data: an action of the application's own
 	OpPause                  // nothing
+	OpPresent                // Room, After: who is present
 )
 
 // String is the name that logs and traces have for it.
 func (o Op) String() string {
-	names := [...]string{"", "join", "leave", "publish", "signal", "presence", "history", "auth", "ping", "delete", "read", "call", "pause"}
+	names := [...]string{"", "join", "leave", "publish", "signal", "presence", "history", "auth", "ping", "delete", "read", "call", "pause", "present"}
 	if o < 0 || int(o) >= len(names) {
 		return ""
 	}
@@ -122,8 +130,9 @@ type Action struct {
 	Since  *Position // nil: the client has no position
 	Rooms  []Joining // of a join of several rooms, at most MaxJoin
 	Status string
-	Before int64 // first seq not wanted; 0: from the newest
-	Limit  int   // events wanted; 0: the server's choice
+	After  string // user id that a page of those who are present begins after; empty: from the beginning
+	Before int64  // first seq not wanted; 0: from the newest
+	Limit  int    // events wanted; 0: the server's choice
 	Token  string
 	Target string
 	Author string // of the message that an OpDelete is about; empty: whosever
@@ -190,6 +199,8 @@ type JoinResult struct {
 	WaitMs    int64      `json:"waitMs,omitempty"`
 	Events    []Event    `json:"events"`
 	Presence  []Occupant `json:"presence,omitempty"` // rooms with presence only
+	// PresenceMore says that others are present, too: ask for those after the last one.
+	PresenceMore bool `json:"presenceMore,omitempty"`
 	// State is what the application hands to those who join, if it has a hook for that.
 	State json.RawMessage `json:"state,omitempty"`
 }
@@ -245,6 +256,14 @@ type PublishResult struct {
 type PresenceResult struct {
 	Rooms  []string `json:"rooms"` // the rooms that the status now holds in
 	Status string   `json:"status"`
+}
+
+// PresentResult is the data of the reply to presence without a status: a page of who is present in a room, by user id. The first
+// page has whoever asks in it, as its first one if the order leaves no space.
+type PresentResult struct {
+	Room     string     `json:"room"`
+	Presence []Occupant `json:"presence"`
+	More     bool       `json:"more,omitempty"` // ask again after the last one
 }
 
 // HistoryResult is the data of the reply to history; Events ascend by seq.

@@ -26,6 +26,7 @@ type action struct {
 	Since  *protocol.Position `json:"since"`
 	Rooms  []protocol.Joining `json:"rooms"`
 	Status string             `json:"status"`
+	After  string             `json:"after"`
 	Before int64              `json:"before"`
 	Limit  int                `json:"limit"`
 	Token  string             `json:"token"`
@@ -52,7 +53,7 @@ func ops() map[string]protocol.Op {
 	return map[string]protocol.Op{
 		"join": protocol.OpJoin, "leave": protocol.OpLeave, "publish": protocol.OpPublish, "signal": protocol.OpSignal,
 		"presence": protocol.OpPresence, "history": protocol.OpHistory, "auth": protocol.OpAuth, "ping": protocol.OpPing,
-		"delete": protocol.OpDelete, "read": protocol.OpRead, "pause": protocol.OpPause,
+		"delete": protocol.OpDelete, "read": protocol.OpRead, "pause": protocol.OpPause, "present": protocol.OpPresent,
 		"other": protocol.OpOther,
 	}
 }
@@ -93,7 +94,7 @@ func TestDecode(t *testing.T) {
 			}
 			w := f.Action
 			want := protocol.Action{
-				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Rooms: w.Rooms, Status: w.Status,
+				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Rooms: w.Rooms, Status: w.Status, After: w.After,
 				Before: w.Before, Limit: w.Limit, Token: w.Token, Target: w.Target,
 			}
 			if !reflect.DeepEqual(got, want) {
@@ -149,17 +150,19 @@ func replies(tb testing.TB) map[string][]byte {
 	none := []protocol.Event{}
 	frames := map[string][]byte{}
 	for name, r := range map[string]protocol.Reply{
-		"joined":                    {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, Events: []protocol.Event{first}}},
-		"joined with presence":      {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Name: "Ana", Status: "online", Since: ts, Version: 1}}}},
-		"joined, and there is more": {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, More: true, Events: none}},
-		"left":                      {ID: "r2", Data: protocol.RoomResult{Room: "channel:42"}},
-		"published":                 {ID: "01J", Data: protocol.PublishResult{Room: "channel:42", Epoch: "k3", Seq: 58, ID: "01J", TS: ts}},
-		"status set":                {ID: "r5", Data: protocol.PresenceResult{Rooms: []string{"community:7"}, Status: "away"}},
-		"history":                   {ID: "r3", Data: protocol.HistoryResult{Room: "channel:42", Epoch: "k3", Seq: 58, Events: none}},
-		"renewed":                   {ID: "r7", Data: protocol.AuthResult{UserID: "ana", Expires: 1732344600000}},
-		"refused":                   {ID: "r1", Err: protocol.Refuse(protocol.CodeForbidden)},
-		"refused without an id":     {Err: protocol.Refuse(protocol.CodeBadRequest)},
-		"too fast":                  {ID: "r1", Err: &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: 400 * time.Millisecond}},
+		"joined":                         {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, Events: []protocol.Event{first}}},
+		"joined with presence":           {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Name: "Ana", Status: "online", Since: ts, Version: 1}}}},
+		"joined, and others are present": {ID: "r1", Data: protocol.JoinResult{Room: "community:7", Epoch: "k3", Seq: 3, Events: none, Presence: []protocol.Occupant{{UserID: "ana", Status: "online", Since: ts}}, PresenceMore: true}},
+		"who is present":                 {ID: "r6", Data: protocol.PresentResult{Room: "community:7", Presence: []protocol.Occupant{{UserID: "cleo", Status: "online", Since: ts}}, More: true}},
+		"joined, and there is more":      {ID: "r1", Data: protocol.JoinResult{Room: "channel:42", Epoch: "k3", Seq: 57, Recovered: true, More: true, Events: none}},
+		"left":                           {ID: "r2", Data: protocol.RoomResult{Room: "channel:42"}},
+		"published":                      {ID: "01J", Data: protocol.PublishResult{Room: "channel:42", Epoch: "k3", Seq: 58, ID: "01J", TS: ts}},
+		"status set":                     {ID: "r5", Data: protocol.PresenceResult{Rooms: []string{"community:7"}, Status: "away"}},
+		"history":                        {ID: "r3", Data: protocol.HistoryResult{Room: "channel:42", Epoch: "k3", Seq: 58, Events: none}},
+		"renewed":                        {ID: "r7", Data: protocol.AuthResult{UserID: "ana", Expires: 1732344600000}},
+		"refused":                        {ID: "r1", Err: protocol.Refuse(protocol.CodeForbidden)},
+		"refused without an id":          {Err: protocol.Refuse(protocol.CodeBadRequest)},
+		"too fast":                       {ID: "r1", Err: &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: 400 * time.Millisecond}},
 	} {
 		b, err := protocol.JSON{}.EncodeReply(r)
 		if err != nil {
@@ -395,7 +398,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if a.Op < protocol.OpJoin || a.Op > protocol.OpPause || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
+		if a.Op < protocol.OpJoin || a.Op > protocol.OpPresent || a.Room != "" && protocol.CheckRoom(a.Room) != nil {
 			t.Fatalf("decoded out of bounds: %+v", a)
 		}
 		if a.Data != nil && !json.Valid(a.Data) {

@@ -107,7 +107,10 @@ func (r *Rooms) collect(ctx context.Context, got *hub.Answers, waiting []hub.Con
 	return left, err
 }
 
-// Acked keeps an ACK for whoever asked. One that nobody waits for lapses.
+// Acked keeps an ACK for whoever asked. One that nobody waits for lapses, and one that is nested deeper than data may be is none.
 func (r *Rooms) Acked(ctx context.Context, c hub.Caller, p packet.Packet) error {
+	if err := protocol.CheckDepth(p.Data); err != nil {
+		return nil //nolint:nilerr // the client does not break the protocol, it only says nothing
+	}
 	return r.notes.Note(ctx, ackNote(socketID(c.Connection, p.Namespace), *p.ID), p.Data, r.now().Add(time.Minute))
 }

@@ -1,12 +1,19 @@
 import type { From, Occupant, RoomEvent } from "./types.js";
 
+/** What the pages of a snapshot have listed so far, and where the log was before the first. */
+export interface Listed {
+  readonly seq: number;
+  readonly users: Map<string, Occupant>;
+}
+
 /**
  * Who is present in a room, by its snapshots and events. Changes that were made at the same moment may be logged in the
  * other order, and events may be older than a snapshot: `since` and `version` say which is the newer.
  */
 export class Presence {
   #users: ReadonlyMap<string, Occupant> = new Map();
-  #recent: RoomEvent[] | null = null; // since the join was sent whose snapshot is awaited
+  #recent: RoomEvent[] | null = null; // since the join was sent whose snapshot is awaited, to its last page
+  #listed: Listed | null = null; // the pages of a snapshot that goes on
 
   get users(): ReadonlyMap<string, Occupant> {
     return this.#users;
@@ -14,15 +21,37 @@ export class Presence {
 
   /** A join is sent: its snapshot may be older than what is pushed from now on. */
   expect(): void {
-    this.#recent = [];
+    if (!this.#listed) this.#recent = [];
   }
 
-  /** Takes in a snapshot, and again the events that came meanwhile and are later than the log was then. */
-  snapshot(users: Occupant[], seq: number): void {
+  /**
+   * Takes in the snapshot of a join, and again the events that came meanwhile and are later than the log was then. With `more` it is a
+   * first page: it gives what {@link page} needs for the others, null if they are on their way since a join before this one.
+   * @param recovered all events have come since that join, so its pages are as good
+   */
+  snapshot(users: Occupant[], seq: number, more = false, recovered = false): Listed | null {
+    const under = more && recovered ? this.#listed : null;
+    if (!under) this.#listed = { seq, users: new Map() };
+    this.page(this.#listed!, users, more);
+    return under ? null : this.#listed;
+  }
+
+  /** Takes in a page of a snapshot, and says whether others are wanted. Who was shown before is, until the last one is there. */
+  page(listed: Listed, users: Occupant[], more: boolean): boolean {
+    if (listed !== this.#listed) return false;
+    for (const user of users) listed.users.set(user.userId, user);
     const recent = this.#recent ?? [];
     this.#recent = null;
-    this.#users = new Map(users.map((user) => [user.userId, user]));
-    for (const event of recent) if ((event.seq ?? 0) > seq) this.apply(event);
+    this.#users = new Map(more ? [...this.#users, ...listed.users] : listed.users);
+    for (const event of recent) if ((event.seq ?? 0) > listed.seq) this.apply(event);
+    if (more) this.#recent = recent;
+    else this.#listed = null;
+    return more;
+  }
+
+  /** The other pages of a snapshot do not come, or events may be missed before they do. */
+  unsure(): void {
+    this.#listed = this.#recent = null;
   }
 
   /** Takes in an event, and says whether it changed anything. */
@@ -48,7 +77,7 @@ export class Presence {
 
   clear(): void {
     this.#users = new Map();
-    this.#recent = null;
+    this.unsure();
   }
 
   #newer(data: Partial<Occupant>, shown: Occupant | undefined, event: string): boolean {

@@ -4,10 +4,10 @@ import { BellhopError, mayWorkLater } from "./error.js";
 import type { Joining } from "./joins.js";
 import { next, type Reason, type State } from "./membership.js";
 import { Order, type Logged } from "./order.js";
-import { Presence } from "./presence.js";
+import { Presence, type Listed } from "./presence.js";
 import { jitter } from "./time.js";
 import type { Action } from "./transport.js";
-import type { JoinResult, Occupant, Position, PresenceResult, RoomEvent } from "./types.js";
+import type { JoinResult, Occupant, Position, PresenceResult, PresentResult, RoomEvent } from "./types.js";
 
 /** A status that is kept: the server is told of it again after an absence. */
 export interface Wish {
@@ -134,6 +134,7 @@ export class SharedRoom implements Place, Joining {
     this.#failures = this.#looks = 0;
     this.#paused = false;
     this.#order.disconnected();
+    this.presence.unsure();
     this.#move("disconnected");
   }
 
@@ -231,11 +232,28 @@ export class SharedRoom implements Place, Joining {
       if (turn !== this.#turn) return;
       if (!this.wanted) return this.#move("outlived");
       if (order !== this.#order) continue;
-      if (result.presence) this.presence.snapshot(result.presence, result.seq);
+      const { presence, presenceMore } = result;
+      const listed = presence && this.presence.snapshot(presence, result.seq, presenceMore, result.recovered);
+      if (listed && presenceMore) void this.#list(listed, presence);
       if (here === this.#me?.since) this.#giveWay();
       if ((result.more && result.events.length > 0) || (this.#paused && !this.#line.paused)) continue;
       this.#welcome(recovered, result);
       return;
+    }
+  }
+
+  /** Asks for the other pages of who is present. */
+  async #list(listed: Listed, page: Occupant[]): Promise<void> {
+    try {
+      for (let more = true; more; ) {
+        const asked = { action: "presence", room: this.name, after: page.at(-1)!.userId };
+        const got = await this.#line.persist<PresentResult>(asked, this);
+        page = got.presence;
+        more = this.presence.page(listed, page, got.more === true && page.length > 0);
+        this.#emit("change", undefined);
+      }
+    } catch {
+      this.presence.unsure(); // it was left, or cannot be joined, or the server does not answer: the next join lists anew
     }
   }
 

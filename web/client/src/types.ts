@@ -111,6 +111,8 @@ export interface JoinResult {
   more?: boolean;
   events: RoomEvent[];
   presence?: Occupant[];
+  /** Others are present, too: ask for those after the last one. */
+  presenceMore?: boolean;
   state?: unknown;
 }
 
@@ -135,4 +137,12 @@ export interface HistoryResult {
 export interface PresenceResult {
   rooms: string[];
   status: string;
+}
+
+/** A page of who is present in a room, by user id. */
+export interface PresentResult {
+  room: string;
+  presence: Occupant[];
+  /** There are others: ask again after the last one. */
+  more?: boolean;
 }

@@ -217,7 +217,12 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
     publishAll: async (...all) => publishAll(all as readonly LoosePublish[]),
     async presence(room) {
       need({ room }, "presence needs a room");
-      return (await ask<{ presence: Occupant[] }>("presence", { room })).presence;
+      const all: Occupant[] = [];
+      for (;;) {
+        const { presence, more } = await ask<{ presence: Occupant[]; more?: boolean }>("presence", { room, after: all.at(-1)?.userId });
+        all.push(...presence);
+        if (!more || presence.length === 0) return all;
+      }
     },
     async members(room) {
       need({ room }, "members needs a room");

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { HistoryResult, JoinResult, Occupant, PresenceResult, PublishResult } from "../../src/types.js";
+import type { HistoryResult, JoinResult, Occupant, PresenceResult, PresentResult, PublishResult } from "../../src/types.js";
 
 // The frames that the server's own tests hold its codec to.
 const frames = (name: string) =>
@@ -22,15 +22,16 @@ function fits(value: unknown, shape: Shape, what: string): void {
 
 // `satisfies` ties each shape to its type: a field that is renamed in one of them does not compile.
 type Fields<T> = { [K in keyof Required<T> as T extends Record<K, T[K]> ? K & string : `${K & string}?`]: string };
-const join = { room: "string", epoch: "string", seq: "number", recovered: "boolean", "more?": "boolean", events: "array", "presence?": "array", "state?": "any" } satisfies Fields<JoinResult>;
+const join = { room: "string", epoch: "string", seq: "number", recovered: "boolean", "more?": "boolean", events: "array", "presence?": "array", "presenceMore?": "boolean", "state?": "any" } satisfies Fields<JoinResult>;
 const publish = { room: "string", epoch: "string", seq: "number", id: "string", ts: "number" } satisfies Fields<PublishResult>;
 const history = { room: "string", epoch: "string", seq: "number", events: "array", more: "boolean" } satisfies Fields<HistoryResult>;
 const presence = { rooms: "array", status: "string" } satisfies Fields<PresenceResult>;
+const present = { room: "string", presence: "array", "more?": "boolean" } satisfies Fields<PresentResult>;
 const occupant = { userId: "string", "name?": "string", status: "string", "data?": "any", since: "number", "version?": "number" } satisfies Fields<Occupant>;
 const event: Shape = { event: "string", "room?": "string", "seq?": "number", "id?": "string", "ts?": "number", "from?": "object", "data?": "any" };
 
 test("replies are what the types say", () => {
-  for (const [name, shape] of Object.entries({ joined: join, "joined with presence": join, "joined, and there is more": join, published: publish, history, "status set": presence })) {
+  for (const [name, shape] of Object.entries({ joined: join, "joined with presence": join, "joined, and others are present": join, "joined, and there is more": join, "who is present": present, published: publish, history, "status set": presence })) {
     const frame = server.get(name)!;
     expect(frame.ok, name).toBe(true);
     fits(frame.data, shape, name);
