@@ -9,10 +9,11 @@ const GROUPS = {
   message: { words: "messages and replies", kinds: ["message", "reply"] },
   push: { words: "pushes", kinds: ["push"] },
   invoke: { words: "invocations", kinds: ["invoke", "schedule"] },
+  output: { words: "what functions print", kinds: ["output"] },
   queue: { words: "queues", kinds: ["queue", "dead"] },
   connect: { words: "connections", kinds: ["connect", "disconnect", "authorize"] },
 };
-const SIGNS = { message: "→", reply: "↩", push: "←", invoke: "λ", schedule: "◷", queue: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
+const SIGNS = { message: "→", reply: "↩", push: "←", invoke: "λ", output: "│", schedule: "◷", queue: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
 
 const hidden = new Set();
 let items = []; // the newest first
@@ -38,7 +39,7 @@ function read(item) {
   const events = object?.batch ?? (object ? [object] : []);
   const bad = Boolean(item.error) || item.kind === "dead" || object?.ok === false || (item.kind === "message" || item.kind === "push" || item.kind === "authorize" ? item.status >= 400 : item.kind === "connect" && item.status !== 101);
   return { ...item, body, events, bad, id: events.find((each) => each?.id !== undefined && each?.seq)?.id, text: what({ ...item, object, events }),
-    words: [item.kind, item.user, item.connection, item.route, item.function, item.queue, item.reason, item.error, item.data].join("\n").toLowerCase() };
+    words: [item.kind, item.user, item.connection, item.route, item.function, item.queue, item.request, item.reason, item.error, item.data].join("\n").toLowerCase() };
 }
 
 // what says an item in one line.
@@ -58,6 +59,8 @@ function what({ kind, object, events, data = "", status, reason, function: name,
     case "invoke":
     case "schedule":
       return words(name, object?.command, (object?.rooms ?? object?.users ?? []).join(" "), object?.event);
+    case "output":
+      return words(`${name}:`, data.slice(0, 300));
     case "queue":
       return words(queue, name, object?.Records ? `${count(object.Records.length)} messages` : "");
     case "dead":
@@ -137,7 +140,7 @@ function inside(item) {
   }
   if (item.id) actions.append(button("Trace", () => handlers.openTrace(item.id), "trace"));
   if (item.connection) actions.append(button("Connection…", () => handlers.openConnection(item.connection)));
-  const facts = [["connection", item.connection], ["route", item.route], ["function", item.function], ["queue", item.queue], ["status", item.status],
+  const facts = [["connection", item.connection], ["route", item.route], ["function", item.function], ["request", item.request], ["queue", item.queue], ["status", item.status],
     ["reason", item.reason], ["bytes", item.bytes && count(item.bytes)], ["took", item.micros && duration(item.micros)], ["error", item.error]];
   return element("div", { class: "inside" },
     element("dl", {}, ...facts.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value))))),

@@ -51,6 +51,7 @@ type Item struct {
 	User       string  `json:"user,omitempty"`
 	Route      string  `json:"route,omitempty"`
 	Function   string  `json:"function,omitempty"`
+	Request    string  `json:"request,omitempty"` // id of the invocation that an output is of
 	Queue      string  `json:"queue,omitempty"`
 	Status     int     `json:"status,omitempty"`
 	Reason     string  `json:"reason,omitempty"`
@@ -117,6 +118,11 @@ func (s *stream) put(e emulator.Event, user string) {
 		i.Error = e.Err.Error()
 	}
 	i.Data, i.Cut = excerpt(e.Data)
+	s.keep(i)
+}
+
+// keep numbers an item that there is space for.
+func (s *stream) keep(i Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last++

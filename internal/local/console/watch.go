@@ -11,6 +11,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/local/trace"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
@@ -132,6 +133,22 @@ func (f watched) replied(d cost.Delta, connection string, out []byte) cost.Delta
 		}, f.watch.meter.Owner(connection))
 	}
 	return d
+}
+
+// kindOutput is a line that a function has written.
+const kindOutput emulator.Kind = "output"
+
+// Said puts a line that a function has written into the stream.
+func (w *Watch) Said(function string, line runtimeapi.Line) {
+	if !w.stream.room(kindOutput) {
+		return
+	}
+	i := Item{
+		At: float64(time.Now().UnixMicro()) / 1000, Kind: string(kindOutput), Function: function, Request: line.RequestID,
+		Reason: line.Stream, Bytes: len(line.Text),
+	}
+	i.Data, i.Cut = excerpt([]byte(line.Text))
+	w.stream.keep(i)
 }
 
 // Observe is the emulator's observer, before another that may be nil.

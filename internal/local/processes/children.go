@@ -25,6 +25,8 @@ import (
 type Here struct {
 	Base     string                    // such as http://127.0.0.1:4000
 	QueueURL func(queue string) string // by its logical id; asked when a function starts
+	// Output is told what functions write, by logical id, beside [Children.Output]; nil: nobody. It must be safe for concurrent use.
+	Output func(function string, line runtimeapi.Line)
 }
 
 // Children are the functions of a template as child processes of this program.
@@ -52,7 +54,7 @@ func (p *Children) Functions(ctx context.Context, here Here) (map[string]invoke.
 		dir, err := p.code(ctx, &r)
 		if err != nil {
 			p.Logger.WarnContext(ctx, "a function does not run here, and its callers get an error", "function", r.ID, "error", err)
-			list[r.ID] = absent{fmt.Errorf("function %s (line %d) does not run here: %w", r.ID, r.Line, err)}
+			list[r.ID] = absent{entrypoint(fmt.Errorf("function %s (line %d) does not run here: %w", r.ID, r.Line, err))}
 			continue
 		}
 		lasting := context.WithoutCancel(ctx)
@@ -65,6 +67,11 @@ func (p *Children) Functions(ctx context.Context, here Here) (map[string]invoke.
 type absent struct{ why error }
 
 func (f absent) Invoke(context.Context, []byte) ([]byte, error) { return nil, f.why }
+
+// entrypoint is why a function cannot start, under Lambda's name for that.
+func entrypoint(why error) error {
+	return &FunctionError{Type: "Runtime.InvalidEntrypoint", Message: why.Error()}
+}
 
 // Close ends all processes.
 func (p *Children) Close(ctx context.Context) error {
@@ -122,7 +129,7 @@ type child struct {
 func (f *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	fn, err := f.start()
 	if err != nil {
-		return nil, err
+		return nil, entrypoint(err)
 	}
 	return fn.Invoke(ctx, payload)
 }
@@ -141,8 +148,14 @@ func (p *Children) start(ctx context.Context, here Here, r template.Function, di
 		return nil, fmt.Errorf("address of this server: %w", err)
 	}
 	var output func(runtimeapi.Line)
-	if p.Output != nil {
-		output = func(line runtimeapi.Line) { p.Output(r.ID, line) }
+	if p.Output != nil || here.Output != nil {
+		output = func(line runtimeapi.Line) {
+			for _, tell := range []func(string, runtimeapi.Line){p.Output, here.Output} {
+				if tell != nil {
+					tell(r.ID, line)
+				}
+			}
+		}
 	}
 	fn, err := runtimeapi.New(runtimeapi.Config{
 		Output: output,

@@ -3,7 +3,10 @@ package processes
 import (
 	"archive/zip"
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,6 +205,7 @@ func TestWhatCannotRunFailsAlone(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), "function F (line 2) does not run here: ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want something of %q", err, c.want)
 			}
+			wantType(t, err, "Runtime.InvalidEntrypoint")
 			if out, err := list["Other"].Invoke(t.Context(), []byte(`{}`)); err != nil || string(out) != `{"where":"other"}` {
 				t.Errorf("the other: got %s, %v", out, err)
 			}
@@ -260,4 +264,42 @@ func TestWhatAFunctionWritesIsHandedOn(t *testing.T) {
 	if len(missing) > 0 {
 		t.Errorf("%q was not handed on", missing)
 	}
+}
+
+// wantType looks at what callers see as errorType.
+func wantType(t *testing.T, err error, want string) {
+	t.Helper()
+	named, ok := errors.AsType[interface {
+		error
+		ErrorType() string
+	}](err)
+	if !ok || named.ErrorType() != want {
+		t.Errorf("the errorType of %v is not %s", err, want)
+	}
+}
+
+func TestEndpointThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	tpl, err := template.Read([]byte(sam(`Timeout: 9`)), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	for name, c := range map[string]struct{ url, want string }{
+		"nothing there":    {"http://127.0.0.1:1", "connection refused (does it run?)"},
+		"no Invoke API":    {elsewhere.URL, "answered 404 Not Found"},
+		"an address amiss": {"http://[::1", "missing ']' in host"},
+		"no scheme at all": {"127.0.0.1:3001", "first path segment in URL cannot contain colon"},
+	} {
+		list, err := Endpoint{Template: tpl, URL: c.url}.Functions(t.Context(), Here{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = list["F"].Invoke(t.Context(), []byte(`{}`))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want something of %q", name, err, c.want)
+		}
+		wantType(t, err, "Sandbox.Failure")
+	}
+	elsewhere.Close()
 }

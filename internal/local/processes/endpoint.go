@@ -47,30 +47,35 @@ func (e *FunctionError) Error() string { return e.Message }
 // ErrorType is its name, for whoever answers with it.
 func (e *FunctionError) ErrorType() string { return e.Type }
 
+// unreachable is a call that no function has answered.
+func unreachable(format string, args ...any) error {
+	return &FunctionError{Type: "Sandbox.Failure", Message: "invoke: " + fmt.Sprintf(format, args...)}
+}
+
 func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(payload))
 	if err != nil {
-		return nil, fmt.Errorf("invoke: %w", err)
+		return nil, unreachable("%v", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("invoke: %w", err)
+		return nil, unreachable("%v (does it run?)", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	const limit = 6 << 20 // of Lambda's answers
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read answer of %s: %w", f.url, err)
+		return nil, unreachable("read answer of %s: %v", f.url, err)
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("invoke %s: %s: %.500s", f.url, response.Status, body)
+		return nil, unreachable("%s answered %s: %.500s", f.url, response.Status, body)
 	case response.Header.Get("X-Amz-Function-Error") == "":
 		return body, nil
 	}
 	e := &FunctionError{Type: "Unhandled", Message: string(body)}
 	if err := json.Unmarshal(body, e); err != nil {
-		return nil, fmt.Errorf("the function failed: %.500s", body)
+		e.Message = fmt.Sprintf("%.500s", body)
 	}
 	return nil, e
 }

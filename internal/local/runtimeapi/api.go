@@ -62,6 +62,12 @@ func (f *Function) api(p *process, addr string) http.Handler {
 
 // serveNext completes the call that the process had and waits for another one.
 func (f *Function) serveNext(w http.ResponseWriter, r *http.Request, p *process) {
+	f.mu.Lock()
+	said := p.said
+	f.mu.Unlock()
+	if said != nil {
+		said.settle()
+	}
 	if !f.ask(p) {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has no response yet, or the init phase failed")
 		return

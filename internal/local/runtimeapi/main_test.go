@@ -126,6 +126,8 @@ func handle(ctx context.Context, o order) (reply, error) {
 		r.Text = o.Path
 	case "big":
 		r.Text = strings.Repeat("x", o.Size)
+	case "print":
+		fmt.Fprint(os.Stdout, "a line\n"+o.Path)
 	case "say":
 		fmt.Fprintln(os.Stdout, "to stdout")
 		fmt.Fprintln(os.Stderr, "to stderr")

@@ -1,7 +1,6 @@
 package runtimeapi
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -14,8 +13,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 )
 
@@ -26,13 +23,6 @@ const (
 	idle
 	busy
 	ending
-)
-
-const (
-	tailLines = 10
-	tailBytes = 2 << 10  // of a line that is kept
-	lineBytes = 64 << 10 // a longer line is logged in pieces
-	drainWait = 500 * time.Millisecond
 )
 
 // process is one child. All but work, quit and tail is guarded by Function.mu.
@@ -48,6 +38,7 @@ type process struct {
 	calls     int
 	pid       int // 0 until started
 	addr      string
+	said      *output // what it writes; nil until started
 	began     time.Time
 	init      time.Duration
 	initError *Error
@@ -204,14 +195,12 @@ func (f *Function) start(p *process) (*exec.Cmd, *output, error) {
 	if f.scriptDir != "" {
 		cmd.Env = append(cmd.Env, "LAMBDA_RUNTIME_DIR="+f.scriptDir)
 	}
-	cmd.Stdout, cmd.Stderr = out.write[0], out.write[1]
+	cmd.Stdout, cmd.Stderr = out.streams[0].write, out.streams[1].write
 	cmd.SysProcAttr = attributes()
 	f.mu.Lock()
-	p.began = time.Now()
+	p.began, p.said = time.Now(), out
 	f.mu.Unlock()
-	err = cmd.Start()
-	out.started()
-	if err != nil {
+	if err = cmd.Start(); err != nil {
 		out.drain()
 		return nil, nil, err
 	}
@@ -253,100 +242,4 @@ func (f *Function) listen(ctx context.Context, p *process) (*server, error) {
 func (s *server) close() {
 	_ = s.http.Close()
 	<-s.done
-}
-
-// output are the two pipes that a process writes to. They are our own, not those of exec.Cmd, because its Wait would wait for
-// whatever else has inherited them.
-type output struct {
-	read, write [2]*os.File
-	lines       sync.WaitGroup
-}
-
-func (f *Function) newOutput(p *process) (*output, error) {
-	o := &output{}
-	for i, stream := range []string{"stdout", "stderr"} {
-		var err error
-		if o.read[i], o.write[i], err = os.Pipe(); err != nil {
-			o.started()
-			o.drain()
-			return nil, fmt.Errorf("open the output of function %s: %w", f.cfg.Name, err)
-		}
-		o.lines.Go(func() { f.logLines(p, stream, &p.tail[i], o.read[i]) })
-	}
-	return o, nil
-}
-
-// started closes our end of what the process writes to.
-func (o *output) started() {
-	for _, w := range o.write {
-		if w != nil {
-			_ = w.Close()
-		}
-	}
-}
-
-// drain reads what is left. A process that left the group can hold the pipes open, but not for long.
-func (o *output) drain() {
-	for _, r := range o.read {
-		if r == nil {
-			continue
-		}
-		if r.SetReadDeadline(time.Now().Add(drainWait)) != nil { // pipes of Windows have no deadline
-			timer := time.AfterFunc(drainWait, func() { _ = r.Close() })
-			defer timer.Stop()
-		}
-	}
-	o.lines.Wait()
-	for _, r := range o.read {
-		if r != nil {
-			_ = r.Close()
-		}
-	}
-}
-
-// logLines logs what the process writes, with the id of the call that it has at the time.
-func (f *Function) logLines(p *process, stream string, last *tail, r io.Reader) {
-	in := bufio.NewReaderSize(r, lineBytes)
-	for {
-		line, err := in.ReadSlice('\n')
-		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-			last.add(text)
-			f.mu.Lock()
-			id := ""
-			if p.current != nil {
-				id = p.current.id
-			}
-			f.mu.Unlock()
-			if f.cfg.Output != nil {
-				f.cfg.Output(Line{Stream: stream, RequestID: id, Text: text})
-			} else {
-				f.log.InfoContext(context.Background(), "function output", "stream", stream, "requestId", id, "line", text)
-			}
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
-		}
-	}
-}
-
-// tail keeps the last lines of a stream, for the error of a process that exits.
-type tail struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (t *tail) add(line string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.lines) == tailLines {
-		t.lines = append(t.lines[:0], t.lines[1:]...)
-	}
-	t.lines = append(t.lines, line[:min(len(line), tailBytes)])
-}
-
-// String is the lines as they came.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\n")
 }

@@ -66,6 +66,7 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 	h, sockets := socketio.Wire(w.rules, d.Bellhop.Store, w.settings.Sockets)
 	parts := d.Bellhop.parts(w, h, sockets, watch)
 	d.Bellhop.lease(parts, c.Logger, here)
+	here.Output = watch.Said
 	if parts.emulator.Functions, err = d.Functions.Functions(ctx, here); err != nil {
 		return nil, err
 	}
@@ -77,15 +78,17 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 	return parts, nil
 }
 
-// secretOf answers GetSecretValue of Secrets Manager. Programs of this machine may ask, as they may for tokens; pages of the
-// web cannot, since they may not send the header that leads here.
+// asksSecret reports whether a request is GetSecretValue of Secrets Manager. Programs of this machine may ask, as they may for tokens;
+// pages of the web cannot, since they may not send the header that leads here.
+func asksSecret(r *http.Request) bool {
+	return r.Header.Get("X-Amz-Target") == "secretsmanager.GetSecretValue"
+}
+
+// secretOf answers what Bellhop's own functions ask of Secrets Manager.
 func secretOf(secret []byte) extra {
-	return extra{
-		wants: func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") == "secretsmanager.GetSecretValue" },
-		handle: func(w http.ResponseWriter, _ *http.Request) {
-			console.JSON(w, http.StatusOK, map[string]string{"ARN": secretARN, "Name": "bellhop-dev", "SecretString": string(secret)})
-		},
-	}
+	return extra{wants: asksSecret, handle: func(w http.ResponseWriter, _ *http.Request) {
+		console.JSON(w, http.StatusOK, map[string]string{"ARN": secretARN, "Name": "bellhop-dev", "SecretString": string(secret)})
+	}}
 }
 
 // invocationOf answers invocations of a hook's function.

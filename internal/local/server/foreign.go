@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
@@ -18,17 +20,31 @@ type Foreign struct {
 }
 
 func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*composition, error) {
+	watch := console.NewWatch(f.Template)
+	watch.Principals()
+	here.Output = watch.Said
 	functions, err := f.Functions.Functions(ctx, here)
 	if err != nil {
 		return nil, err
 	}
-	watch := console.NewWatch(f.Template)
-	watch.Principals()
 	return &composition{
 		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API},
 		watch:    watch, console: console.Foreign{},
 		pages:  map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
-		extras: []extra{secretOf(nil)},
+		extras: []extra{{wants: asksSecret, handle: noSecret}},
 		end:    []func(context.Context) error{f.Functions.Close},
 	}, nil
+}
+
+// noSecret answers that there are no secrets here, and which one was asked for.
+func noSecret(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ SecretId string }
+	if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&asked); err != nil {
+		asked.SecretId = "of an unreadable request"
+	}
+	w.Header()["x-amzn-ErrorType"] = []string{"ResourceNotFoundException"}
+	console.JSON(w, http.StatusBadRequest, map[string]string{
+		"__type":  "ResourceNotFoundException",
+		"message": "bellhop dev keeps no secrets, so there is no secret " + asked.SecretId + ": give the function what it needs with --env, or another Secrets Manager with --env AWS_ENDPOINT_URL_SECRETS_MANAGER=URL",
+	})
 }
