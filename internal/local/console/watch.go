@@ -81,6 +81,9 @@ type watched struct {
 	memory int
 }
 
+// Unwrap is [invoke.Wrapper].
+func (f watched) Unwrap() invoke.Function { return f.Function }
+
 func (f watched) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	w, why := f.watch, invoke.CauseOf(ctx)
 	for _, tell := range w.invoked {

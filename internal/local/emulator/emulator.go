@@ -65,6 +65,10 @@ type Emulator struct {
 	Queues    *queues.Service
 	Buses     *buses.Service
 
+	mu     sync.Mutex // Reload
+	bound  map[string]invoke.Function
+	served *template.Template
+
 	once   sync.Once // Close
 	closed chan struct{}
 	err    error // of Close, once closed
@@ -73,7 +77,7 @@ type Emulator struct {
 // New makes the products and returns them ready to be mounted; Start sets their clocks going. The error names the template's line and
 // what is wrong there, or the QueueFile.
 func New(cfg Config) (e *Emulator, err error) {
-	e = &Emulator{closed: make(chan struct{})}
+	e = &Emulator{closed: make(chan struct{}), bound: cfg.Functions, served: cfg.Template}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	e.Functions, err = invoke.New(invoke.Config{
 		Template: cfg.Template, Code: cfg.Functions, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeFunctions(),
@@ -104,6 +108,22 @@ func New(cfg Config) (e *Emulator, err error) {
 		cfg.Logger.WarnContext(e.Functions.Context(), "template", "warning", w.Error())
 	}
 	return e, nil
+}
+
+// Reload serves the API and the functions of a template as it is now, from the next message on; connections stay. Queues, rules and
+// schedules are those of the start: left says which of them are others now. With an error all stays as it was.
+func (e *Emulator) Reload(t *template.Template, code map[string]invoke.Function) (left []string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.Functions.Reload(t, code); err != nil {
+		return nil, err
+	}
+	if err := e.Gateway.Reload(t); err != nil {
+		return nil, errors.Join(err, e.Functions.Reload(e.served, e.bound))
+	}
+	left = template.Changes(e.served, t)
+	e.served, e.bound = t, code
+	return left, nil
 }
 
 // Start sets the clocks going: idle and age limits, queues, schedules. Call it once; before it, connections work but nothing times out.

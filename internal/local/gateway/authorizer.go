@@ -51,7 +51,7 @@ func (h *handshake) has(src identitySource) bool {
 	case "querystring":
 		return h.query.Get(src.name) != ""
 	case "stageVariables":
-		return h.conn.srv.api.Variables[src.name] != ""
+		return h.conn.srv.api().Variables[src.name] != ""
 	}
 	return true // context: what a WebSocket API offers there is always present
 }
@@ -60,7 +60,8 @@ func (h *handshake) has(src identitySource) bool {
 // Lambda REQUEST authorizers".
 func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, err error) {
 	s := h.conn.srv
-	a := s.authorizer
+	p := s.plan.Load()
+	a := p.authorizer
 	reason := ""
 	defer func() {
 		verdict := status
@@ -89,7 +90,7 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
-	if reason, err = res.allows(s.arn, h.conditionKeys(now)); err != nil {
+	if reason, err = res.allows(p.arn, h.conditionKeys(now)); err != nil {
 		return http.StatusInternalServerError, err
 	}
 	if reason != "" {

@@ -55,7 +55,7 @@ func (c *conn) appendContext(b []byte, f contextFields) []byte {
 		b = appendString(b, f.end.reason)
 	}
 	b = append(b, `,"stage":`...)
-	b = appendString(b, c.srv.api.Stage)
+	b = appendString(b, c.srv.api().Stage)
 	b = append(b, `,"connectedAt":`...)
 	b = strconv.AppendInt(b, c.connectedAt, 10)
 	b = append(b, `,"requestTimeEpoch":`...)
@@ -69,7 +69,7 @@ func (c *conn) appendContext(b []byte, f contextFields) []byte {
 	b = append(b, `,"connectionId":"`...)
 	b = append(b, c.id...)
 	b = append(b, `","apiId":`...)
-	b = appendString(b, c.srv.api.APIID)
+	b = appendString(b, c.srv.api().APIID)
 	return append(b, '}')
 }
 
@@ -106,9 +106,9 @@ func (h *handshake) appendConnect(b []byte, at time.Time) []byte {
 		b = append(b, ',')
 		b = appendQuery(b, h.query)
 	}
-	if len(s.api.Variables) > 0 {
+	if len(s.api().Variables) > 0 {
 		b = append(b, `,"stageVariables":`...)
-		b = appendStrings(b, s.api.Variables)
+		b = appendStrings(b, s.api().Variables)
 	}
 	b = append(b, `,"requestContext":`...)
 	b = h.conn.appendContext(b, contextFields{route: "$connect", eventType: "CONNECT", requestID: h.requestID, at: at})
@@ -119,13 +119,13 @@ func (h *handshake) appendConnect(b []byte, at time.Time) []byte {
 func (h *handshake) appendAuthorize(b []byte, at time.Time) []byte {
 	s := h.conn.srv
 	b = append(b, `{"type":"REQUEST","methodArn":`...)
-	b = appendString(b, s.arn)
+	b = appendString(b, s.plan.Load().arn)
 	b = append(b, ',')
 	b = appendHeaders(b, h.headers(true, h.names))
 	b = append(b, ',')
 	b = appendQuery(b, h.query)
 	b = append(b, `,"stageVariables":`...)
-	b = appendStrings(b, s.api.Variables)
+	b = appendStrings(b, s.api().Variables)
 	b = append(b, `,"requestContext":`...)
 	b = h.conn.appendContext(b, contextFields{route: "$connect", eventType: "CONNECT", requestID: h.requestID, at: at})
 	return append(b, '}')

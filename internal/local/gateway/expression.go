@@ -89,7 +89,7 @@ func (s scope) append(b []byte, name string) []byte {
 		return append(b, s.e.context(rest)...)
 	}
 	if rest, ok := strings.CutPrefix(name, "stageVariables."); ok {
-		return append(b, s.e.conn.srv.api.Variables[rest]...)
+		return append(b, s.e.conn.srv.api().Variables[rest]...)
 	}
 	data := s.message
 	rest, ok := strings.CutPrefix(name, "request.body")
@@ -127,9 +127,9 @@ func (e exchange) context(name string) string {
 	case "routeKey":
 		return e.route.key
 	case "stage":
-		return c.srv.api.Stage
+		return c.srv.api().Stage
 	case "apiId":
-		return c.srv.api.APIID
+		return c.srv.api().APIID
 	case "domainName":
 		return c.domain
 	case "eventType":

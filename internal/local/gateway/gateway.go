@@ -83,16 +83,8 @@ type Config struct {
 
 // Server is one API. Its methods are safe for concurrent use.
 type Server struct {
-	cfg Config
-	api *template.API
-	arn string // of $connect: what an authorizer's policy must cover
-
-	routes     map[string]*route // what a message can select: without the three $ keys
-	connect    *route            // nil: everybody is accepted
-	disconnect *route
-	fallback   *route
-	selector   selector
-	authorizer *authorizer
+	cfg  Config
+	plan atomic.Pointer[plan] // of the template as it is now
 
 	conns    registry
 	flushers []*flusher
@@ -114,26 +106,33 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Faults.check(); err != nil {
 		return nil, err
 	}
-	api, err := cfg.Template.API(cfg.API)
-	if err != nil {
-		return nil, err
-	}
 	cfg.IdleTimeout = cmp.Or(max(cfg.IdleTimeout, 0), defaultIdle)
 	cfg.MaxConnection = cmp.Or(max(cfg.MaxConnection, 0), defaultMaxAge)
 	cfg.OutgoingQueue = cmp.Or(max(cfg.OutgoingQueue, 0), defaultOutgoing)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{
-		cfg: cfg, api: api, routes: map[string]*route{}, stopped: make(chan struct{}),
-		arn: "arn:aws:execute-api:" + cfg.Template.Region + ":" + cfg.Template.Account + ":" + api.APIID + "/" + api.Stage + "/$connect",
-	}
+	s := &Server{cfg: cfg, stopped: make(chan struct{})}
 	s.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
 	for range runtime.GOMAXPROCS(0) {
 		s.flushers = append(s.flushers, newFlusher(s))
 	}
-	return s, s.compile()
+	return s, s.Reload(cfg.Template)
 }
+
+// Reload serves the API as a template has it from the next message on. Connections stay, whatever route they came by. With an error all
+// stays as it was. The template's functions must be bound before. Calls must not overlap.
+func (s *Server) Reload(t *template.Template) error {
+	p, err := s.compile(t)
+	if err != nil {
+		return err
+	}
+	s.plan.Store(p)
+	return nil
+}
+
+// api is what the template says now.
+func (s *Server) api() *template.API { return s.plan.Load().api }
 
 // Start sets the clocks going: idle and age limits. Call it once; before it, connections work but nothing times out.
 func (s *Server) Start() { s.loops.Go(s.sweep) }
@@ -230,7 +229,7 @@ func (s *Server) isStopping() bool {
 }
 
 // Stage is the stage that is served: the first element of the WebSocket's path.
-func (s *Server) Stage() string { return s.api.Stage }
+func (s *Server) Stage() string { return s.api().Stage }
 
 // Owns reports whether a URL path, which may still be percent-encoded, is the WebSocket's or the management API's.
 func (s *Server) Owns(path string) bool {
@@ -258,7 +257,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeAPIError(w, errForbidden())
 		s.counters.refused.Add(1)
 		s.observe(Event{
-			Kind: KindConnect, Time: s.cfg.Now(), Status: http.StatusForbidden, Err: fmt.Errorf("%s is not the stage: the API is at /%s", path, s.api.Stage),
+			Kind: KindConnect, Time: s.cfg.Now(), Status: http.StatusForbidden, Err: fmt.Errorf("%s is not the stage: the API is at /%s", path, s.api().Stage),
 		})
 		return
 	}
@@ -270,5 +269,5 @@ func requestID(w http.ResponseWriter, id string) { w.Header()["x-amzn-RequestId"
 
 func (s *Server) isSocket(path string) bool {
 	name := strings.Trim(path, "/")
-	return name == s.api.Stage || slices.Contains(s.cfg.Mappings, name)
+	return name == s.api().Stage || slices.Contains(s.cfg.Mappings, name)
 }

@@ -129,12 +129,13 @@ func (s *Server) newHandshake(r *http.Request) *handshake {
 func (h *handshake) admit(ctx context.Context) (status int, err error) {
 	s := h.conn.srv
 	now := s.cfg.Now()
-	r := s.connect
+	p := s.plan.Load()
+	r := p.connect
 	if r != nil && !r.allow(now) {
 		s.counters.throttled.Add(1)
 		return http.StatusTooManyRequests, nil
 	}
-	if s.authorizer != nil {
+	if p.authorizer != nil {
 		if status, err := h.authorize(ctx, now); status != 0 {
 			return status, err
 		}
@@ -254,7 +255,7 @@ func (s *Server) runDisconnect(c *conn) {
 	}
 	if f := &s.cfg.Faults; f.DropDisconnect > 0 && f.draw(drawDisconnect, c.ordinal, 0) < f.DropDisconnect {
 		ev.Err = errDropped
-	} else if r := s.disconnect; r != nil && r.fn != nil {
+	} else if r := s.plan.Load().disconnect; r != nil && r.fn != nil {
 		ev.Function = r.fn.ID
 		e := exchange{conn: c, route: r, requestID: newID(), at: begin}
 		var payload []byte

@@ -100,7 +100,7 @@ func (h *httpProxy) event(s scope, at *handshake) []byte {
 	} else {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	req.Header.Set("X-Amzn-Apigateway-Api-Id", s.e.conn.srv.api.APIID)
+	req.Header.Set("X-Amzn-Apigateway-Api-Id", s.e.conn.srv.api().APIID)
 	uri := h.uri
 	for _, p := range h.params {
 		value := s.mapped(p.value, at)

@@ -50,7 +50,7 @@ func isConnections(s string) bool {
 func (s *Server) manage(w http.ResponseWriter, r *http.Request, stage, id string) {
 	requestID(w, uuid.NewString())
 	id, err := url.PathUnescape(id)
-	if err != nil || stage != s.api.Stage || id == "" {
+	if err != nil || stage != s.api().Stage || id == "" {
 		writeAPIError(w, errForbidden())
 		return
 	}

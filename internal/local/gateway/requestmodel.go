@@ -45,7 +45,7 @@ func validate(model *jsonschema.Schema, body []byte) error {
 	return model.Validate(value)
 }
 
-func (s *Server) modelsOf(spec template.Route, models map[string]*jsonschema.Schema) (*requestModels, error) {
+func (p *plan) modelsOf(spec template.Route, models map[string]*jsonschema.Schema) (*requestModels, error) {
 	warn := ""
 	switch {
 	case len(spec.Models) == 0:
@@ -56,7 +56,7 @@ func (s *Server) modelsOf(spec template.Route, models map[string]*jsonschema.Sch
 		warn = "RequestModels without a ModelSelectionExpression check nothing"
 	}
 	if warn != "" {
-		s.cfg.Template.Warnf(spec.Line, "route %s: %s", spec.Key, warn)
+		p.template.Warnf(spec.Line, "route %s: %s", spec.Key, warn)
 		return nil, nil //nolint:nilnil // see above
 	}
 	out := &requestModels{models: map[string]*jsonschema.Schema{}}
@@ -75,16 +75,16 @@ func (s *Server) modelsOf(spec template.Route, models map[string]*jsonschema.Sch
 }
 
 // compileModels gives the API's models by logical id and by name. One that is not understood checks nothing.
-func (s *Server) compileModels() map[string]*jsonschema.Schema {
+func (p *plan) compileModels() map[string]*jsonschema.Schema {
 	out := map[string]*jsonschema.Schema{}
 	texts := modelTexts{}
-	for _, m := range s.api.Models {
+	for _, m := range p.api.Models {
 		texts[m.Name] = m.Schema
 	}
-	for _, m := range s.api.Models {
+	for _, m := range p.api.Models {
 		compiled, err := texts.compile(m.Name)
 		if err != nil {
-			s.cfg.Template.Warnf(m.Line, "%s: %v; the model checks nothing", m.ID, err)
+			p.template.Warnf(m.Line, "%s: %v; the model checks nothing", m.ID, err)
 		}
 		out[m.ID], out[m.Name] = compiled, compiled
 	}

@@ -34,12 +34,13 @@ func (r *route) allow(now time.Time) bool {
 // (UNCONFIRMED what AWS does with {"action":"$connect"}).
 func (s *Server) routeFor(body []byte) *route {
 	var buf [64]byte
-	if key, ok := s.selector.appendKey(buf[:0], body); ok {
-		if r := s.routes[string(key)]; r != nil {
+	p := s.plan.Load()
+	if key, ok := p.selector.appendKey(buf[:0], body); ok {
+		if r := p.routes[string(key)]; r != nil {
 			return r
 		}
 	}
-	return s.fallback
+	return p.fallback
 }
 
 // selector is a parsed route selection expression; see "Create routes for WebSocket APIs in API Gateway".

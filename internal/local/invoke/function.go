@@ -17,22 +17,34 @@ import (
 type Target struct {
 	ID string // logical id
 
-	arn     string
-	timeout time.Duration
-	code    Function
-	plain   bool       // see answer
-	encode  sync.Mutex // held from when an answer is encoded until it is copied
+	bound  atomic.Pointer[bound]
+	encode sync.Mutex // held from when an answer is encoded until it is copied
 
 	calls, failed, running, nanos atomic.Int64
 }
 
+// bound is what a function is at the moment.
+type bound struct {
+	arn     string
+	timeout time.Duration
+	code    Function
+	plain   bool       // see answer
+	keeper  Timekeeper // nil: its time is kept here
+}
+
+func newBound(arn string, timeout time.Duration, code Function) *bound {
+	return &bound{arn: arn, timeout: timeout, code: code, plain: isPlain(code), keeper: timekeeper(code)}
+}
+
 // NewTarget is for code that is no function of the template.
 func NewTarget(id string, timeout time.Duration, code Function) *Target {
-	return &Target{ID: id, timeout: timeout, code: code, plain: isPlain(code)}
+	t := &Target{ID: id}
+	t.bound.Store(newBound("", timeout, code))
+	return t
 }
 
 // Timeout is how long the function may run.
-func (t *Target) Timeout() time.Duration { return t.timeout }
+func (t *Target) Timeout() time.Duration { return t.bound.Load().timeout }
 
 // Call is one invocation to be run in the background.
 type Call struct {
@@ -52,25 +64,32 @@ func (s *Service) Start(c Call) {
 		if c.After != nil {
 			defer c.After()
 		}
-		ctx, cancel := context.WithTimeout(For(s.base, c.Cause), c.Target.timeout)
-		defer cancel()
+		b := c.Target.bound.Load()
+		ctx, limit, late := For(s.base, c.Cause), c.Limit, ErrNotInTime
+		switch {
+		case b.keeper == nil:
+			if b.timeout <= limit {
+				limit, late = b.timeout, timeoutError{b.timeout}
+			}
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, b.timeout)
+			defer cancel()
+		case b.keeper.KeepsTime():
+			limit = forever
+		}
 		var settled atomic.Bool
 		settle := func(out []byte, err error) {
 			if settled.CompareAndSwap(false, true) {
 				c.Done(out, err)
 			}
 		}
-		timer := time.AfterFunc(min(c.Limit, c.Target.timeout), func() {
-			if c.Target.timeout <= c.Limit {
-				settle(nil, timeoutError{c.Target.timeout})
-			} else {
-				settle(nil, ErrNotInTime)
-			}
-		})
+		timer := time.AfterFunc(limit, func() { settle(nil, late) })
 		defer timer.Stop()
-		settle(c.Target.run(ctx, c.Payload))
+		settle(c.Target.run(ctx, b, c.Payload))
 	})
 }
+
+const forever = 1 << 62 * time.Nanosecond
 
 // runWarm runs a job in a goroutine that has run others, if one waits: a new one would have to grow its stack first, which costs an
 // eighth of a small message.
@@ -120,7 +139,7 @@ func (s *Service) Await(ctx context.Context, t *Target, payload []byte, limit ti
 }
 
 // run is the invocation itself. A panic of the function is its error.
-func (t *Target) run(ctx context.Context, payload []byte) (out []byte, err error) {
+func (t *Target) run(ctx context.Context, b *bound, payload []byte) (out []byte, err error) {
 	begin := time.Now()
 	t.calls.Add(1)
 	t.running.Add(1)
@@ -134,8 +153,8 @@ func (t *Target) run(ctx context.Context, payload []byte) (out []byte, err error
 		t.running.Add(-1)
 		t.nanos.Add(int64(time.Since(begin)))
 	}()
-	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: uuid.NewString(), InvokedFunctionArn: t.arn})
-	return t.answer(ctx, payload)
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: uuid.NewString(), InvokedFunctionArn: b.arn})
+	return t.answer(ctx, b, payload)
 }
 
 // timeoutError is what Lambda says of a function that ran longer than its Timeout.

@@ -35,17 +35,17 @@ func traced(ctx context.Context) context.Context {
 }
 
 // answer invokes the code in a traced context and gives bytes that are the caller's own.
-func (t *Target) answer(ctx context.Context, payload []byte) ([]byte, error) {
+func (t *Target) answer(ctx context.Context, b *bound, payload []byte) ([]byte, error) {
 	e := &encoding{lock: &t.encode}
 	defer e.end()
-	out, err := t.code.Invoke(context.WithValue(ctx, encodingKey{}, e), payload)
+	out, err := b.code.Invoke(context.WithValue(ctx, encodingKey{}, e), payload)
 	begun, decoded := e.seen()
 	switch {
 	case err != nil:
 		return nil, err
 	case begun:
 		return bytes.Clone(out), nil
-	case decoded && t.plain && len(out) == len(null):
+	case decoded && b.plain && len(out) == len(null):
 		return []byte(null), nil // without an answer there is no event, but a buffer all the same, which always has this in it
 	}
 	return out, nil

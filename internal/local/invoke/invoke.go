@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
@@ -31,6 +32,30 @@ import (
 // The Handler of github.com/aws/aws-lambda-go/lambda satisfies it.
 type Function interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+// Timekeeper is code that ends its invocations by itself: the start of its environment takes a time of its own, which its Timeout does
+// not count. Forever is set while there is no limit at all, since somebody looks at it in a debugger; who waits for it waits too.
+type Timekeeper interface {
+	Function
+	KeepsTime() (forever bool)
+}
+
+// Wrapper is code around other code.
+type Wrapper interface{ Unwrap() Function }
+
+// timekeeper finds one in its wrappers; nil if there is none.
+func timekeeper(code Function) Timekeeper {
+	for {
+		if t, ok := code.(Timekeeper); ok {
+			return t
+		}
+		w, ok := code.(Wrapper)
+		if !ok {
+			return nil
+		}
+		code = w.Unwrap()
+	}
 }
 
 // Config says what there is to run. Template and Code are required.
@@ -64,7 +89,7 @@ const (
 // Service runs the functions of one template. Its methods are safe for concurrent use.
 type Service struct {
 	cfg     Config
-	targets map[string]*Target // by every name that a function may be called
+	bound   atomic.Pointer[binding]
 	retries []time.Duration
 
 	async   chan struct{} // slots
@@ -83,6 +108,12 @@ type Service struct {
 	work     sync.WaitGroup // functions running
 }
 
+// binding is the functions of a template with their code. It is not changed, but replaced.
+type binding struct {
+	template *template.Template
+	targets  map[string]*Target // by every name that a function may be called
+}
+
 // New binds the code to the functions. The error names code that the template has no function for; a function without code is an error
 // only where something leads to it.
 func New(cfg Config) (*Service, error) {
@@ -91,52 +122,65 @@ func New(cfg Config) (*Service, error) {
 		cfg.Now = time.Now
 	}
 	s := &Service{
-		cfg: cfg, targets: map[string]*Target{}, retries: []time.Duration{time.Minute, 2 * time.Minute},
+		cfg: cfg, retries: []time.Duration{time.Minute, 2 * time.Minute},
 		async: make(chan struct{}, maxAsync), warm: make(chan func()), waiting: make(chan struct{}, maxWarm),
 		stopped: make(chan struct{}), closed: make(chan struct{}),
 	}
-	if err := s.bind(); err != nil {
+	s.bound.Store(&binding{})
+	if err := s.Reload(cfg.Template, cfg.Code); err != nil {
 		return nil, err
 	}
 	s.base, s.cancel = context.WithCancel(traced(context.Background()))
 	return s, nil
 }
 
-func (s *Service) bind() error {
+// Reload binds the functions of a template as it is now, from the next invocation on. Who holds a Target keeps it, with its new code and
+// Timeout; one whose function is gone keeps its old. With an error all stays as it was.
+func (s *Service) Reload(t *template.Template, code map[string]Function) error {
+	next := &binding{template: t, targets: map[string]*Target{}}
 	used, folders := map[string]bool{}, map[string]int{}
-	for _, f := range s.cfg.Template.Functions {
+	for _, f := range t.Functions {
 		folders[f.Folder]++
 	}
-	for _, f := range s.cfg.Template.Functions {
-		name, code := f.ID, s.cfg.Code[f.ID]
-		if code == nil && f.Folder != "" {
-			name, code = f.Folder, s.cfg.Code[f.Folder]
+	fresh := map[*Target]*bound{}
+	for _, f := range t.Functions {
+		name, own := f.ID, code[f.ID]
+		if own == nil && f.Folder != "" {
+			name, own = f.Folder, code[f.Folder]
 		}
-		if code == nil {
+		if own == nil {
 			continue
 		}
 		used[name] = true
-		t := NewTarget(f.ID, f.Timeout, code)
-		t.arn = f.ARN
-		s.targets[f.ID], s.targets[f.Name] = t, t
-		if f.Folder != "" && folders[f.Folder] == 1 && s.targets[f.Folder] == nil {
-			s.targets[f.Folder] = t
+		target := s.bound.Load().targets[f.ID]
+		if target == nil || target.ID != f.ID {
+			target = &Target{ID: f.ID}
+		}
+		fresh[target] = newBound(f.ARN, f.Timeout, own)
+		next.targets[f.ID], next.targets[f.Name] = target, target
+		if f.Folder != "" && folders[f.Folder] == 1 && next.targets[f.Folder] == nil {
+			next.targets[f.Folder] = target
 		}
 	}
-	for name := range s.cfg.Code {
+	for name := range code {
 		if !used[name] {
 			return fmt.Errorf("function %s is not in the template", name)
 		}
 	}
+	for target, b := range fresh {
+		target.bound.Store(b)
+	}
+	s.bound.Store(next)
 	return nil
 }
 
 // Need finds the function of a logical id that a line of the template leads to.
 func (s *Service) Need(id string, line int) (*Target, error) {
-	if t := s.targets[id]; t != nil {
+	now := s.bound.Load()
+	if t := now.targets[id]; t != nil {
 		return t, nil
 	}
-	return nil, s.cfg.Template.Errorf(line, "no code was given for function %s", id)
+	return nil, now.template.Errorf(line, "no code was given for function %s", id)
 }
 
 // find knows a function by its logical id, folder, FunctionName or ARN.
@@ -146,7 +190,7 @@ func (s *Service) find(name string) (*Target, error) {
 		short = after
 	}
 	short, _, _ = strings.Cut(short, ":") // version or alias
-	if t := s.targets[short]; t != nil {
+	if t := s.bound.Load().targets[short]; t != nil {
 		return t, nil
 	}
 	return nil, &awserr.Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "Function not found: " + name}
@@ -273,7 +317,7 @@ type Stats struct {
 // Stats are the totals of all functions that have code, by logical id.
 func (s *Service) Stats() map[string]Stats {
 	out := map[string]Stats{}
-	for _, t := range s.targets {
+	for _, t := range s.bound.Load().targets {
 		out[t.ID] = Stats{
 			Invocations: t.calls.Load(), Errors: t.failed.Load(), Running: t.running.Load(),
 			DurationMs: time.Duration(t.nanos.Load()).Milliseconds(),

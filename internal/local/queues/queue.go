@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	maxDelay = 15 * time.Minute // "Amazon SQS message quotas"
-	maxBytes = 256 << 20        // what a queue keeps at most; SQS has no such bound
+	maxInvocation = 15 * time.Minute // of a function, which keeps its own time
+	maxDelay      = 15 * time.Minute // "Amazon SQS message quotas"
+	maxBytes      = 256 << 20        // what a queue keeps at most; SQS has no such bound
 )
 
 // queue is one queue and the mapping that empties it, if there is one.
@@ -187,7 +188,7 @@ func (q *queue) deliver(batch []*entry) {
 	q.mu.Unlock()
 	var out []byte
 	if err == nil {
-		out, err = s.cfg.Functions.Await(invoke.For(s.base, invoke.Cause{By: invoke.ByQueue}), q.fn, event, q.fn.Timeout())
+		out, err = s.cfg.Functions.Await(invoke.For(s.base, invoke.Cause{By: invoke.ByQueue}), q.fn, event, maxInvocation)
 	}
 	failed := map[string]bool{}
 	all := err != nil
