@@ -16,7 +16,9 @@ import (
 
 // says is code that answers with one text.
 func says(text string) invoke.Function {
-	return fn(func(context.Context, []byte) ([]byte, error) { return []byte(`{"statusCode":200,"body":"` + text + `"}`), nil })
+	return fn(func(context.Context, []byte) ([]byte, error) {
+		return []byte(`{"statusCode":200,"body":"` + text + `"}`), nil
+	})
 }
 
 // TestReload: another template is served from the next message on, by the connections that there are.

@@ -29,7 +29,6 @@ type output struct {
 
 // pipe is one of them. Its mark is of no meaning, and not known to the process.
 type pipe struct {
-	name        string
 	read, write *os.File
 	mark        []byte
 	passed      chan struct{} // a mark was read
@@ -38,7 +37,7 @@ type pipe struct {
 func (f *Function) newOutput(p *process) (*output, error) {
 	o := &output{}
 	for i, name := range []string{"stdout", "stderr"} {
-		s := &pipe{name: name, mark: []byte("\x00" + newID() + "\x00"), passed: make(chan struct{}, 1)}
+		s := &pipe{mark: []byte("\x00" + newID() + "\x00"), passed: make(chan struct{}, 1)}
 		var err error
 		if s.read, s.write, err = os.Pipe(); err != nil {
 			o.drain()
@@ -100,25 +99,7 @@ func (s *pipe) each(tell func(line string)) {
 	}
 	for {
 		n, err := s.read.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		rest := buf
-		for {
-			end, mark := bytes.IndexByte(rest, '\n'), bytes.Index(rest, s.mark)
-			if mark >= 0 && (end < 0 || mark < end) {
-				say(rest[:mark])
-				rest = rest[mark+len(s.mark):]
-				select {
-				case s.passed <- struct{}{}:
-				default: // nobody waited for the one before
-				}
-				continue
-			}
-			if end < 0 {
-				break
-			}
-			say(rest[:end])
-			rest = rest[end+1:]
-		}
+		rest := s.split(buf[:len(buf)+n], say)
 		if len(rest) == cap(buf) { // the beginning of a mark may be at its end
 			say(rest[:len(rest)-len(s.mark)])
 			rest = rest[len(rest)-len(s.mark):]
@@ -127,6 +108,27 @@ func (s *pipe) each(tell func(line string)) {
 		if err != nil {
 			say(buf)
 			return
+		}
+	}
+}
+
+// split says what is whole of a text, tells of the marks in it, and gives the rest.
+func (s *pipe) split(text []byte, say func(line []byte)) (rest []byte) {
+	for {
+		end, mark := bytes.IndexByte(text, '\n'), bytes.Index(text, s.mark)
+		switch {
+		case mark >= 0 && (end < 0 || mark < end):
+			say(text[:mark])
+			text = text[mark+len(s.mark):]
+			select {
+			case s.passed <- struct{}{}:
+			default: // nobody waited for the one before
+			}
+		case end >= 0:
+			say(text[:end])
+			text = text[end+1:]
+		default:
+			return text
 		}
 	}
 }

@@ -38,13 +38,15 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 
 // noSecret answers that there are no secrets here, and which one was asked for.
 func noSecret(w http.ResponseWriter, r *http.Request) {
-	var asked struct{ SecretId string }
+	var asked struct {
+		ID string `json:"SecretId"`
+	}
 	if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&asked); err != nil {
-		asked.SecretId = "of an unreadable request"
+		asked.ID = "of an unreadable request"
 	}
 	w.Header()["x-amzn-ErrorType"] = []string{"ResourceNotFoundException"}
 	console.JSON(w, http.StatusBadRequest, map[string]string{
 		"__type":  "ResourceNotFoundException",
-		"message": "bellhop dev keeps no secrets, so there is no secret " + asked.SecretId + ": give the function what it needs with --env, or another Secrets Manager with --env AWS_ENDPOINT_URL_SECRETS_MANAGER=URL",
+		"message": "bellhop dev keeps no secrets, so there is no secret " + asked.ID + ": give the function what it needs with --env, or another Secrets Manager with --env AWS_ENDPOINT_URL_SECRETS_MANAGER=URL",
 	})
 }

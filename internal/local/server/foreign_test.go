@@ -44,7 +44,7 @@ Resources:
 type foreign struct {
 	*server.Server
 
-	dir string
+	dir string // of its template
 }
 
 // startForeign serves the chat template with files beside it.
