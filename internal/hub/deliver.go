@@ -63,7 +63,7 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, e
 // its seq: they would take it for lost, and ask for it.
 func (h *Hub) pushMembers(ctx context.Context, events []protocol.Event, epoch string, members []Member, except []string) error {
 	told, out := make([]Target, 0, len(members)), []Target(nil)
-	for _, m := range members {
+	for _, m := range h.withTokens(ctx, events[0].Room, members) {
 		t := Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard}
 		switch {
 		case m.Paused:
@@ -82,6 +82,55 @@ func (h *Hub) pushMembers(ctx context.Context, events []protocol.Event, epoch st
 		skipped[i] = protocol.Event{Event: protocol.RoomSkipped, Room: e.Room, Seq: e.Seq, TS: e.TS}
 	}
 	return errors.Join(err, h.push(ctx, skipped, epoch, out, 0))
+}
+
+// withTokens gives the members whose tokens have not ended. Who is written down with one that has is looked at: it has renewed it, or
+// its connection is ended.
+func (h *Hub) withTokens(ctx context.Context, room string, members []Member) []Member {
+	now := h.now()
+	var doubtful []int
+	for i, m := range members {
+		if !m.Expires.IsZero() && !m.Expires.After(now) {
+			doubtful = append(doubtful, i)
+		}
+	}
+	if len(doubtful) == 0 {
+		return members
+	}
+	over := make([]bool, len(members))
+	_ = each(len(doubtful), 8, func(n int) (err error) {
+		i := doubtful[n]
+		if over[i], err = h.tokenOver(ctx, room, members[i]); err != nil { // the sweep sees to it
+			h.log.WarnContext(ctx, "look at a member's token", "connectionId", members[i].Connection, "room", room, "error", err)
+		}
+		return nil
+	})
+	with := make([]Member, 0, len(members))
+	for i, m := range members {
+		if !over[i] {
+			with = append(with, m)
+		}
+	}
+	return with
+}
+
+// tokenOver reports whether a member's token has ended, and ends its connection then.
+func (h *Hub) tokenOver(ctx context.Context, room string, m Member) (bool, error) {
+	row, err := h.store.Connection(ctx, m.Connection)
+	switch {
+	case errors.Is(err, ErrNotFound): // a push finds out what has become of it
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read connection: %w", err)
+	case row.Closing:
+		return true, nil
+	case row.Expires.After(h.now()):
+		if !row.In(room) || row.Gens[room] != m.Gen {
+			return false, nil
+		}
+		return false, h.rewrite(ctx, row, room, m.Paused)
+	}
+	return true, h.end(ctx, row, protocol.ReasonExpired, false) // unless the token was renewed since
 }
 
 // excepted reports whether a connection is left out of what was logged.

@@ -368,6 +368,10 @@ func (h *Hub) emitToConnection(ctx context.Context, c PublishCommand, connection
 	if err != nil {
 		return r, fmt.Errorf("read connection: %w", err)
 	}
+	if !row.Expires.After(h.now()) {
+		r.Gone = true
+		return r, h.end(ctx, row, protocol.ReasonExpired, false)
+	}
 	to := Target{Connection: row.ID, User: row.User, Codec: row.Codec}
 	e := protocol.Event{Event: c.Event, TS: h.now().UnixMilli(), From: c.From, Data: c.Data}
 	frames, err := h.encode([]protocol.Event{e}, []Target{to})

@@ -296,6 +296,15 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// hurried is a context with a deadline by the clock of a test.
+type hurried struct {
+	context.Context
+
+	at time.Time
+}
+
+func (h hurried) Deadline() (time.Time, bool) { return h.at, true }
+
 func TestDelivery(t *testing.T) {
 	t.Run("a large room is served by a job for each shard, each member once", func(t *testing.T) {
 		const members = 700
@@ -469,12 +478,9 @@ func TestDelivery(t *testing.T) {
 		for _, c := range []hub.Caller{ana, bob} {
 			w.Must(c, `{"action":"join","room":"channel:1"}`)
 		}
-		hurried := w.Config
-		hurried.Now = time.Now
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		ctx := hurried{t.Context(), w.Clock.Now().Add(time.Second)}
 		e := protocol.Event{Event: "message:new", Room: "channel:1", Seq: 1, ID: "m1"}
-		if err := hub.New(hurried).Work(ctx, hub.Job{Kind: hub.JobFanOut, Room: "channel:1", Event: &e}); err != nil {
+		if err := w.Work(ctx, hub.Job{Kind: hub.JobFanOut, Room: "channel:1", Event: &e}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(w.Network.Names(bob.Connection)); n != 0 {

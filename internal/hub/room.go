@@ -193,7 +193,22 @@ func (h *Hub) member(c Connection, room string) Member {
 	return Member{
 		Connection: c.ID, User: c.User, Codec: c.Codec, Shard: c.Rooms[room], Gen: c.Gens[room],
 		MayPublish: c.Grants.Allow(room, GrantPublish), MaySignal: maySignal(c.Grants, room) && !c.Grants.Allow(room, GrantPublish), TTL: c.TTL,
+		Expires: c.Expires.Truncate(time.Second),
 	}
+}
+
+// rewrite writes a membership that is there anew, with what its row says. Where the connection left meanwhile nothing happens: of one that
+// entered a moment ago there is a mark, and of the others nothing must be written where nothing is.
+func (h *Hub) rewrite(ctx context.Context, c Connection, room string, paused bool) error {
+	m, write := h.member(c, room), h.store.ChangeMember
+	if h.now().Sub(c.Entered) < longest {
+		write = h.store.AddMember
+	}
+	m.Paused = paused
+	if err := write(ctx, room, m); err != nil && !errors.Is(err, ErrOvertaken) {
+		return fmt.Errorf("rewrite membership of %s: %w", room, err)
+	}
+	return nil
 }
 
 // pause stops pushes to the caller but those of its user's own rooms. A join of a room ends it there.
@@ -203,14 +218,7 @@ func (h *Hub) pause(ctx context.Context, c Caller, recent bool) (any, error) {
 		return nil, err
 	}
 	rooms := slices.DeleteFunc(slices.Sorted(maps.Keys(row.Rooms)), func(room string) bool { return h.kinds[protocol.RoomKind(room)].Owner })
-	err = each(len(rooms), 16, func(i int) error {
-		m := h.member(row, rooms[i])
-		m.Paused = true
-		if err := h.store.AddMember(ctx, rooms[i], m); err != nil && !errors.Is(err, ErrOvertaken) {
-			return fmt.Errorf("pause member of %s: %w", rooms[i], err)
-		}
-		return nil
-	})
+	err = each(len(rooms), 16, func(i int) error { return h.rewrite(ctx, row, rooms[i], true) })
 	return protocol.PauseResult{Rooms: rooms}, err
 }
 

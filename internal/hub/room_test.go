@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -138,6 +139,68 @@ func TestGrantSignal(t *testing.T) {
 	if last.From == nil || last.From.UserID != "ana" {
 		t.Errorf("bob heard that %+v types", last.From)
 	}
+}
+
+// TestTokenEnds: whose token has ended hears nothing more and is closed by the first delivery, long before a sweep. Who has renewed it
+// hears everything, and is looked at once.
+func TestTokenEnds(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Verifier = renewal{c.Now} })
+	ana, bob, eve := w.Open("ana"), w.Open("bob"), w.Open("eve")
+	for _, c := range []hub.Caller{ana, bob, eve} {
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
+	}
+	w.Clock.Pass(50 * time.Minute)
+	w.Must(bob, `{"action":"auth","token":"bob 2h"}`)
+	w.Must(ana, `{"action":"auth","token":"ana 2h"}`)
+	w.Clock.Pass(11 * time.Minute)
+	for n := range 2 {
+		w.Must(ana, `{"action":"publish","room":"channel:1","event":"message:new","data":1}`)
+		if got := count(w.Network.Names(bob.Connection), "message:new"); got != n+1 {
+			t.Errorf("bob, who renewed his token, heard %d of %d", got, n+1)
+		}
+	}
+	if got := w.Network.Names(eve.Connection); !slices.Equal(got, []string{protocol.SessionEnding}) || !w.Network.Closed(eve.Connection) {
+		t.Errorf("eve, whose token ended, heard %v", got)
+	}
+	if answer := w.Emit(t.Context(), hub.PublishCommand{Connections: []string{eve.Connection}, Event: "x", Ephemeral: true}); !answer.OK || len(w.Network.Names(eve.Connection)) != 1 {
+		t.Errorf("an emit to eve alone: %+v, and she heard %v", answer, w.Network.Names(eve.Connection))
+	}
+	members, err := w.Store.Members(t.Context(), "channel:1", 0, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members.Members {
+		if !m.Expires.After(w.Clock.Now()) {
+			t.Errorf("%s is still written down with the token of before: %v", m.Connection, m.Expires)
+		}
+	}
+}
+
+// TestSignalPastAShorterToken: what counts is the token that a connection has now, not the one that it came with.
+func TestSignalPastAShorterToken(t *testing.T) {
+	w := newWorld(t, func(c *hub.Config) { c.Verifier = renewal{c.Now} })
+	ana, bob := w.Open("ana"), w.Open("bob")
+	for _, c := range []hub.Caller{ana, bob} {
+		w.Must(c, `{"action":"join","room":"channel:1"}`)
+	}
+	w.Clock.Pass(3 * time.Minute) // its membership leaves no mark any more
+	w.Must(ana, `{"action":"auth","token":"ana 5m"}`)
+	for range 2 {
+		w.Receive(t.Context(), ana, []byte(`{"action":"signal","room":"channel:1","event":"typing:start"}`))
+		w.Clock.Pass(6 * time.Minute)
+	}
+	if n := count(w.Network.Names(bob.Connection), protocol.UserTyping); n != 1 {
+		t.Errorf("bob heard that ana types %d times", n)
+	}
+}
+
+// renewal takes "ana 5m" for a token of ana's that ends in five minutes.
+type renewal struct{ now func() time.Time }
+
+func (r renewal) Verify(_ context.Context, token string) (hub.Identity, error) {
+	user, life, _ := strings.Cut(token, " ")
+	d, err := time.ParseDuration(life)
+	return hub.Identity{User: user, Grants: hubtest.Everything(), Expires: r.now().Add(d)}, err
 }
 
 // TestTypingInLargeRooms: beyond a number of members nobody is told who types; other signals go on.

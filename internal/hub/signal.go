@@ -72,8 +72,14 @@ func (h *Hub) crowded(ctx context.Context, room string, first MemberPage, limit 
 // sender checks that the caller may signal, and gives whom the signal is from.
 func (h *Hub) sender(ctx context.Context, c Caller, room string, page MemberPage) (*protocol.From, error) {
 	i := slices.IndexFunc(page.Members, func(m Member) bool { return m.Connection == c.Connection })
-	if i >= 0 && (page.Members[i].MayPublish || page.Members[i].MaySignal) && page.Members[i].User == c.User && c.Expires.After(h.now()) {
-		return c.from(), nil
+	if i >= 0 && (page.Members[i].MayPublish || page.Members[i].MaySignal) && page.Members[i].User == c.User {
+		expires := page.Members[i].Expires // the caller's is that of the token which it connected with
+		if expires.IsZero() {
+			expires = c.Expires
+		}
+		if expires.After(h.now()) {
+			return c.from(), nil
+		}
 	}
 	// A caller that is not on the page, or whose token may have been renewed since, or whose connection is another user's by now: its
 	// row knows.

@@ -243,10 +243,11 @@ type Member struct {
 	User       string
 	Codec      string
 	Shard      int
-	Gen        int64 // of the membership, as the connection's row has it
-	MayPublish bool  // its token lets it publish and signal here
-	MaySignal  bool  // its token lets it signal here, but not publish
-	Paused     bool  // nothing of the room is pushed to it
+	Gen        int64     // of the membership, as the connection's row has it
+	MayPublish bool      // its token lets it publish and signal here
+	MaySignal  bool      // its token lets it signal here, but not publish
+	Paused     bool      // nothing of the room is pushed to it
+	Expires    time.Time // when its token ended by when this was written, in whole seconds; zero: it is not known
 	TTL        time.Time
 }
 
@@ -262,6 +263,8 @@ type Members interface {
 	// AddMember writes a membership, over any whose Gen is not larger. ErrOvertaken: there is a larger one, or the mark of one
 	// that was removed.
 	AddMember(ctx context.Context, room string, m Member) error
+	// ChangeMember writes over a membership of the same Gen. ErrOvertaken: there is none.
+	ChangeMember(ctx context.Context, room string, m Member) error
 	// RemoveMember deletes one whose Gen is not larger; a missing or a later one is no error. Where until is not zero it leaves
 	// a mark until then, which keeps out memberships with a smaller Gen that are still on their way.
 	RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error

@@ -179,6 +179,9 @@ func (l *ledger) pushed(connection string, in *inbound) {
 			return
 		}
 		since = e.at
+		if row, err := l.w.store.real.Connection(plain, connection); err == nil && e.at > row.Expires.Sub(l.w.start) {
+			l.w.violatef("token over", []string{in.Room, connection}, "%s %d %s, logged at %v, is pushed to %s, whose token ended at %v", in.Room, in.Seq, in.Event, e.at, connection, row.Expires.Sub(l.w.start))
+		}
 	} else {
 		var typing struct {
 			Until int64 `json:"until"`

@@ -47,6 +47,7 @@ type plant struct {
 	remembersLater bool // an id is remembered after its event was written
 	countsTwice    bool // a count does not know what was counted before it
 	forgetsFloor   bool // it is not written down that what comes is kept for another time
+	forgetsTokens  bool // members are not written down with the end of their tokens
 	forgetsLeaves  bool // a row does not remember when its client asked to leave a room
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 

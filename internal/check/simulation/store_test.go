@@ -78,6 +78,9 @@ func (s *store) Walk(ctx context.Context, partition int, after string, limit int
 
 func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	return s.w.call(ctx, "AddMember", room+" "+m.Connection, 0, func() error {
+		if s.forgetsTokens {
+			m.Expires = time.Time{}
+		}
 		add := func() error {
 			err := s.real.AddMember(plain, room, m)
 			if err == nil {
@@ -92,6 +95,10 @@ func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error 
 		}
 		return add()
 	})
+}
+
+func (s *store) ChangeMember(ctx context.Context, room string, m hub.Member) error {
+	return s.w.call(ctx, "ChangeMember", room+" "+m.Connection, 0, func() error { return s.real.ChangeMember(plain, room, m) })
 }
 
 func (s *store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {

@@ -71,6 +71,7 @@ func operations() map[string]operation {
 		"Walk":       {read, action("sweep")},
 
 		"AddMember":    {write, nil},
+		"ChangeMember": {write, nil},
 		"RemoveMember": {write, nil},
 		"Members":      {read, nil},
 		"Shards":       {readEventually, nil}, // which a function spares itself for a minute after

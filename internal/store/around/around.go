@@ -83,6 +83,10 @@ func (s Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	return s.step(ctx, &Call{Name: "AddMember", Room: room, Key: m.Connection, Given: &m}, func() error { return s.store.AddMember(ctx, room, m) })
 }
 
+func (s Store) ChangeMember(ctx context.Context, room string, m hub.Member) error {
+	return s.step(ctx, &Call{Name: "ChangeMember", Room: room, Key: m.Connection, Given: &m}, func() error { return s.store.ChangeMember(ctx, room, m) })
+}
+
 func (s Store) RemoveMember(ctx context.Context, room string, shard int, connection string, gen int64, until time.Time) error {
 	return s.step(ctx, &Call{Name: "RemoveMember", Room: room, Key: connection}, func() error { return s.store.RemoveMember(ctx, room, shard, connection, gen, until) })
 }

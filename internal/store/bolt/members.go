@@ -44,6 +44,7 @@ type memberRoom struct {
 type member struct {
 	user, codec string
 	ttl         int64 // Unix nanoseconds
+	expires     int64 // Unix seconds, 0: not known
 	gen         int64
 	mayPublish  bool
 	maySignal   bool
@@ -89,12 +90,33 @@ func (a *members) AddMember(ctx context.Context, room string, m hub.Member) erro
 				return hub.ErrOvertaken
 			}
 		}
-		a.set(room, m.Shard, m.Connection, member{
-			user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish, maySignal: m.MaySignal, paused: m.Paused,
-		})
-		a.changed.mark(memberKey{room, m.Shard, m.Connection})
+		a.write(room, m)
 		return nil
 	})
+}
+
+// ChangeMember writes over a membership.
+func (a *members) ChangeMember(ctx context.Context, room string, m hub.Member) error {
+	return a.change(ctx, &a.mu, func() error {
+		if r, ok := a.rooms.Get(room); ok && m.Shard >= 0 && m.Shard < len(r.at) {
+			if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen == m.Gen && !there.removed {
+				a.write(room, m)
+				return nil
+			}
+		}
+		return hub.ErrOvertaken
+	})
+}
+
+func (a *members) write(room string, m hub.Member) {
+	row := member{
+		user: m.User, codec: m.Codec, ttl: m.TTL.UnixNano(), gen: m.Gen, mayPublish: m.MayPublish, maySignal: m.MaySignal, paused: m.Paused,
+	}
+	if !m.Expires.IsZero() {
+		row.expires = m.Expires.Unix()
+	}
+	a.set(room, m.Shard, m.Connection, row)
+	a.changed.mark(memberKey{room, m.Shard, m.Connection})
 }
 
 func (a *members) set(room string, shard int, connection string, m member) {
@@ -165,10 +187,14 @@ func (a *members) Members(ctx context.Context, room string, shard int, last stri
 			page.Next = page.Members[limit-1].Connection
 			return false
 		}
-		page.Members = append(page.Members, hub.Member{
+		one := hub.Member{
 			Connection: id, User: m.user, Codec: m.codec, Shard: shard, Gen: m.gen, MayPublish: m.mayPublish, TTL: time.Unix(0, m.ttl),
 			MaySignal: m.maySignal, Paused: m.paused,
-		})
+		}
+		if m.expires != 0 {
+			one.Expires = time.Unix(m.expires, 0)
+		}
+		page.Members = append(page.Members, one)
 		return true
 	})
 	return page, nil
@@ -280,6 +306,7 @@ type memberRecord struct {
 	Paused     bool   `json:"paused,omitempty"`
 	Gen        int64  `json:"gen,omitempty"`
 	Removed    bool   `json:"removed,omitempty"`
+	Expires    int64  `json:"expires,omitempty"` // Unix seconds
 	TTL        millis `json:"ttl"`
 }
 
@@ -299,7 +326,7 @@ func (a *members) changes() ([]rows.Row, func()) {
 		}
 		if m, ok := r.at[k.shard].Get(k.connection); ok {
 			out.Value = memberRecord{
-				User: m.user, Codec: m.codec, MayPublish: m.mayPublish, MaySignal: m.maySignal, Paused: m.paused, Gen: m.gen, Removed: m.removed,
+				User: m.user, Codec: m.codec, MayPublish: m.mayPublish, MaySignal: m.maySignal, Paused: m.paused, Gen: m.gen, Removed: m.removed, Expires: m.expires,
 				TTL: toMillis(time.Unix(0, m.ttl)),
 			}
 		}
@@ -346,7 +373,8 @@ func (a *members) buckets() []bucket {
 				return err
 			}
 			a.set(room, shard, connection, member{
-				user: r.User, codec: intern(r.Codec), mayPublish: r.MayPublish, maySignal: r.MaySignal, paused: r.Paused, gen: r.Gen, removed: r.Removed, ttl: r.TTL.time().UnixNano(),
+				user: r.User, codec: intern(r.Codec), mayPublish: r.MayPublish, maySignal: r.MaySignal, paused: r.Paused, gen: r.Gen, removed: r.Removed, expires: r.Expires,
+				ttl: r.TTL.time().UnixNano(),
 			})
 			return nil
 		}},

@@ -25,6 +25,18 @@ func roomMeta(room string) item { return key(shardKey(room, 0), metaKey) }
 // AddMember costs 1 WCU. There is a row for every member of every room, and a broadcast reads them
 // all: the attribute names are short.
 func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error {
+	return s.putMember(ctx, room, m, "attribute_not_exists(#g) OR #g <= :g", item{":g": number(m.Gen)})
+}
+
+// ChangeMember costs 1 WCU.
+func (s *Store) ChangeMember(ctx context.Context, room string, m hub.Member) error {
+	if m.Gen == 0 { // of a version that gave none
+		return s.putMember(ctx, room, m, "attribute_exists(#u) AND attribute_not_exists(#g)", nil)
+	}
+	return s.putMember(ctx, room, m, "attribute_exists(#u) AND #g = :g", item{":g": number(m.Gen)})
+}
+
+func (s *Store) putMember(ctx context.Context, room string, m hub.Member, when string, values item) error {
 	row := key(shardKey(room, m.Shard), memberPrefix+m.Connection)
 	row["u"], row["ttl"] = text(m.User), seconds(m.TTL)
 	if m.Codec != protocol.Name {
@@ -42,7 +54,10 @@ func (s *Store) AddMember(ctx context.Context, room string, m hub.Member) error 
 	if m.Gen != 0 {
 		row["g"] = number(m.Gen)
 	}
-	_, met, err := s.putIf(ctx, row, "attribute_not_exists(#g) OR #g <= :g", item{":g": number(m.Gen)})
+	if !m.Expires.IsZero() {
+		row["e"] = seconds(m.Expires)
+	}
+	_, met, err := s.putIf(ctx, row, when, values)
 	if err != nil {
 		return fmt.Errorf("put member of %s: %w", room, err)
 	}
@@ -56,6 +71,9 @@ func memberOf(row item, shard int) hub.Member {
 	m := hub.Member{
 		Connection: strings.TrimPrefix(textOf(row, "sk"), memberPrefix), User: textOf(row, "u"), Codec: protocol.Name,
 		Shard: shard, Gen: numberOf(row, "g"), MayPublish: yesOf(row, "p"), MaySignal: yesOf(row, "s"), Paused: yesOf(row, "z"), TTL: ttlOf(row),
+	}
+	if row["e"] != nil {
+		m.Expires = time.Unix(numberOf(row, "e"), 0)
 	}
 	if _, other := row["c"]; other {
 		m.Codec = textOf(row, "c")

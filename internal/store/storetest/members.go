@@ -14,6 +14,7 @@ func members() []promise {
 	return []promise{
 		{"a member comes back as it was added", memberComesBack},
 		{"AddMember replaces an older membership", addReplaces},
+		{"ChangeMember writes over a membership of the same generation, and over no other", changeMember},
 		{"RemoveMember takes out one, and again is no error", removeTakesOutOne},
 		{"a membership gives way to a later one, and to its end", laterWins},
 		{"the mark of one that was removed keeps out earlier ones, for its time", markKeepsOut},
@@ -84,7 +85,7 @@ func (f *fixture) sameMembers(what string, got []hub.Member, want ...hub.Member)
 	f.Helper()
 	for _, all := range [][]hub.Member{got, want} {
 		for i := range all {
-			all[i].TTL = utc(all[i].TTL)
+			all[i].TTL, all[i].Expires = utc(all[i].TTL), utc(all[i].Expires)
 		}
 	}
 	if len(got)+len(want) > 0 {
@@ -108,7 +109,7 @@ func (f *fixture) shardsOf(room string) int {
 func memberComesBack(f *fixture) {
 	room := f.room("r")
 	a, b := f.member(f.id("a"), 0), f.member(f.id("b"), 0)
-	b.MaySignal, b.Paused = true, true
+	b.MaySignal, b.Paused, b.Expires = true, true, f.now().Truncate(time.Second)
 	b.User, b.Codec, b.MayPublish, b.TTL = "ben|ü", "socket.io", false, f.now().Add(2*time.Hour)
 	f.added(room, b, a)
 	f.added(f.room("r2"), f.member(f.id("c"), 0))
@@ -122,6 +123,30 @@ func addReplaces(f *fixture) {
 	m.MayPublish, m.User, m.Codec, m.TTL = false, "ben", "", f.now().Add(2*time.Hour)
 	f.added(room, m)
 	f.sameMembers("members", f.allMembers(room, 0, 10), m)
+}
+
+func changeMember(f *fixture) {
+	room, ctx := f.room("r"), f.Context()
+	m := f.member(f.id("a"), 0)
+	f.refused("one that is not there", f.ChangeMember(ctx, room, m), hub.ErrOvertaken)
+	f.added(room, m)
+	m.Paused, m.Expires = true, f.now().Add(time.Minute).Truncate(time.Second)
+	f.ok("change", f.ChangeMember(ctx, room, m))
+	f.sameMembers("members", f.allMembers(room, 0, 10), m)
+	early, late := m, m
+	early.Gen--
+	late.Gen++
+	f.refused("an earlier one", f.ChangeMember(ctx, room, early), hub.ErrOvertaken)
+	f.refused("a later one", f.ChangeMember(ctx, room, late), hub.ErrOvertaken)
+	f.sameMembers("members", f.allMembers(room, 0, 10), m)
+	f.ok("remove", f.RemoveMember(ctx, room, 0, m.Connection, m.Gen, f.now().Add(time.Minute)))
+	f.refused("one that was removed, with a mark", f.ChangeMember(ctx, room, m), hub.ErrOvertaken)
+	none := f.member(f.id("b"), 0)
+	none.Gen = 0
+	f.added(room, none)
+	none.MayPublish = false
+	f.ok("change one without a generation", f.ChangeMember(ctx, room, none))
+	f.sameMembers("members", f.allMembers(room, 0, 10), none)
 }
 
 func removeTakesOutOne(f *fixture) {
