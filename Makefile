@@ -56,8 +56,8 @@ lint: ## find mistakes without running anything
 licences: ## check the licences of everything that is deployed or embedded
 	$(GO) run scripts/licences.go
 
-docs: ## write what is made of code anew: COSTS.md, README, types of the client, golden frames; make test says when
-	$(GO) test ./internal/check/costs ./internal/check/tables -run 'TestCosts|TestCopies' -write -count=1
+docs: ## write what is made of code anew: COSTS.md, PROTOCOL.md, DEPLOY.md, CLI.md, types of the client, golden frames; make test says when
+	$(GO) test ./internal/check/costs ./internal/check/tables ./internal/check/manuals -run 'TestCosts|TestCopies|TestHelp' -write -count=1
 
 fmt: ## lay out the Go code
 	$(GOLANGCI_LINT) fmt

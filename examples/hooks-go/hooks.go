@@ -5,7 +5,7 @@
 //
 // and in a browser's console, or any client:
 //
-//	await client.request("poll:vote", { room: "channel:42", data: { poll: "lunch", option: "soup" } })
+//	await client.call("poll:vote", { room: "channel:42", data: { poll: "lunch", option: "soup" } })
 package hooksgo
 
 import (

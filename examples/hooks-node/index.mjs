@@ -38,7 +38,7 @@ const hooks = {
     return {};
   },
 
-  // A call of the application's own: client.request("message:count", { room })
+  // A call of the application's own: client.call("message:count", { room })
   action({ action, room }) {
     if (action !== "message:count") return { deny: { code: "unknown_action", message: `there is no action "${action}"` } };
     return { data: { count: Object.values(messages()).filter((m) => m.room === room).length } };

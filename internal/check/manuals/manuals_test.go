@@ -220,7 +220,7 @@ func TestBroken(t *testing.T) {
 		"#":                                 "",
 		"https://example.org/#x":            "",
 		"../README.md":                      "",
-		"../README.md#five-minutes":         "",
+		"../README.md#install":              "",
 		"../README.md#five":                 "no #five",
 		"../READ.md":                        "there is no READ.md",
 		"README.md":                         "there is no docs/README.md",

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -22,7 +24,8 @@ var write = flag.Bool("write", false, "write what is made of the tables anew")
 func TestCopies(t *testing.T) {
 	types := schemasOf(t)
 	for name, blocks := range map[string]map[string]func() string{
-		"../../../README.md": {
+		"../../../docs/DEPLOY.md": {"parameters": func() string { return parameters(t) }},
+		"../../../docs/PROTOCOL.md": {
 			"actions": types.actions, "older": older, "events": types.events, "prefixes": prefixes, "reasons": reasons,
 		},
 		"../../../web/client/src/types.ts":          {"events": types.interfaceOfEvents, "codes": union},
@@ -345,15 +348,48 @@ func limits() string {
 		protocol.MaxData, protocol.MaxServerFrame>>10, protocol.MaxTargets)
 }
 
-// TestReadmeKnowsEveryCode: README says of each what it means.
-func TestReadmeKnowsEveryCode(t *testing.T) {
-	text, err := os.ReadFile("../../../README.md")
+// parameters are those of template.yaml, in its order.
+func parameters(t *testing.T) string {
+	text, err := os.ReadFile("../../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Parameters yaml.Node `yaml:"Parameters"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	rows := [][]string{{"parameter", "what it is", "default"}}
+	for i := 0; i+1 < len(template.Parameters.Content); i += 2 {
+		var p struct {
+			Description string   `yaml:"Description"`
+			Default     string   `yaml:"Default"`
+			Allowed     []string `yaml:"AllowedValues"`
+		}
+		if err := template.Parameters.Content[i+1].Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(p.Allowed); n > 0 && n < 6 {
+			p.Description += ": " + strings.Join(p.Allowed, ", ")
+		}
+		if p.Default != "" {
+			p.Default = code([]string{p.Default})
+		}
+		rows = append(rows, []string{code([]string{template.Parameters.Content[i].Value}), strings.ReplaceAll(p.Description, "*", `\*`), p.Default})
+	}
+	return table(rows...)
+}
+
+// TestManualKnowsEveryCode: PROTOCOL.md says of each what it means.
+func TestManualKnowsEveryCode(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/PROTOCOL.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range protocol.Codes() {
 		if !regexp.MustCompile("(?m)^\\|.*`" + string(c) + "`.*\\|.*\\|.*\\|$").Match(text) {
-			t.Errorf("README.md has no row with the code %s", c)
+			t.Errorf("PROTOCOL.md has no row with the code %s", c)
 		}
 	}
 }

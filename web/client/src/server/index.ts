@@ -14,4 +14,5 @@ export { http, type HttpOptions } from "./http.js";
 export type { Ack, Acks, Operator, Socket } from "./operator.js";
 export type { Author, Delivery, Id, Publish, Published } from "./publish.js";
 export type { RetryOptions } from "./retry.js";
+export { signToken, type Grant, type TokenClaims } from "./tokens.js";
 export type { Outcome, Transport } from "./transport.js";
