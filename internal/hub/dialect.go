@@ -19,9 +19,24 @@ type Dialect interface {
 	// Departed is told of a connection of this dialect that was just taken out of everything, before its row goes. It may be
 	// told twice.
 	Departed(ctx context.Context, c Connection) error
+	// NoteTold keeps that a logged event's delivery came to its end: all of a room were told of it, or not. Clients of this dialect do
+	// not drop what they have heard before, so a repetition asks first.
+	NoteTold(ctx context.Context, e protocol.Event, epoch string, all bool) error
+	// Told gives what NoteTold kept.
+	Told(ctx context.Context, e protocol.Event, epoch string) (Telling, error)
 	// Ask sends an event to connections, whichever they speak, and gives what they answer within a time.
 	Ask(ctx context.Context, to []Connection, q Ask) (Answers, error)
 }
+
+// Telling is how far the delivery of an event has come.
+type Telling int
+
+// The tellings.
+const (
+	NotTold  Telling = iota // it is under way, or was cut off
+	ToldSome                // it failed: it is to be done again
+	ToldAll
+)
 
 // Speech is how to speak to a connection.
 type Speech interface {

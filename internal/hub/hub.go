@@ -8,7 +8,7 @@
 //   - Joining writes the membership first and reads the log second. What is published in between is pushed, what came before is in
 //     the reply, and the overlap is dropped by seq.
 //   - Publishing logs first and pushes second, and replies when every member was pushed to or handed to the queue. A retry with the
-//     same id appends nothing and delivers again.
+//     same id appends nothing and delivers again, to clients that do not drop what they know only if the first delivery failed.
 //   - A user's presence in a room is one row, the set of the user's connections there, which is replaced as a whole. It remembers
 //     what others have been told, so whoever sees the row next makes good what a crash left untold.
 //   - A large room is reached by one job for each shard of its members. A job leaves no other behind but to retry single members,

@@ -117,7 +117,64 @@ func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry) (protoco
 	}
 	h.observe.logged(ctx, e, again)
 	got := protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
-	return got, h.tellPublished(ctx, e, func() error { return h.deliver(ctx, e.Event, e.Epoch, d.out) })
+	return got, h.tellPublished(ctx, e, func() error { return h.deliverOnce(ctx, e, d, again) })
+}
+
+// longestPublish is how long a publish may still be at work on its delivery: the timeout of the function, and a second.
+const longestPublish = 30 * time.Second
+
+// deliverOnce delivers an entry. Where members speak a dialect whose clients would hear it twice, a repetition waits for what has become
+// of the first delivery: only what failed or was cut off is delivered again. Presence says the same however often it is heard.
+func (h *Hub) deliverOnce(ctx context.Context, e Entry, d Draft, again bool) error {
+	page, err := h.firstMembers(ctx, e.Room)
+	if err != nil {
+		return err
+	}
+	plain := h.spoken(page)
+	if plain == nil || d.Key.Maker == MakerNobody || presenceEvent(e.Event.Event) {
+		return h.deliverFrom(ctx, e.Event, e.Epoch, d.out, page)
+	}
+	if again {
+		if told, err := h.awaitTold(ctx, plain, e); err != nil || told {
+			return err
+		}
+	}
+	err = h.deliverFrom(ctx, e.Event, e.Epoch, d.out, page)
+	if noteErr := plain.NoteTold(ctx, e.Event, e.Epoch, err == nil); noteErr != nil { // then a repetition is heard again
+		h.log.WarnContext(ctx, "note that an event was told", "room", e.Room, "eventId", e.ID, "error", noteErr)
+	}
+	return err
+}
+
+// spoken gives the dialect beside bellhop.v1 that some of a room's members speak, or may speak, since they are not on this page.
+func (h *Hub) spoken(first MemberPage) Dialect {
+	if len(h.dialects) > 0 && (first.Next != "" || first.Shards > 1) {
+		return h.dialects[0]
+	}
+	for _, m := range first.Members {
+		if d := h.dialect(m.Codec); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// awaitTold reports whether a delivery that began before has reached all, after waiting for its end.
+func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry) (bool, error) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		telling, err := plain.Told(ctx, e.Event, e.Epoch)
+		switch {
+		case err != nil:
+			return false, fmt.Errorf("read whether %s of %s was told: %w", e.ID, e.Room, err)
+		case telling != NotTold:
+			return telling == ToldAll, nil
+		case h.now().Sub(time.UnixMilli(e.TS)) > longestPublish: // it was cut off
+			return false, nil
+		case ctx.Err() != nil || h.late(ctx):
+			return false, fmt.Errorf("wait for the delivery of %s in %s: %w", e.ID, e.Room, ErrUnavailable)
+		}
+		h.sleep(ctx, wait)
+	}
 }
 
 // logAsked is logAndDeliver after a look whether the draft's key is known.

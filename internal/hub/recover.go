@@ -149,6 +149,9 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 	epoch := head.Epoch // of the oldest entry that was looked at
 	const page = 50
 	for last := head.Seq + 1; ; {
+		if head.Seq-last >= recoverEvents { // more than is given again, however old the moment is that the client tells of
+			return protocol.Position{Epoch: "-"}, nil
+		}
 		entries, err := h.store.Before(ctx, room, last, page)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return protocol.Position{}, fmt.Errorf("read log of %s: %w", room, err)

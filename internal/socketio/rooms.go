@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 
 // recoverable is how long a client may be away and be recovered, as in Socket.IO's own servers.
 const recoverable = 2 * time.Minute
+
+// unnoticed is longer than a connection may be gone before anybody finds out: the sweep asks for those that are silent for 11 minutes.
+const unnoticed = 20 * time.Minute
 
 // Rooms is the [App] that Bellhop is: rooms, presence and events. The hub knows a client's socket in each namespace as a
 // connection of its own, and Rooms as its [hub.Dialect].
@@ -50,6 +54,8 @@ type session struct {
 	SID       string `json:"sid"`
 	User      string `json:"user"`
 	At        int64  `json:"at"` // Unix milliseconds, when it began or was recovered
+
+	left time.Time // when its connection was found gone
 }
 
 // absence is what is kept of a connection that is gone.
@@ -61,6 +67,29 @@ type absence struct {
 
 func privateNote(pid string) string        { return "pid#" + pid }
 func absenceNote(connection string) string { return "away#" + connection }
+
+func toldNote(room, epoch string, seq int64) string {
+	return fmt.Sprintf("told#%s#%s#%d", room, epoch, seq)
+}
+
+// NoteTold is [hub.Dialect].NoteTold.
+func (r *Rooms) NoteTold(ctx context.Context, e protocol.Event, epoch string, all bool) error {
+	return r.notes.Note(ctx, toldNote(e.Room, epoch, e.Seq), []byte(strconv.FormatBool(all)), r.now().Add(hub.IDMemory))
+}
+
+// Told is [hub.Dialect].Told.
+func (r *Rooms) Told(ctx context.Context, e protocol.Event, epoch string) (hub.Telling, error) {
+	var all bool
+	switch err := r.noted(ctx, toldNote(e.Room, epoch, e.Seq), &all); {
+	case errors.Is(err, hub.ErrNotFound):
+		return hub.NotTold, nil
+	case err != nil:
+		return hub.NotTold, err
+	case all:
+		return hub.ToldAll, nil
+	}
+	return hub.ToldSome, nil
+}
 
 // Connect lets a user in. The token comes in the payload, {"token":…}, or came with the handshake.
 func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
@@ -163,7 +192,8 @@ func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user str
 	if err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
-	if r.now().Sub(time.UnixMilli(away.Left)) > recoverable {
+	s.left = time.UnixMilli(away.Left)
+	if r.now().Sub(s.left) > recoverable {
 		return nil, nil, nil
 	}
 	return &s, away.Rooms, nil
@@ -193,6 +223,9 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	seen, ok := parseOffset(given)
 	if !ok {
 		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
+	}
+	if first := s.left.Add(-unnoticed); seen.At.Before(first) { // whatever it tells of, it was pushed all until then
+		seen = hub.Seen{At: first}
 	}
 	got, err := r.hub.Recover(ctx, socket, rooms, seen)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/around"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -530,17 +531,147 @@ func TestDeletedIsToldAsDeleted(t *testing.T) {
 	if got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))); got != sid {
 		t.Fatal("not recovered")
 	}
-	for _, c := range []string{"bob", "a2"} {
-		got := w.Network.TakeFrom(c)
-		if len(got) == 0 {
-			t.Errorf("%s was told nothing", c)
-		}
-		for _, frame := range got {
-			if !strings.HasPrefix(frame, `42["message:deleted",{"messageId":"m1",`) {
-				t.Errorf("%s was told %s", c, frame)
-			}
+	if got := w.Network.TakeFrom("bob"); len(got) != 0 {
+		t.Errorf("bob, who heard it before, was told %q", got)
+	}
+	got := w.Network.TakeFrom("a2")
+	if len(got) == 0 {
+		t.Error("ana was told nothing")
+	}
+	for _, frame := range got {
+		if !strings.HasPrefix(frame, `42["message:deleted",{"messageId":"m1",`) {
+			t.Errorf("ana was told %s", frame)
 		}
 	}
+}
+
+// TestRecoveryIsBounded: an offset is what a client says. However old it is, no more is given again than a client may have missed.
+func TestRecoveryIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		events int // in half an hour
+		offset string
+		given  int
+	}{
+		"a forged moment":                  {300, "1", 202},
+		"a forged moment and place":        {300, "1:1:channel:1", 202},
+		"what the server knows":            {300, "", 202},
+		"more than is given again":         {3000, "1", 0},
+		"more, from the beginning of time": {3000, "1:1:channel:1", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, socketio.Options{})
+			sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+			w.send("a1", `42["join",{"room":"channel:1"}]`)
+			for range c.events {
+				w.Clock.Pass(30 * time.Minute / time.Duration(c.events))
+				if answer := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "x"}); !answer.OK {
+					t.Fatal(answer.Error)
+				}
+			}
+			if err := w.Depart(t.Context(), "a1"); err != nil {
+				t.Fatal(err)
+			}
+			w.Network.TakeFrom("a1")
+			got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, c.offset)))
+			if given := len(w.Network.TakeFrom("a2")); given != c.given || (got == sid) != (given > 0) {
+				t.Errorf("recovered: %v, given again are %d, want %d", got == sid, given, c.given)
+			}
+		})
+	}
+}
+
+// TestHeardOnce: a client that repeats a message until it is acknowledged is heard once, whatever has become of its first try. What was
+// deleted in between is told as deleted.
+func TestHeardOnce(t *testing.T) {
+	const say = `420["message:send",{"channelId":"1","content":"hi","id":"m1"}]`
+	meet := func(t *testing.T) *world {
+		w := newWorld(t, socketio.Options{})
+		for _, c := range []string{"ana", "bob"} {
+			w.open(c, fmt.Sprintf(`{"token":%q}`, c))
+			w.send(c, `42["join",{"room":"channel:1"}]`)
+		}
+		w.Network.TakeFrom("bob")
+		return w
+	}
+	hears := func(t *testing.T, w *world, want ...string) {
+		t.Helper()
+		got := w.Network.TakeFrom("bob")
+		if len(got) != len(want) {
+			t.Fatalf("bob heard %q, want %q", got, want)
+		}
+		for i := range got {
+			has(t, "bob heard", got[i], want[i])
+		}
+	}
+	t.Run("one after the other", func(t *testing.T) {
+		w := meet(t)
+		for range 3 {
+			has(t, "say", w.send("ana", say), `"ok":true`)
+		}
+		hears(t, w, `"message:new"`)
+		for range 2 {
+			has(t, "delete", w.send("ana", `421["message:delete",{"channelId":"1","messageId":"m1"}]`), `"ok":true`)
+		}
+		has(t, "say", w.send("ana", say), `"ok":true`)
+		hears(t, w, `"message:deleted"`)
+	})
+	t.Run("while the first is at work", func(t *testing.T) {
+		w := meet(t)
+		pushing, release, done := make(chan struct{}), make(chan struct{}), make(chan string)
+		w.Network.Fail(func(c hubtest.Call) error {
+			if c.Connection == "bob" {
+				close(pushing)
+				<-release
+			}
+			return nil
+		})
+		go func() { done <- w.send("ana", say) }()
+		<-pushing
+		first := ""
+		w.waiting = func() {
+			if first == "" {
+				close(release)
+				first = <-done
+			}
+		}
+		has(t, "the second", w.send("ana", say), `"ok":true`)
+		has(t, "the first", first, `"ok":true`)
+		hears(t, w, `"message:new"`)
+	})
+	t.Run("after the first has failed", func(t *testing.T) {
+		w := meet(t)
+		w.Network.Fail(hubtest.Of(hub.ErrThrottled, "bob"))
+		w.Queue.Fail = func(hub.Job) error { return hub.ErrUnavailable }
+		has(t, "say", w.send("ana", say), `"code":"unavailable"`)
+		w.Network.Fail(nil)
+		w.Queue.Fail = nil
+		began := w.Clock.Now()
+		has(t, "say", w.send("ana", say), `"ok":true`)
+		hears(t, w, `"message:new"`)
+		if took := w.Clock.Now().Sub(began); took > time.Second {
+			t.Errorf("that took %v", took)
+		}
+	})
+	t.Run("after the first was cut off", func(t *testing.T) {
+		w := meet(t)
+		cut := true
+		notes := around.NewNotes(w.Notes, func(_ context.Context, c *around.Call, do func() error) error {
+			if cut && strings.HasPrefix(c.Key, "told#") {
+				return errors.New("cut off")
+			}
+			return do()
+		})
+		w.Hub, w.sockets = socketio.Wire(w.Config, notes, socketio.Options{})
+		has(t, "say", w.send("ana", say), `"ok":true`)
+		cut = false
+		began := w.Clock.Now()
+		has(t, "say", w.send("ana", say), `"ok":true`)
+		if took := w.Clock.Now().Sub(began); took < 30*time.Second {
+			t.Errorf("it waited %v, and the first may be at work", took)
+		}
+		has(t, "say", w.send("ana", say), `"ok":true`)
+		hears(t, w, `"message:new"`, `"message:new"`)
+	})
 }
 
 // A client that has heard nothing yet has no offset. It is recovered from when it came, also into rooms whose log began then.
