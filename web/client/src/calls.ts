@@ -31,6 +31,8 @@ interface Call {
   reject(err: unknown): void;
   deadline: ReturnType<typeof setTimeout>;
   pause?: ReturnType<typeof setTimeout>;
+  signal: AbortSignal | undefined;
+  stop(): void;
 }
 
 /**
@@ -53,12 +55,15 @@ export class Calls {
     this.#limit = limit;
   }
 
-  add<T>(action: Action, room: Place | null): Promise<T> {
+  add<T>(action: Action, room: Place | null, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
       if (this.#over) return reject(this.#over);
       encode(action); // too large is said at once
       const deadline = setTimeout(() => this.#settle(call, () => reject(this.#tooLate(action.action))), this.#time);
-      const call: Call = { action: { ...action, id: action.id ?? newId() }, room, state: "waiting", tries: 0, resolve, reject, deadline };
+      const stop = () => this.#settle(call, () => reject(signal!.reason));
+      const call: Call = { action: { ...action, id: action.id ?? newId() }, room, state: "waiting", tries: 0, resolve, reject, deadline, signal, stop };
+      signal?.addEventListener("abort", stop);
       this.#calls.add(call);
       this.#dropOldest(call);
       this.run();
@@ -140,6 +145,7 @@ export class Calls {
   #remove(call: Call): boolean {
     clearTimeout(call.deadline);
     clearTimeout(call.pause);
+    call.signal?.removeEventListener("abort", call.stop);
     return this.#calls.delete(call);
   }
 

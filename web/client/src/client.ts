@@ -1,4 +1,4 @@
-import type { Client, ClientEvents, Room, Status, Unsubscribe } from "./api.js";
+import type { Abortable, Client, ClientEvents, Room, Status, Unsubscribe } from "./api.js";
 import { Calls, type Place } from "./calls.js";
 import { BellhopError, mayWorkLater } from "./error.js";
 import { Handle } from "./handle.js";
@@ -8,7 +8,7 @@ import { Listeners } from "./listeners.js";
 import { Liveness } from "./liveness.js";
 import { Requests, needsToken, type Ask } from "./requests.js";
 import { SharedRoom, taken, type Line, type Wish } from "./room.js";
-import { jitter, within } from "./time.js";
+import { jitter, unless, within } from "./time.js";
 import { readToken, renewIn, type Claims } from "./token.js";
 import { REPLY_TIMEOUT, noToken, type Action, type ConnectOptions, type Frame, type OpenTransport, type Transport } from "./transport.js";
 import type { JoinResult, Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
@@ -128,19 +128,19 @@ class Connection implements Client, Line {
     return handle;
   }
 
-  presence(status: string, data?: unknown): Promise<PresenceResult> {
+  presence(status: string, data?: unknown, { signal }: Abortable = {}): Promise<PresenceResult> {
     const wish: Wish = (this.wish = { status, ...(data !== undefined && { data }) });
     for (const room of this.#rooms.values()) room.wish = null;
-    return taken(wish, this.persist({ action: "presence", ...wish }));
+    return taken(wish, this.persist({ action: "presence", ...wish }, null, signal));
   }
 
-  readNotification(id: string): Promise<PublishResult> {
-    return this.persist({ action: "notification:read", notificationId: id });
+  readNotification(id: string, { signal }: Abortable = {}): Promise<PublishResult> {
+    return this.persist({ action: "notification:read", notificationId: id }, null, signal);
   }
 
-  call<T>(action: string, { room, data, id }: { room?: string; data?: unknown; id?: string } = {}): Promise<T> {
+  call<T>(action: string, { room, data, id, signal }: { room?: string; data?: unknown; id?: string } & Abortable = {}): Promise<T> {
     const frame = { action, ...(room !== undefined && { room }), ...(data !== undefined && { data }) };
-    return id === undefined ? (this.ask<T>(() => frame) as Promise<T>) : this.persist<T>({ ...frame, id });
+    return id === undefined ? unless(signal, this.ask<T>(() => (signal?.aborted ? null : frame)) as Promise<T>) : this.persist<T>({ ...frame, id }, null, signal);
   }
 
   reconnect(): void {
@@ -150,6 +150,10 @@ class Connection implements Client, Line {
 
   close(): void {
     this.#end(null);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   // —— what rooms and calls need ——
@@ -165,8 +169,8 @@ class Connection implements Client, Line {
     return this.#requests.ask<T>(ask);
   }
 
-  persist<T>(action: Action, room: Place | null = null): Promise<T> {
-    return this.#calls.add<T>(action, room);
+  persist<T>(action: Action, room: Place | null = null, signal?: AbortSignal): Promise<T> {
+    return this.#calls.add<T>(action, room, signal);
   }
 
   joinRoom(room: Joining): Promise<JoinResult | null> {
@@ -308,7 +312,7 @@ class Connection implements Client, Line {
     clearTimeout(this.#renewal);
     this.#requests.fail(why);
     this.#calls.end(why);
-    for (const room of [...this.#rooms.values()]) room.end();
+    for (const room of [...this.#rooms.values()]) room.end(why);
     this.#rooms.clear();
     this.#listeners.emit("status", "closed");
   }

@@ -1,7 +1,9 @@
-import type { Joined, Room, Unsubscribe } from "./api.js";
+import type { Abortable, Joined, Room, Unsubscribe } from "./api.js";
 import { BellhopError } from "./error.js";
 import { Listeners } from "./listeners.js";
 import { newId } from "./requests.js";
+import { Stream } from "./stream.js";
+import { unless } from "./time.js";
 import { taken, type Holder, type Line, type RoomEvents, type SharedRoom, type Wish } from "./room.js";
 import type { Action } from "./transport.js";
 import type { DataOf, HistoryResult, Occupant, Position, PresenceResult, PublishResult, RoomEvent } from "./types.js";
@@ -12,6 +14,7 @@ export class Handle implements Room, Holder {
   #line: Pick<Line, "persist"> & { send(action: Action): boolean };
   #listeners = new Listeners<RoomEvents>();
   #left = false;
+  #waiting = new Set<(reason: BellhopError) => void>(); // for something that can come no more once this handle is given back
 
   constructor(line: Pick<Line, "persist"> & { send(action: Action): boolean }, room: SharedRoom) {
     this.#line = line;
@@ -44,6 +47,32 @@ export class Handle implements Room, Holder {
     });
   }
 
+  once<E extends string>(name: E, { signal }: Abortable = {}): Promise<RoomEvent<E>> {
+    return this.#next(signal, (resolve) => this.on(name, resolve));
+  }
+
+  messages<E extends string = "message:new">({ event = "message:new" as E, signal }: { event?: E } & Abortable = {}): AsyncIterableIterator<RoomEvent<E>> {
+    const stream = new Stream<RoomEvent<E>>(signal, () => {
+      off();
+      this.#waiting.delete(stream.end);
+    });
+    const off = this.on(event, stream.push);
+    this.#waiting.add(stream.end);
+    if (this.#left) stream.end();
+    return stream;
+  }
+
+  ready({ signal }: Abortable = {}): Promise<Joined> {
+    const { last } = this.#room;
+    if (last && !this.#left) return unless(signal, Promise.resolve(last));
+    return this.#next(signal, (resolve, reject) => {
+      const failed = () => this.error && reject(this.error);
+      const offs = [this.onJoined(resolve), this.onChange(failed)];
+      failed();
+      return () => offs.forEach((off) => off());
+    });
+  }
+
   onAny(handler: (event: RoomEvent) => void): Unsubscribe {
     return this.#listeners.on("event", handler);
   }
@@ -56,23 +85,23 @@ export class Handle implements Room, Holder {
     return this.#listeners.on("change", handler);
   }
 
-  publish<E extends string>(event: E, data: DataOf<E>, options: { id?: string } = {}): Promise<PublishResult> {
-    return this.#call({ action: "publish", id: options.id ?? newId(), room: this.name, event, data });
+  publish<E extends string>(event: E, data: DataOf<E>, { id = newId(), signal }: { id?: string } & Abortable = {}): Promise<PublishResult> {
+    return this.#call({ action: "publish", id, room: this.name, event, data }, signal);
   }
 
   signal(event: string, data?: unknown): boolean {
     return this.joined && this.#line.send({ action: "signal", room: this.name, event, ...(data !== undefined && { data }) });
   }
 
-  presence(status: string, data?: unknown): Promise<PresenceResult> {
+  presence(status: string, data?: unknown, { signal }: Abortable = {}): Promise<PresenceResult> {
     const wish: Wish = { status, ...(data !== undefined && { data }) };
-    const set = this.#call<PresenceResult>({ action: "presence", room: this.name, ...wish });
+    const set = this.#call<PresenceResult>({ action: "presence", room: this.name, ...wish }, signal);
     if (!this.#left) this.#room.wish = wish;
     return taken(wish, set);
   }
 
-  history(options: { before?: number; limit?: number } = {}): Promise<HistoryResult> {
-    return this.#call({ action: "history", room: this.name, ...options });
+  history({ signal, ...options }: { before?: number; limit?: number } & Abortable = {}): Promise<HistoryResult> {
+    return this.#call({ action: "history", room: this.name, ...options }, signal);
   }
 
   leave(): void {
@@ -80,14 +109,43 @@ export class Handle implements Room, Holder {
     this.#left = true;
     this.#listeners.clear();
     this.#room.exit(this);
+    this.end(this.#given());
+  }
+
+  [Symbol.dispose](): void {
+    this.leave();
+  }
+
+  end(reason: BellhopError): void {
+    for (const stop of [...this.#waiting]) stop(reason);
   }
 
   emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void {
     if (!this.#left) this.#listeners.emit(name, value);
   }
 
-  #call<T>(action: Action): Promise<T> {
-    if (this.#left) return Promise.reject(new BellhopError("closed", `This handle of ${this.name} was given back.`));
-    return this.#line.persist<T>(action, this.#room);
+  #call<T>(action: Action, signal: AbortSignal | undefined): Promise<T> {
+    if (this.#left) return Promise.reject(this.#given());
+    return this.#line.persist<T>(action, this.#room, signal);
+  }
+
+  /** Something that is to come, unless this handle is given back before. */
+  #next<T>(signal: AbortSignal | undefined, listen: (resolve: (value: T) => void, reject: (reason: BellhopError) => void) => Unsubscribe): Promise<T> {
+    let off: Unsubscribe = () => {};
+    let stop: (reason: BellhopError) => void;
+    const come = new Promise<T>((resolve, reject) => {
+      stop = reject;
+      if (this.#left) return reject(this.#given());
+      off = listen(resolve, reject);
+      this.#waiting.add(reject);
+    });
+    return unless(signal, come).finally(() => {
+      off();
+      this.#waiting.delete(stop);
+    });
+  }
+
+  #given(): BellhopError {
+    return new BellhopError("closed", `This handle of ${this.name} was given back.`);
   }
 }

@@ -5,5 +5,7 @@
 export type * from "./api.js";
 export { connect } from "./client.js";
 export { BellhopError, type LocalErrorCode } from "./error.js";
-export type { ConnectOptions } from "./transport.js";
+export type { Probe } from "./liveness.js";
+export type * from "./register.js";
+export type { Action, ConnectOptions, Frame, OpenTransport, Refusal, Transport, TransportEvents } from "./transport.js";
 export type * from "./types.js";

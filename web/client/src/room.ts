@@ -35,7 +35,7 @@ export interface Line {
   joinRoom(room: Joining): Promise<JoinResult | null>;
   leaveRoom(room: Joining): Promise<unknown>;
   /** Sends an action until it is answered. */
-  persist<T>(action: Action, room: Place): Promise<T>;
+  persist<T>(action: Action, room: Place, signal?: AbortSignal): Promise<T>;
   /** Fails all calls of a room that are not answered. */
   endCalls(room: Place, reason: BellhopError): void;
   /** Gives the connection up for a new one. */
@@ -53,6 +53,8 @@ export interface RoomEvents {
 
 /** One who holds a room: as long as there is one, the client wants to be a member. */
 export interface Holder {
+  /** Nothing more is said to it. */
+  end(reason: BellhopError): void;
   emit<E extends keyof RoomEvents>(name: E, value: RoomEvents[E]): void;
 }
 
@@ -87,6 +89,11 @@ export class SharedRoom implements Place, Joining {
 
   get error(): BellhopError | null {
     return this.#error;
+  }
+
+  /** How the present membership has begun. */
+  get last(): Joined | null {
+    return this.joined ? this.#last : null;
   }
 
   get position(): Position | null {
@@ -149,9 +156,10 @@ export class SharedRoom implements Place, Joining {
   }
 
   /** The client was closed: nothing more is handed out. */
-  end(): void {
+  end(reason: BellhopError): void {
     this.#order.end();
     this.disconnected();
+    for (const holder of [...this.#holders]) holder.end(reason);
     this.#holders.clear();
   }
 

@@ -10,3 +10,14 @@ export function within<T>(ms: number, promise: Promise<T>, late: () => Error): P
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
+
+/** Settles as a promise does, or rejects with the reason of a signal that is given before. */
+export function unless<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop);
+  });
+}

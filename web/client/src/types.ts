@@ -16,12 +16,12 @@ export interface From {
 }
 
 /** One user who is present in a room, once however many connections that user has. */
-export interface Occupant {
+export interface Occupant<D = unknown> {
   userId: string;
   name?: string;
   /** "online", "away", "busy" or any string of at most 32 bytes. */
   status: string;
-  data?: unknown;
+  data?: D;
   /** Unix time in milliseconds of the user's arrival; with the user id it names this presence. */
   since: number;
   /** Counts the changes of this presence: of two, the higher is the newer. Events that a program made up have none. */
@@ -86,6 +86,13 @@ export interface RoomEvent<E extends string = string, D = DataOf<E>> {
   data: D;
 }
 
+/** An event that has its place in the log. */
+export interface LoggedEvent<E extends string = string, D = DataOf<E>> extends RoomEvent<E, D> {
+  seq: number;
+  id: string;
+  ts: number;
+}
+
 // table: codes
 export type ErrorCode =
   | "bad_request"
@@ -109,7 +116,7 @@ export interface JoinResult {
   seq: number;
   recovered: boolean;
   more?: boolean;
-  events: RoomEvent[];
+  events: LoggedEvent[];
   presence?: Occupant[];
   /** Others are present, too: ask for those after the last one. */
   presenceMore?: boolean;
@@ -129,7 +136,7 @@ export interface HistoryResult {
   epoch: string;
   seq: number;
   /** Ascending by seq. */
-  events: RoomEvent[];
+  events: LoggedEvent[];
   /** There are older ones: ask again before the first of these. */
   more: boolean;
 }

@@ -1,6 +1,7 @@
 import { useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import type { ClientEvents } from "../api.js";
-import type { DataOf, RoomEvent } from "../types.js";
+import type { EventData, HeardName, KindOf, RoomName, Undeclared } from "../register.js";
+import type { RoomEvent } from "../types.js";
 import { BuddyStore, type BuddyState } from "./buddies.js";
 import { ChatStore, type ChatState } from "./chat.js";
 import { NotificationsStore, type NotificationFields, type NotificationItem, type NotificationsState } from "./notifications.js";
@@ -22,20 +23,17 @@ interface Kind<T> {
   key(id: string): string;
 }
 
+/** The store of a class that watches nothing. It is made when it is needed: a page that has one hook loads no other's store. */
+const idle = /* @__PURE__ */ new WeakMap<object, unknown>();
+
 /** One store for all components that watch the same; the idle one of its class for those without an id. */
-function useShared<T>(hook: string, of: Kind<T>, idle: T, id: Id): T {
+function useShared<T>(hook: string, of: Kind<T>, id: Id): T {
   const session = useSession(hook);
   const name = String(id ?? "");
-  return name ? session.shared(of.key(name), () => new of(session, name)) : idle;
+  if (name) return session.shared(of.key(name), () => new of(session, name));
+  if (!idle.has(of)) idle.set(of, new of(null, ""));
+  return idle.get(of) as T;
 }
-
-const idle = {
-  chat: new ChatStore(null, ""),
-  presence: new PresenceStore(null, ""),
-  notifications: new NotificationsStore(null, ""),
-  buddies: new BuddyStore(null, ""),
-  room: new PlainStore(null, ""),
-};
 
 /** Gives the connection and how it is. */
 export function useSocket(): Socket {
@@ -43,15 +41,15 @@ export function useSocket(): Socket {
 }
 
 /** What the data of an event is: of the connection's own events what the client gives. */
-export type HeardData<E extends string> = E extends "error" | "dropped" ? ClientEvents[E] : DataOf<E>;
+export type HeardData<E extends string> = E extends "error" | "dropped" ? ClientEvents[E] : EventData<string, E>;
 
 /**
  * Hears an event of every room that a component has joined by a hook, of the user's own room, and of the connection
  * ("session:ending", "error", "dropped"). The handler may be another function in each render.
  */
-export function useSocketEvent<E extends string>(event: E, handler: (data: HeardData<E>, event: RoomEvent) => void): void;
-/** The same, for those who know what the data of an event of their own is. */
-export function useSocketEvent<D>(event: string, handler: (data: D, event: RoomEvent) => void): void;
+export function useSocketEvent<E extends HeardName | "error" | "dropped">(event: E, handler: (data: HeardData<E>, event: RoomEvent) => void): void;
+/** The same, for those who know what the data of an event of their own is, where nothing is declared. */
+export function useSocketEvent<D>(event: Undeclared<string>, handler: (data: D, event: RoomEvent) => void): void;
 export function useSocketEvent(event: string, handler: (data: never, event: RoomEvent) => void): void {
   const session = useSession("useSocketEvent");
   const latest = useRef(handler);
@@ -67,6 +65,9 @@ export interface ChatSocket<Row = unknown> extends ChatState<Row>, Pick<
   "sendMessage" | "deleteMessage" | "sendTyping" | "stopTyping" | "loadMore" | "retry"
 > {}
 
+/** What an application has declared that messages are. */
+type MessageRow = [Undeclared<1>] extends [never] ? EventData<"channel", "message:new"> & object : object;
+
 /** What {@link useChatSocket} takes beside the channel. */
 export interface ChatOptions<Row> {
   /**
@@ -81,8 +82,8 @@ export interface ChatOptions<Row> {
  * message has the fields of the row that was published, `Row`, beside those of {@link MessageFields}; the event
  * "message:edited", with a row as its data, changes the message of that id.
  */
-export function useChatSocket<Row extends object = object>(channelId: Id, { initialMessages }: ChatOptions<Row> = {}): ChatSocket<Row> {
-  const store = useShared("useChatSocket", ChatStore, idle.chat, channelId);
+export function useChatSocket<Row extends object = MessageRow>(channelId: Id, { initialMessages }: ChatOptions<Row> = {}): ChatSocket<Row> {
+  const store = useShared("useChatSocket", ChatStore, channelId);
   const state = useStore(store);
   const messages = useMemo(() => store.withHistory(initialMessages ?? [], state.messages), [store, state.messages, initialMessages]);
   return useMemo(() => {
@@ -96,7 +97,7 @@ export interface PresenceSocket extends PresenceState, Pick<PresenceStore, "setS
 
 /** Joins a community: shows who is there, and shows this user to them. */
 export function usePresenceSocket(communityId: Id): PresenceSocket {
-  const store = useShared("usePresenceSocket", PresenceStore, idle.presence, communityId);
+  const store = useShared("usePresenceSocket", PresenceStore, communityId);
   const state = useStore(store);
   return useMemo(() => ({ ...state, setStatus: store.setStatus }), [state, store]);
 }
@@ -110,7 +111,7 @@ export interface NotificationsSocket<Row = unknown> extends NotificationsState<R
  */
 export function useNotificationsSocket<Row extends object = object>(userId?: string | number | null): NotificationsSocket<Row> {
   const me = useSocket().userId;
-  const store = useShared("useNotificationsSocket", NotificationsStore, idle.notifications, userId === undefined ? me : userId);
+  const store = useShared("useNotificationsSocket", NotificationsStore, userId === undefined ? me : userId);
   const state = useStore(store);
   return useMemo(() => {
     const notifications = state.notifications as readonly NotificationFields[] as readonly NotificationItem<Row>[];
@@ -120,10 +121,10 @@ export function useNotificationsSocket<Row extends object = object>(userId?: str
 
 /** Shows what the buddies of the user who is connected did. */
 export function useBuddySocket(): BuddyState {
-  return useStore(useShared("useBuddySocket", BuddyStore, idle.buddies, useSocket().userId));
+  return useStore(useShared("useBuddySocket", BuddyStore, useSocket().userId));
 }
 
 /** Joins a room of any kind, by its whole name, such as "channel:42": for events of an application's own. */
-export function useRoom(name: Id): RoomState {
-  return useStore(useShared("useRoom", PlainStore, idle.room, name));
+export function useRoom<N extends RoomName>(name: N | null | undefined): RoomState<KindOf<N>> {
+  return useStore(useShared("useRoom", PlainStore, name));
 }

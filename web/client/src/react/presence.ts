@@ -1,3 +1,4 @@
+import type { PresenceData } from "../register.js";
 import type { Occupant, PresenceResult } from "../types.js";
 import { RoomStore, type SocketError } from "./room.js";
 import type { Session } from "./session.js";
@@ -7,7 +8,7 @@ export interface PresenceState {
   /** The ids of all who are present, whatever their status. */
   readonly onlineUsers: readonly string[];
   /** The same with their names, statuses and data, by user id. */
-  readonly users: ReadonlyMap<string, Occupant>;
+  readonly users: ReadonlyMap<string, Occupant<PresenceData<"community">>>;
   /** The community is joined. While it is not, the users are those who were there last. */
   readonly isConnected: boolean;
   /** Why the community cannot be joined, or what has failed last. */
@@ -29,7 +30,7 @@ export class PresenceStore extends RoomStore<PresenceState> {
   }
 
   /** Sets this user's status in the community: "online", "away", "busy" or any string of at most 32 bytes. */
-  readonly setStatus = (status: string, data?: unknown): Promise<PresenceResult> => this.act((room) => room.presence(status, data));
+  readonly setStatus = (status: string, data?: PresenceData<"community">): Promise<PresenceResult> => this.act((room) => room.presence(status, data));
 
   protected override snapshot(): PresenceState {
     const users = this.room?.present ?? this.#users;

@@ -130,9 +130,9 @@ export abstract class RoomStore<S extends object> extends Store<S> {
 }
 
 /** A room as {@link useRoom} gives it. */
-export interface RoomState {
+export interface RoomState<K extends string = any> {
   /** The handle to publish and signal with; null while there is none. */
-  readonly room: Room | null;
+  readonly room: Room<K> | null;
   /** The server takes actions in it. */
   readonly isConnected: boolean;
   /** Why the room cannot be joined. */

@@ -1,3 +1,4 @@
+import type { EmitName, RoomName } from "../register.js";
 import type { CheckIn, From, Goal, HistoryResult, Message, Notification, Occupant, SystemEvents } from "../types.js";
 import { EmitError, about, asEmitError, badRequest, type EmitErrorCode, type TargetResult } from "./errors.js";
 import { createOperator, type Operator } from "./operator.js";
@@ -90,7 +91,7 @@ export interface Helpers<Sent = Published> {
    * every target. More than 1,000 targets, or so many that the command had more than 200 KB, go as several commands with
    * the same id.
    */
-  publish<E extends string>(publish: Publish<E>): Promise<Sent>;
+  publish<E extends EmitName>(publish: Publish<E>): Promise<Sent>;
 }
 
 /**
@@ -104,27 +105,27 @@ export interface Emitter extends Helpers {
    * `error`. It rejects, and sends nothing, only when one of them is malformed. SQS keeps no order, the others stop at the
    * first request that fails.
    */
-  publishAll<E extends readonly string[]>(...publishes: { [I in keyof E]: Publish<E[I]> }): Promise<Outcomes[]>;
+  publishAll<E extends readonly EmitName[]>(...publishes: { [I in keyof E]: Publish<E[I]> }): Promise<Outcomes[]>;
   /** Gives the users who are present in a room. */
-  presence(room: string): Promise<Occupant[]>;
+  presence(room: RoomName): Promise<Occupant[]>;
   /** Gives the connections that are in a room. */
-  members(room: string): Promise<MembersResult>;
+  members(room: RoomName): Promise<MembersResult>;
   /** Gives logged events of a room, up to `limit` of those with a seq below `before`. Without `before` it begins with the newest. */
-  history(room: string, options?: { before?: number; limit?: number }): Promise<HistoryResult>;
+  history(room: RoomName, options?: { before?: number; limit?: number }): Promise<HistoryResult>;
   /** What is done with the connections in rooms, in the words of Socket.IO's servers; a user is the room `user:<id>`. */
-  to(rooms: string | readonly string[]): Operator;
+  to(rooms: RoomName | readonly RoomName[]): Operator;
   /** Is `to`. */
-  in(rooms: string | readonly string[]): Operator;
+  in(rooms: RoomName | readonly RoomName[]): Operator;
   /** Counts connections, users and rooms, by reading every connection's row: on AWS about 1 RCU for ten. */
   stats(): Promise<Stats>;
   /** Closes connections and gives how many. The clients may connect again as long as their token is good. */
   disconnect(whom: Disconnect): Promise<number>;
   /** Puts every open connection of a user into a room, and gives how many those are. */
-  join(user: string, room: string): Promise<number>;
+  join(user: string, room: RoomName): Promise<number>;
   /** Takes every connection of a user out of a room, and gives how many those are. */
-  leave(user: string, room: string): Promise<number>;
+  leave(user: string, room: RoomName): Promise<number>;
   /** Tells everybody in a room that it is closed, takes them out of it, and forgets its log. */
-  close(room: string, reason?: string): Promise<void>;
+  close(room: RoomName, reason?: string): Promise<void>;
 }
 
 /** What an emitter can be told when it is made. */
@@ -295,8 +296,9 @@ function read({ answer, error }: Outcome, answers: boolean): { data: Record<stri
   }
   const data = isObject(answer.data) ? answer.data : {};
   if (answer.ok === true) return { data };
-  const { code, message, retry } = answer.error as { code?: unknown; message?: unknown; retry?: unknown };
-  return { data, error: new EmitError(String(code) as EmitErrorCode, String(message), { retry: retry === true }) };
+  const { code, message, retry, retryAfterMs } = answer.error as { code?: unknown; message?: unknown; retry?: unknown; retryAfterMs?: unknown };
+  const later = typeof retryAfterMs === "number" ? { retryAfterMs } : {};
+  return { data, error: new EmitError(String(code) as EmitErrorCode, String(message), { retry: retry === true, ...later }) };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -40,6 +40,7 @@ export interface TargetResult {
 /** What an {@link EmitError} can say beside its code and message. */
 export interface EmitErrorOptions {
   retry?: boolean;
+  retryAfterMs?: number | undefined;
   id?: string;
   results?: readonly TargetResult[];
   cause?: unknown;
@@ -51,15 +52,18 @@ export class EmitError extends Error {
   readonly code: EmitErrorCode;
   /** The same call may work later. Repeat a publish with `id`, so that it is not logged twice. */
   readonly retry: boolean;
+  /** With "rate_limited": after how many milliseconds it may work. */
+  readonly retryAfterMs: number | undefined;
   /** The id of the publish that failed, its own or the one that was made. */
   readonly id: string | undefined;
   /** What became of each target of the publish, as far as it is known: some may have got the event. */
   readonly results: readonly TargetResult[] | undefined;
 
-  constructor(code: EmitErrorCode, message: string, { retry = false, id, results, cause }: EmitErrorOptions = {}) {
+  constructor(code: EmitErrorCode, message: string, { retry = false, retryAfterMs, id, results, cause }: EmitErrorOptions = {}) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.retry = retry;
+    this.retryAfterMs = retryAfterMs;
     this.id = id;
     this.results = results;
   }
@@ -67,8 +71,8 @@ export class EmitError extends Error {
 
 /** The same error, said about one publish. */
 export function about(error: EmitError, id: string | undefined, results: readonly TargetResult[]): EmitError {
-  const { code, message, retry, cause } = error;
-  return new EmitError(code, message, { retry, results, cause: cause ?? error, ...(id === undefined ? {} : { id }) });
+  const { code, message, retry, retryAfterMs, cause } = error;
+  return new EmitError(code, message, { retry, retryAfterMs, results, cause: cause ?? error, ...(id === undefined ? {} : { id }) });
 }
 
 /** A call that can never work as it is. */

@@ -1,4 +1,5 @@
-import type { DataOf, From } from "../types.js";
+import type { EmitName, EventData, RoomName } from "../register.js";
+import type { From } from "../types.js";
 import type { LoosePublish, Published } from "./publish.js";
 
 /** What one client answered. */
@@ -34,8 +35,8 @@ export interface Socket {
  */
 export interface Operator {
   /** Adds rooms; a user is the room `user:<id>`. */
-  to(rooms: string | readonly string[]): Operator;
-  in(rooms: string | readonly string[]): Operator;
+  to(rooms: RoomName | readonly RoomName[]): Operator;
+  in(rooms: RoomName | readonly RoomName[]): Operator;
   /** Leaves out rooms, user ids, and connection ids. */
   except(names: string | readonly string[]): Operator;
   /** What is emitted is not logged: who is not connected now never sees it. */
@@ -43,12 +44,12 @@ export interface Operator {
   /** How long emitWithAck waits, in milliseconds: 10,000 at most, 5,000 if it is not set. */
   timeout(ms: number): Operator;
   /** Sends an event; with an `id` it may be sent again without being logged twice. */
-  emit<E extends string>(event: E, data?: DataOf<E>, options?: { id?: string; from?: From }): Promise<Published>;
+  emit<E extends EmitName>(event: E, data?: EventData<string, E>, options?: { id?: string; from?: From }): Promise<Published>;
   /** Asks clients of Socket.IO, and waits for their answers; the function waits, and is paid for, meanwhile. */
   emitWithAck(event: string, data?: unknown): Promise<Acks>;
   fetchSockets(): Promise<Socket[]>;
-  socketsJoin(rooms: string | readonly string[]): Promise<void>;
-  socketsLeave(rooms: string | readonly string[]): Promise<void>;
+  socketsJoin(rooms: RoomName | readonly RoomName[]): Promise<void>;
+  socketsLeave(rooms: RoomName | readonly RoomName[]): Promise<void>;
   /** Closes the connections, and tells them why. Clients of Socket.IO stay away then. */
   disconnectSockets(reason?: string): Promise<void>;
 }

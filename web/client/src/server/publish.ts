@@ -1,4 +1,4 @@
-import type { DataOf } from "../types.js";
+import type { EmitName, EventData, RoomOf } from "../register.js";
 import { EmitError, badRequest, type TargetResult } from "./errors.js";
 import { bytes } from "./transport.js";
 
@@ -9,7 +9,7 @@ const MAX_TARGETS = 1000; // of one command
 const MAX_COMMAND = 200 * 1024; // bytes: leaves room in a message of SQS or an asynchronous invocation, 256 KB
 
 /** The data of an event: required where the system's own events have some. */
-type DataField<E extends string> = undefined extends DataOf<E> ? { data?: DataOf<E> } : { data: DataOf<E> };
+type DataField<E extends string> = undefined extends EventData<string, E> ? { data?: EventData<string, E> } : { data: EventData<string, E> };
 
 /** The id of a row, a channel or a user: databases have numbers, Bellhop texts. */
 export type Id = string | number;
@@ -21,9 +21,9 @@ export interface Author {
 }
 
 /** Where an event goes, and how. There may be any number of rooms, users and connections, and at least one. */
-export interface Delivery {
+export interface Delivery<R extends string = string> {
   /** Room names such as "channel:42". */
-  rooms?: readonly string[];
+  rooms?: readonly R[];
   /** User ids: all connections of each, by the room "user:<id>". */
   users?: readonly string[];
   /** Connection ids; what is sent to them is never logged. */
@@ -39,7 +39,7 @@ export interface Delivery {
 }
 
 /** One event and where it goes. */
-export type Publish<E extends string = string> = Delivery & {
+export type Publish<E extends string = EmitName> = Delivery<RoomOf<E>> & {
   /** Its name, at most 64 bytes, such as "message:new". */
   event: E;
 } & DataField<E>;

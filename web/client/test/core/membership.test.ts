@@ -94,7 +94,7 @@ test("whatever the server and the network do, a room ends where its holders want
     const holders = new Set<Holder>();
     for (let step = 0; step < 120; step++) {
       const what = chance();
-      const holder: Holder = { emit: () => {} };
+      const holder: Holder = { emit: () => {}, end: () => {} };
       if (what < 0.15) {
         holders.add(holder);
         world.room.enter(holder);
@@ -117,7 +117,7 @@ test("whatever the server and the network do, a room ends where its holders want
       }
       await vi.advanceTimersByTimeAsync(0);
     }
-    const holder: Holder = { emit: () => {} }; // who has better luck, should all before have been refused
+    const holder: Holder = { emit: () => {}, end: () => {} }; // who has better luck, should all before have been refused
     if (holders.size > 0) world.room.enter(holder);
     if (!world.open) world.mend();
     for (let i = 0; i < 20; i++) {
@@ -131,7 +131,7 @@ test("whatever the server and the network do, a room ends where its holders want
 
 test("a join that is not answered is given up with its connection, since it may still be done", async () => {
   const world = new World();
-  world.room.enter({ emit: () => {} });
+  world.room.enter({ emit: () => {}, end: () => {} });
   world.underWay[0]!.settle("lost");
   await vi.advanceTimersByTimeAsync(0);
   expect(world.restarts).toBe(1);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Order, type Logged } from "../../src/order.js";
 import { Presence } from "../../src/presence.js";
-import type { JoinResult, Occupant, RoomEvent } from "../../src/types.js";
+import type { JoinResult, LoggedEvent, Occupant, RoomEvent } from "../../src/types.js";
 import { random } from "../random.js";
 
 const event = (seq: number): Logged => ({ event: "message:new", room: "channel:1", seq, id: `m${seq}`, ts: seq, data: { content: `${seq}` } });
@@ -18,7 +18,7 @@ test("whatever is late, doubled, lost or cut, each event is handed on once and i
       const from = order.position!.seq;
       const page = [...log.values()].filter(({ seq }) => seq > from).slice(0, 1 + Math.floor(chance() * 10));
       const rest = [...log.keys()].some((seq) => seq > (page.at(-1)?.seq ?? from));
-      const result: JoinResult = { room: "channel:1", epoch: "e", seq: rest ? (page.at(-1)?.seq ?? from) : head, recovered: true, more: rest, events: page };
+      const result: JoinResult = { room: "channel:1", epoch: "e", seq: rest ? (page.at(-1)?.seq ?? from) : head, recovered: true, more: rest, events: page as LoggedEvent[] };
       order.joined(result);
       return rest;
     };

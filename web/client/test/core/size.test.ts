@@ -38,3 +38,14 @@ test("the sizes are as the README says, and the core has at most 10 KB", { timeo
   }
   expect(core).toBeLessThanOrEqual(10 * 1024);
 });
+
+test("a page that uses one hook loads what that hook needs, and no other's store", { timeout: 60_000 }, async () => {
+  vi.stubEnv("NODE_ENV", "production");
+  const react = ["react", "react/jsx-runtime"];
+  const core = await size(`export { connect } from "src/index.ts"`);
+  const withHook = async (...names: string[]) => (await size(`export { BellhopProvider, ${names.join(", ")} } from "src/react/index.ts"`, react)) - core;
+  const [socket, chat, all] = [await withHook("useSocket"), await withHook("useChatSocket"), await size(`export * from "src/react/index.ts"`, react) - core];
+  expect(socket, `useSocket adds ${socket} bytes`).toBeLessThan(1.4 * 1024);
+  expect(chat).toBeGreaterThan(socket + 2_000);
+  expect(all).toBeGreaterThan(chat + 1_000);
+});
