@@ -31,6 +31,8 @@ test("the sizes are as the README says, and the core has at most 10 KB", { timeo
     "@bellhop/client/socketio": (await size(`export * from "src/socketio.ts"; export * from "src/index.ts"`)) - core,
     "@bellhop/client/server": await size(`export * from "src/server/index.ts"`, ["@aws-sdk/client-lambda", "@aws-sdk/client-sqs"]),
   };
+  const testing = await size(`export * from "src/testing/index.ts"`, ["@aws-sdk/client-lambda", "@aws-sdk/client-sqs"]);
+  expect(testing, "an entry that only tests load").toBeGreaterThan(core);
   const readme = readFileSync(join(root, "README.md"), "utf8");
   for (const [name, bytes] of Object.entries(entries)) {
     const said = Number(new RegExp(`\`${name}\` \\|.*\\| ([\\d.]+) KB`).exec(readme)?.[1]);
