@@ -10,6 +10,7 @@
 //  3. A CONNECT is where a client of Socket.IO proves who it is. The [App] decides; a note makes sure that there is one
 //     CONNECT for each namespace.
 //  4. Beats push pings (or frames that only keep the connection awake) and leave the next beat, until the connection is gone.
+//     Now and then the answer to a ping begins them anew: beat.go says why.
 //  5. An EVENT is an action, whose reply is the ACK. It goes back as the route's response, which costs nothing.
 //
 // Whatever breaks the protocol closes the connection, as both official test suites want.
@@ -22,7 +23,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -43,9 +43,9 @@ type KeepAlive string
 // The modes, with what each costs for a connection and hour.
 const (
 	// Heartbeat pings as Socket.IO servers do: the client answers, and either end finds out when the other is gone. With
-	// pings every four minutes: 15 pushes, 15 messages, 15 jobs, 15 invocations and 15 write units.
+	// pings every four minutes: 15 pushes, 15 messages, 17 jobs, 32 invocations and 35 write units.
 	Heartbeat KeepAlive = "heartbeat"
-	// Noop pushes a frame every nine minutes that clients ignore: 7 pushes and 7 jobs. A dead client is found by the push.
+	// Noop pushes a frame every nine minutes that clients ignore: 7 pushes, 7 jobs and a write unit. A dead client is found by the push.
 	Noop KeepAlive = "noop"
 	// None lets API Gateway close connections that are idle for ten minutes; clients come back by themselves.
 	None KeepAlive = "none"
@@ -207,7 +207,7 @@ func (s *Server) Work(ctx context.Context, j hub.Job) error {
 		case jobReap:
 			err = s.reap(ctx, t.Connection)
 		case jobBeat:
-			err = s.beat(ctx, t.Connection)
+			err = s.beat(ctx, t.Connection, j)
 		default:
 			err = fmt.Errorf("there are no %q jobs", j.Kind)
 		}
@@ -244,7 +244,10 @@ func (s *Server) open(ctx context.Context, connection string) error {
 	if err := s.Queue.Enqueue(ctx, s.job(jobReap, connection), s.Options.ConnectTimeout); err != nil {
 		return fmt.Errorf("enqueue reaper: %w", err)
 	}
-	return s.nextBeat(ctx, connection)
+	if s.Options.KeepAlive == None {
+		return nil
+	}
+	return s.nextBeat(ctx, connection, s.firstBeat(1))
 }
 
 // reap closes a connection that has not sent a CONNECT.
@@ -263,76 +266,13 @@ func (s *Server) shut(ctx context.Context, connection string) error {
 	return nil
 }
 
-func (s *Server) nextBeat(ctx context.Context, connection string) error {
-	after := noopInterval
-	switch s.Options.KeepAlive {
-	case None:
-		return nil
-	case Heartbeat:
-		// Not before a client that has not answered is known to be dead.
-		after = max(s.Options.PingInterval, s.Options.PingTimeout)
-	case Noop:
-	}
-	if err := s.Queue.Enqueue(ctx, s.job(jobBeat, connection), after); err != nil {
-		return fmt.Errorf("enqueue beat: %w", err)
-	}
-	return nil
-}
-
-// beat keeps a connection awake, unless it has not answered the ping before.
-func (s *Server) beat(ctx context.Context, connection string) error {
-	frame := packet.Noop.Frame()
-	if s.Options.KeepAlive == Heartbeat {
-		frame = packet.Ping.Frame()
-		since, err := s.unanswered(ctx, connection)
-		switch {
-		case err != nil:
-			return err
-		case since >= s.Options.PingTimeout:
-			return s.shut(ctx, connection)
-		case since > 0:
-			return nil // this job is a double: the ping is another's, who will look for its answer
-		}
-		// Before the ping: its answer, which deletes the note, may be here before the push returns.
-		if err := s.Notes.Note(ctx, pinged(connection), []byte(strconv.FormatInt(s.Now().UnixMilli(), 10)), s.Now().Add(lifetime)); err != nil {
-			return err
-		}
-	}
-	err := s.Pusher.Push(ctx, connection, frame)
-	if errors.Is(err, hub.ErrGone) {
-		return nil // and with that the last beat
-	}
-	if err != nil && s.Options.KeepAlive == Heartbeat { // nobody can answer it
-		if err := s.Notes.Unnote(ctx, pinged(connection)); err != nil {
-			return err
-		}
-	}
-	if err != nil && !errors.Is(err, hub.ErrThrottled) {
-		return fmt.Errorf("push beat: %w", err)
-	}
-	return s.nextBeat(ctx, connection)
-}
-
-// unanswered is how long the last ping has had no answer. A pong deletes its note.
-func (s *Server) unanswered(ctx context.Context, connection string) (time.Duration, error) {
-	text, err := s.Notes.Noted(ctx, pinged(connection))
-	if errors.Is(err, hub.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	ms, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("decode ping: %w", err)
-	}
-	return max(s.Now().Sub(time.UnixMilli(ms)), 1), nil
-}
-
 // The names of notes. Ids of connections and names of namespaces are foreign, but have no '#'.
 func joined(connection, namespace string) string { return "socket#" + connection + "#" + namespace }
 func welcomed(connection string) string          { return "socket#" + connection }
 func pinged(connection string) string            { return "ping#" + connection }
+func claimed(connection string, gen int64, place int) string {
+	return fmt.Sprintf("beat#%s#%d#%d", connection, gen, place)
+}
 
 // Receive does what one frame asks, and gives the frame that answers it. It is never empty, since that would be no packet:
 // the client ignores a noop.
@@ -372,7 +312,7 @@ func (s *Server) receive(ctx context.Context, c hub.Caller, frame []byte) ([]byt
 	}
 	switch p.Engine {
 	case packet.Pong:
-		return nil, s.Notes.Unnote(ctx, pinged(c.Connection))
+		return nil, s.ponged(ctx, c.Connection)
 	case packet.Ping:
 		return packet.Pong.Frame(), nil
 	case packet.Close:

@@ -57,7 +57,7 @@ func (w *world) work(kind hub.JobKind) (n int, delay time.Duration) {
 	for _, j := range w.Queue.Take(kind) {
 		n, delay = n+1, max(delay, j.Delay)
 		w.Clock.To(j.Due)
-		if err := w.sockets.Work(w.TB.Context(), j.Job); err != nil {
+		if err := w.sockets.Work(j.Chained(w.TB.Context()), j.Job); err != nil {
 			w.TB.Fatal(err)
 		}
 	}
@@ -124,95 +124,6 @@ func TestReaper(t *testing.T) {
 	}
 	if w.Network.Closed("ana") || !w.Network.Closed("bad") {
 		t.Errorf("ana closed: %t, and the one that never proved who it is: %t", w.Network.Closed("ana"), w.Network.Closed("bad"))
-	}
-}
-
-func TestHeartbeat(t *testing.T) {
-	w := newWorld(t, socketio.Options{})
-	w.open("ana", `{"token":"ana"}`)
-	for range 3 {
-		if n, delay := w.work("socket:beat"); n != 1 || delay != 240*time.Second {
-			t.Fatalf("%d beats after %s", n, delay)
-		}
-		if got := w.Network.TakeFrom("ana"); !slices.Equal(got, []string{"2"}) {
-			t.Fatalf("got %q", got)
-		}
-		if got := w.send("ana", "3"); got != "6" {
-			t.Fatalf("a pong is answered by %q", got)
-		}
-	}
-	w.work("socket:beat")
-	w.work("socket:beat") // the ping before was not answered
-	if !w.Network.Closed("ana") {
-		t.Error("a dead client is kept")
-	}
-	if n, _ := w.work("socket:beat"); n != 0 {
-		t.Error("it beats on")
-	}
-}
-
-// The answer to a ping may be here before the push of the ping has returned.
-func TestFastPong(t *testing.T) {
-	w := newWorld(t, socketio.Options{})
-	w.open("ana", `{"token":"ana"}`)
-	w.Network.Fail(func(hubtest.Call) error {
-		w.send("ana", "3")
-		return nil
-	})
-	for range 3 {
-		w.work("socket:beat")
-	}
-	if w.Network.Closed("ana") {
-		t.Error("a client is too fast to live")
-	}
-}
-
-// TestUnsteadyBeats: a queue may hand a job on twice, and a ping that was not sent has no answer.
-func TestUnsteadyBeats(t *testing.T) {
-	w := newWorld(t, socketio.Options{})
-	w.open("ana", `{"token":"ana"}`)
-	w.Queue.Take()
-	for range 2 {
-		if err := w.sockets.Work(t.Context(), hub.Job{Kind: "socket:beat", Targets: []hub.Target{{Connection: "ana"}}}); err != nil {
-			t.Fatal(err)
-		}
-		w.Clock.Pass(time.Second)
-	}
-	if got := w.Network.TakeFrom("ana"); len(got) != 1 || len(w.Queue.Waiting()) != 1 {
-		t.Errorf("a job twice is %d pings and %d next beats", len(got), len(w.Queue.Waiting()))
-	}
-	w.send("ana", "3")
-	w.Network.Fail(hubtest.Always(hub.ErrThrottled))
-	w.work("socket:beat")
-	w.Network.Fail(nil)
-	w.work("socket:beat")
-	if got := w.Network.TakeFrom("ana"); !slices.Equal(got, []string{"2"}) || w.Network.Closed("ana") {
-		t.Errorf("after a ping that was throttled: %q, closed %v", got, w.Network.Closed("ana"))
-	}
-
-	w = newWorld(t, socketio.Options{PingInterval: time.Minute, PingTimeout: 3 * time.Minute})
-	w.open("ana", `{"token":"ana"}`)
-	w.work("socket:beat")
-	if w.work("socket:beat"); !w.Network.Closed("ana") {
-		t.Error("a dead client is kept, since its timeout is longer than the interval")
-	}
-}
-
-func TestKeepAliveModes(t *testing.T) {
-	w := newWorld(t, socketio.Options{KeepAlive: socketio.Noop})
-	w.open("ana", `{"token":"ana"}`)
-	if n, delay := w.work("socket:beat"); n != 1 || delay != 9*time.Minute || !slices.Equal(w.Network.TakeFrom("ana"), []string{"6"}) {
-		t.Errorf("noop: %d beats after %s", n, delay)
-	}
-	w.Network.Fail(hubtest.Always(hub.ErrGone))
-	w.work("socket:beat")
-	if n, _ := w.work("socket:beat"); n != 0 {
-		t.Error("a connection that is gone has beats")
-	}
-	w = newWorld(t, socketio.Options{KeepAlive: socketio.None})
-	w.open("ana", `{"token":"ana"}`)
-	if n, _ := w.work("socket:beat"); n != 0 {
-		t.Errorf("none: %d beats", n)
 	}
 }
 

@@ -363,6 +363,7 @@ type message struct {
 	n        int
 	job      hub.Job
 	body     string
+	chain    int // how many jobs there were in a row with this one
 	received int
 	deleted  bool
 }
@@ -372,6 +373,7 @@ const (
 	visibility  = 6 * time.Minute
 	maxReceives = 5
 	batchSize   = 10
+	maxChain    = 16 // Lambda's own, of a function that may not lead to itself for long
 )
 
 // Enqueue is SendMessage.
@@ -389,7 +391,10 @@ func (q *queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) e
 			return fmt.Errorf("the queue cannot delay by %v", delay)
 		}
 		q.n++
-		m := &message{n: q.n, body: string(body)}
+		m := &message{n: q.n, body: string(body), chain: ctx.Value(invocationKey{}).(*invocation).chain + 1}
+		if m.chain > maxChain {
+			w.violatef("stopped", nil, "%s comes after %d others in a row: Lambda stops it", body, maxChain)
+		}
 		var err error
 		if m.job, err = hub.DecodeJob(body); err != nil {
 			return err
@@ -426,10 +431,19 @@ func (q *queue) poll() {
 		return
 	}
 	w.rng.Shuffle(len(q.visible), func(i, j int) { q.visible[i], q.visible[j] = q.visible[j], q.visible[i] })
-	n := min(len(q.visible), batchSize)
-	batch := slices.Clone(q.visible[:n])
-	q.visible = slices.Delete(q.visible, 0, n)
-	jobs := make([]hub.Job, 0, n)
+	// Jobs of one batch have led to each other equally often: nobody has said how Lambda counts for others.
+	var batch []*message
+	q.visible = slices.DeleteFunc(q.visible, func(m *message) bool {
+		takes := len(batch) < batchSize && (len(batch) == 0 || m.chain == batch[0].chain)
+		if takes {
+			batch = append(batch, m)
+		}
+		return takes
+	})
+	if len(q.visible) > 0 {
+		w.after(w.between(time.Millisecond, 60*time.Millisecond), q.poll)
+	}
+	jobs := make([]hub.Job, 0, len(batch))
 	last := false
 	for _, m := range batch {
 		m.received++
@@ -437,7 +451,7 @@ func (q *queue) poll() {
 		jobs = append(jobs, m.job)
 	}
 	var errs []error
-	w.invoke("deliver "+jobNames(batch), emitTimeout, last, func(ctx context.Context, box sandbox) {
+	w.invokeAfter(batch[0].chain, "deliver "+jobNames(batch), emitTimeout, last, func(ctx context.Context, box sandbox) {
 		errs = box.work(ctx, jobs)
 	}, func(ok bool) {
 		for i, m := range batch {

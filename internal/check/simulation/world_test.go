@@ -159,6 +159,7 @@ type invocation struct {
 	id      int
 	name    string
 	charmed bool          // no fault befalls it
+	chain   int           // how many jobs there were in a row with those that it does
 	thawed  time.Duration // frozen until then
 	cancel  context.CancelFunc
 	then    func(ok bool)
@@ -191,8 +192,13 @@ const (
 
 // invoke starts an invocation. then hears whether it returned, which it does not if it is cut off.
 func (w *world) invoke(name string, timeout time.Duration, charmed bool, run func(context.Context, sandbox), then func(ok bool)) {
+	w.invokeAfter(0, name, timeout, charmed, run, then)
+}
+
+// invokeAfter is invoke of a job that comes after others in a row.
+func (w *world) invokeAfter(chain int, name string, timeout time.Duration, charmed bool, run func(context.Context, sandbox), then func(ok bool)) {
 	w.invocations++
-	inv := &invocation{id: w.invocations, name: name, charmed: charmed, then: then}
+	inv := &invocation{id: w.invocations, name: name, charmed: charmed, chain: chain, then: then}
 	ctx, cancel := context.WithDeadline(context.WithValue(context.Background(), invocationKey{}, inv), time.Now().Add(timeout))
 	inv.cancel = cancel
 	w.live[inv.id] = inv

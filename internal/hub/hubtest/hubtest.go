@@ -88,7 +88,10 @@ func (w *World) work(may func(Queued) bool) (n int) {
 		}
 		n++
 		w.Clock.To(job.Due)
-		if err := work(w.TB.Context(), job.Job); err != nil {
+		if job.Chain > maxChain {
+			w.TB.Fatalf("job %s: Lambda stops what has led to itself %d times", job.Job.Kind, maxChain)
+		}
+		if err := work(job.Chained(w.TB.Context()), job.Job); err != nil {
 			w.TB.Fatalf("job %s: %v", job.Job.Kind, err)
 		}
 	}

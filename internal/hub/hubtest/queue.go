@@ -42,10 +42,21 @@ type Queued struct {
 	Body  []byte // of which Job was made again
 	Delay time.Duration
 	Due   time.Time
+	Chain int // how many jobs there were in a row with this one
+}
+
+// maxChain is how many there may be: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html.
+const maxChain = 16
+
+type chainKey struct{}
+
+// Chained gives the context that a job is done in, by which those that it leaves behind are counted.
+func (j Queued) Chained(ctx context.Context) context.Context {
+	return context.WithValue(ctx, chainKey{}, j.Chain)
 }
 
 // Enqueue keeps what is left of a job when it has been JSON. It refuses what SQS would.
-func (q *Queue) Enqueue(_ context.Context, job hub.Job, delay time.Duration) error {
+func (q *Queue) Enqueue(ctx context.Context, job hub.Job, delay time.Duration) error {
 	if q.Fail != nil {
 		if err := q.Fail(job); err != nil {
 			return err
@@ -58,7 +69,8 @@ func (q *Queue) Enqueue(_ context.Context, job hub.Job, delay time.Duration) err
 	if len(body) > maxJob || delay < 0 || delay > maxDelay {
 		return fmt.Errorf("no queue takes %d bytes for in %v", len(body), delay)
 	}
-	queued := Queued{Body: body, Delay: delay, Due: q.Clock.Now().Add(delay)}
+	before, _ := ctx.Value(chainKey{}).(int)
+	queued := Queued{Body: body, Delay: delay, Due: q.Clock.Now().Add(delay), Chain: before + 1}
 	if queued.Job, err = hub.DecodeJob(body); err != nil {
 		return err
 	}
