@@ -41,6 +41,7 @@ type Limits struct {
 	Grace    time.Duration // how long a user who left still counts as present: 10 s
 	Lifetime time.Duration // how long a connection may be open: 2 h
 	Silence  time.Duration // how long a connection may be silent before the sweep asks whether it is open: 11 min
+	Asks     int           // how often the sweep may ask in a second: 1,000, a tenth of what an account may ask API Gateway by default
 }
 
 func (l Limits) orDefaults() Limits {
@@ -63,6 +64,7 @@ func (l Limits) orDefaults() Limits {
 	def(&l.Page, 1000)
 	def(&l.Shard, 1000)
 	def(&l.Parallel, 64)
+	def(&l.Asks, 1000)
 	dur(&l.Grace, 10*time.Second)
 	dur(&l.Lifetime, 2*time.Hour)
 	dur(&l.Silence, 11*time.Minute)

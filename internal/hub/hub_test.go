@@ -811,48 +811,6 @@ func (h holed) Before(ctx context.Context, room string, before int64, limit int)
 	return h.without(h.Store.Before(ctx, room, before, limit))
 }
 
-func TestSweep(t *testing.T) {
-	w := newWorld(t)
-	bob, ana, eve := w.Open("bob"), w.Open("ana"), w.Open("eve")
-	for _, c := range []hub.Caller{bob, ana, eve} {
-		w.Must(c, `{"action":"join","room":"community:1"}`)
-	}
-	w.Clock.Pass(30 * time.Minute)
-	w.Network.Fail(hubtest.Of(hub.ErrGone, ana.Connection))
-	got, err := w.Sweep(t.Context())
-	if err != nil || got.Connections != 3 || got.Gone != 1 || got.Expired != 0 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	w.Drain()
-	if n := count(w.Network.Names(bob.Connection), "user:offline"); n != 1 {
-		t.Errorf("bob saw %d departures, want 1", n)
-	}
-	w.Clock.Pass(31 * time.Minute) // the tokens are over
-	got, err = w.Sweep(t.Context())
-	if err != nil || got.Expired != 2 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if n := count(w.Network.Names(bob.Connection), "session:ending"); n != 1 || !w.Network.Closed(bob.Connection) {
-		t.Errorf("bob was told %d times, closed: %t", n, w.Network.Closed(bob.Connection))
-	}
-	if got, err = w.Sweep(t.Context()); err != nil || got.Connections != 0 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-// TestSweepAtTheEndOfALife: API Gateway ends a connection that was busy until then, and says nothing.
-func TestSweepAtTheEndOfALife(t *testing.T) {
-	w := newWorld(t, func(c *hub.Config) { c.Limits.Lifetime = 30 * time.Minute })
-	ana := w.Open("ana")
-	w.Clock.Pass(29 * time.Minute)
-	w.Must(ana, `{"action":"join","room":"channel:1"}`)
-	w.Network.Fail(hubtest.Always(hub.ErrGone))
-	w.Clock.Pass(2 * time.Minute)
-	if got, err := w.Sweep(t.Context()); err != nil || got.Gone != 1 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
 func TestExceptHoldsForARetry(t *testing.T) {
 	w := newWorld(t)
 	ana, bob := w.Open("ana"), w.Open("bob")

@@ -235,6 +235,16 @@ type Connections interface {
 	Forget(ctx context.Context, id string) error
 	// Walk gives up to limit rows of one partition with ids greater than after, ascending; fewer than limit: the end.
 	Walk(ctx context.Context, partition int, after string, limit int) ([]Connection, error)
+	// Wanted looks at up to limit rows of one partition with ids greater than after, ascending, and gives those that a look wants. A row
+	// may be a second old.
+	Wanted(ctx context.Context, partition int, after string, limit int, look Look) (Wanted, error)
+}
+
+// Wanted is some of the rows of one partition.
+type Wanted struct {
+	Connections []Connection // that the look wants
+	Rows        int          // that were looked at
+	Next        string       // hand over as after for the next page; empty: there is none
 }
 
 // Member is one connection in one room.
@@ -335,10 +345,20 @@ type Presence interface {
 	Present(ctx context.Context, room, after string, limit int) ([]Here, error)
 }
 
+// Notes keeps small values under names. Reads are strongly consistent and leave out lapsed values. Names are at most 1 KB, values at
+// most 100 KB.
+type Notes interface {
+	// Note stores a value, over any older one.
+	Note(ctx context.Context, name string, value []byte, ttl time.Time) error
+	// Noted gives a value. ErrNotFound.
+	Noted(ctx context.Context, name string) ([]byte, error)
+}
+
 // Store is everything that the hub keeps.
 type Store interface {
 	Connections
 	Members
 	Log
 	Presence
+	Notes
 }

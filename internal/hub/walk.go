@@ -50,39 +50,23 @@ func (h *Hub) everyPresence(ctx context.Context, room, after string) iter.Seq2[H
 	}
 }
 
-// pages gives the connections of a partition, a page at a time; a page may be read before what was done to the one before it is seen. It
-// ends with the first error.
-func (h *Hub) pages(ctx context.Context, partition int) iter.Seq2[[]Connection, error] {
-	return func(yield func([]Connection, error) bool) {
-		for after := ""; ; {
-			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
-			if err != nil {
-				yield(nil, fmt.Errorf("walk partition %d: %w", partition, err))
-				return
-			}
-			if len(rows) > 0 {
-				after = rows[len(rows)-1].ID
-			}
-			if !yield(rows, nil) || len(rows) < h.limits.Page {
-				return
-			}
-		}
-	}
-}
-
 // eachConnection walks all rows, some partitions at the same time.
 func (h *Hub) eachConnection(ctx context.Context, parallel int, do func(c Connection) error) error {
 	return each(Partitions, parallel, func(partition int) error {
-		for rows, err := range h.pages(ctx, partition) {
+		for after := ""; ; {
+			rows, err := h.store.Walk(ctx, partition, after, h.limits.Page)
 			if err != nil {
-				return err
+				return fmt.Errorf("walk partition %d: %w", partition, err)
 			}
 			for _, c := range rows {
 				if err := do(c); err != nil {
 					return err
 				}
+				after = c.ID
+			}
+			if len(rows) < h.limits.Page {
+				return nil
 			}
 		}
-		return nil
 	})
 }

@@ -7,15 +7,11 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
-// Notes keeps small values under names: all that there is of a session between two frames. Reads are strongly consistent and leave
-// out lapsed values. Names are at most 1 KB, values at most 100 KB.
+// Notes keeps all that there is of a session between two frames.
 type Notes interface {
-	// Note stores a value, over any older one.
-	Note(ctx context.Context, name string, value []byte, ttl time.Time) error
+	hub.Notes
 	// NoteOnce stores a value where there is none, and reports whether it did.
 	NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error)
-	// Noted gives a value. [hub.ErrNotFound].
-	Noted(ctx context.Context, name string) ([]byte, error)
 	// Unnote deletes a value. A missing one is no error.
 	Unnote(ctx context.Context, name string) error
 }

@@ -88,7 +88,7 @@ func (d deployed) lines(t *testing.T, built string) (lines []map[string]any) {
 func TestQueries(t *testing.T) {
 	built := t.TempDir()
 	lookedAt(t, "functions", "internal", "app", "go.mod")
-	for _, function := range []string{"authorize", "connect", "message", "emit", "deliver"} {
+	for _, function := range []string{"authorize", "connect", "message", "emit", "deliver", "sweep"} {
 		if err := runtimeapi.BuildGo(t.Context(), root+"functions/"+function, filepath.Join(built, function)); err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +118,8 @@ func TestQueries(t *testing.T) {
 		{function: "message", event: `{"requestContext":{"routeKey":"join",` + caller + `},"body":"{\"action\":\"join\",\"id\":\"1\",\"room\":\"channel:1\"}"}`, down: "DynamoDB"},
 		{function: "emit", event: strings.ReplaceAll(publish, `\"`, `"`), down: "DynamoDB"},
 		{function: "deliver", event: `{"Records":[{"messageId":"m1","body":"nonsense"}]}`},
+		{function: "sweep", event: "{}"},
+		{function: "sweep", event: "{}", down: "Query"},
 	} {
 		got := d.lines(t, built)
 		if len(got) == 0 {

@@ -210,7 +210,15 @@ func TestBlindAlarms(t *testing.T) {
 			t.Fatal(err)
 		}
 		counted := strings.ReplaceAll(string(described), `"MetricName":"${Stack}-AuthorizeFailures","Namespace":"Bellhop"`, "")
-		if strings.Contains(counted, `"Namespace":"Bellhop"`) && !slices.Contains([]string{"HasMetrics", "HasAllWithMetrics", "HasFacts"}, r.Condition) {
+		if choice := `"Namespace":["HasMetrics","Bellhop","AWS/Lambda"]`; strings.Contains(counted, choice) {
+			counted = strings.ReplaceAll(counted, choice, "") // and what else is chosen goes with it
+			for _, with := range []string{`"MetricName":["HasMetrics",`, `"Dimensions":[["HasMetrics",`} {
+				if !strings.Contains(counted, with) {
+					t.Errorf("%s: %s does not go with its namespace", id, with)
+				}
+			}
+		}
+		if strings.Contains(counted, `"Bellhop"`) && !slices.Contains([]string{"HasMetrics", "HasAllWithMetrics", "HasFacts"}, r.Condition) {
 			t.Errorf("%s is there with Metrics=off, and would never go off", id)
 		}
 	}

@@ -278,8 +278,8 @@ func workAll(ctx context.Context, h *hub.Hub, sockets *socketio.Server, jobs []h
 func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 	return handler[json.RawMessage, hub.Swept](func(ctx context.Context, _ json.RawMessage) (hub.Swept, error) {
 		found, err := h.Sweep(ctx)
-		log.InfoContext(ctx, "swept", "connections", found.Connections, "gone", found.Gone,
-			"expired", found.Expired, "unfinished", found.Unfinished)
+		log.InfoContext(ctx, "swept", "connections", found.Connections, "asked", found.Asked, "gone", found.Gone,
+			"expired", found.Expired, "unfinished", found.Unfinished, "behind", found.Behind)
 		return found, err
 	})
 }

@@ -14,7 +14,8 @@ const (
 	parallel     = 64.0    // pushes at the same time
 	together     = 50.0    // rooms of one frame of a client's
 	sweepMinutes = 5.0     // between two sweeps
-	silence      = 11.0    // minutes without an action, after which a sweep asks for a connection
+	sweepOverlap = 1.0     // minutes that each looks back behind the one before
+	firstSilence = 11.0    // minutes without an action, after which it asks for a connection; and after 22, 44 and 88
 	smallMB      = 256.0   // memory of authorize, connect, disconnect and sweep; see template.yaml
 	messageMB    = 512.0
 	deliverMB    = 1024.0
@@ -238,36 +239,52 @@ func (l Load) pings() Flow {
 	return Flow{FlowPings, n, Usage{MessagesIn: n, MessagesOut: n, BytesOut: n * 16}}
 }
 
-// heartbeats are those of Socket.IO: a job that pushes a ping and notes it, and a pong that is answered and unnotes it.
+// heartbeats are those of Socket.IO: a job that pushes a ping and notes it, and a pong that is answered and unnotes it. Every sixth
+// pong begins another row of jobs, which has a note, and the old one has a job more.
 func (l Load) heartbeats() Flow {
 	if l.Dialect != SocketIO {
 		return Flow{Name: FlowHeartbeats}
 	}
 	n := l.Minutes() / beatMinutes
-	u := invoked(n, l.LambdaMs+l.PushMs, deliverMB, 0).Plus(invoked(n, l.LambdaMs, messageMB, 0))
-	return Flow{FlowHeartbeats, n, u.Plus(Usage{MessagesIn: n, MessagesOut: 2 * n, BytesOut: 2 * n, SQSRequests: 3 * n, WriteUnits: 2 * n, ReadUnits: n})}
-}
-
-// sweeps are twelve an hour, day and night, whoever is there: each reads 64 partitions, looks at each presence, and asks API Gateway for
-// connections from which no action came for long. It is not known that AWS bills for that; it takes time.
-func (l Load) sweeps() Flow {
-	n := monthMinutes / sweepMinutes
-	open := l.Users * l.Hours / 24 * l.Days / 30
-	ms := l.LambdaMs + math.Ceil(open*l.silent()/parallel)*l.PushMs
-	u := invoked(n, ms, smallMB, sweepLog)
-	return Flow{FlowSweeps, n, u.Plus(Usage{
-		ReadUnits: n * (64 + open*(connectionRow+20*l.Joined)/(4<<10) + open*one(l.Presence)*l.Joined),
+	rows := n / 6
+	u := invoked(n, l.LambdaMs+l.PushMs, deliverMB, 0).Plus(invoked(rows, l.LambdaMs, deliverMB, 0)).Plus(invoked(n, l.LambdaMs, messageMB, 0))
+	return Flow{FlowHeartbeats, n, u.Plus(Usage{
+		MessagesIn: n, MessagesOut: 2 * n, BytesOut: 2 * n, SQSRequests: 3 * (n + rows), WriteUnits: 2*n + rows, ReadUnits: 2*n + 3*rows,
 	})}
 }
 
-// silent is the share of connections from which no action has come for so long that a sweep asks for them. Pings are none.
-func (l Load) silent() float64 {
+// sweeps are twelve an hour, day and night, whoever is there: each looks through 64 partitions, for half the price of a consistent read,
+// and reads and writes how far it is. It looks at the presence of connections that did something since the last one, and asks API
+// Gateway for those that have become silent for 11, 22, 44 or 88 minutes. It is not known that AWS bills for that; it takes time.
+func (l Load) sweeps() Flow {
+	n := monthMinutes / sweepMinutes
+	open := l.Users * l.Hours / 24 * l.Days / 30
+	since := sweepMinutes + sweepOverlap
+	asked := 0.0
+	for silence := firstSilence; silence < lifetime*60; silence *= 2 {
+		asked += since * l.actions() * l.silent(silence)
+	}
+	ms := l.LambdaMs + math.Ceil(open*asked/parallel)*l.PushMs
+	u := invoked(n, ms, smallMB, sweepLog)
+	return Flow{FlowSweeps, n, u.Plus(Usage{
+		ReadUnits:  n * (1 + 32 + open*(connectionRow+20*l.Joined)/(8<<10) + open*(1-l.silent(since))*one(l.Presence)*l.Joined),
+		WriteUnits: n,
+	})}
+}
+
+// actions are how many come from a connection in a minute. Pings are none.
+func (l Load) actions() float64 {
+	a := l.Connects()*lifetime*60 + 1 // minutes of all connections
+	actions := l.Connects() + l.Published() + one(l.paused() > 0)*2*l.Users*l.Days*l.Hides
+	return actions / math.Min(a, l.Minutes()+1)
+}
+
+// silent is the share of connections from which no action has come for some minutes.
+func (l Load) silent(minutes float64) float64 {
 	if l.Hours == 0 {
 		return 0
 	}
-	a := l.Connects()*lifetime*60 + 1 // minutes of all connections
-	actions := l.Connects() + l.Published() + one(l.paused() > 0)*2*l.Users*l.Days*l.Hides
-	return math.Exp(-silence * actions / math.Min(a, l.Minutes()+1))
+	return math.Exp(-minutes * l.actions())
 }
 
 // watching is what is there to see how the rest does, and the requests with which Lambda asks two queues for work.

@@ -45,10 +45,10 @@ func TestLoad(t *testing.T) {
 		// A user hears 3 rooms × 5,000 messages in 14,400 minutes: one in 57.6 s. Silences of 9 minutes are one in 13,000 of these; and
 		// one for each connection.
 		cost.FlowPings: {MessagesIn: 121_273, MessagesOut: 121_273, BytesOut: 121_273 * 16},
-		// 8,640 of them; a third of the users, 333 rows of 460 bytes beside the 64 partitions; 25 ms, and 5 rounds of GetConnection for 305
-		// of them.
+		// 8,640 of them; a third of the users, 333 rows of 460 bytes at half the price, beside the 64 partitions and the note of how far it
+		// is; 25 ms, and 2 rounds of GetConnection for 94 of them.
 		cost.FlowSweeps: {
-			LambdaRequests: 8640, LambdaGBSeconds: 8640 * 0.075 / 4, ReadUnits: 8640 * (64 + 1000.0/3*460/4096), LogBytes: 8640 * 425,
+			LambdaRequests: 8640, LambdaGBSeconds: 8640 * 0.045 / 4, WriteUnits: 8640, ReadUnits: 8640 * (33 + 1000.0/3*460/8192), LogBytes: 8640 * 425,
 		},
 		// Five for each of two queues, each of which asks every 20 s.
 		cost.FlowWatching: {SQSRequests: 1.296e6},
@@ -89,9 +89,10 @@ func TestOptions(t *testing.T) {
 	if got := base.Deliveries() / l.Deliveries(); got < 1.8 || got > 2 {
 		t.Errorf("half is hidden: %g times as many deliveries before", got)
 	}
-	// Every four minutes a job that writes a note, a ping, a pong that deletes it, and its answer; no pings of the client's own.
+	// Every four minutes a job that writes a note, a ping, a pong that deletes it, and its answer; for six of these a job and a note more; no pings of the
+	// client's own.
 	_, u = change(func(l *cost.Load) { l.Dialect = cost.SocketIO })
-	if beats := 3.6e6; math.Abs(u.SQSRequests-3*beats-6*120e3) > 1 || math.Abs(u.WriteUnits-2*beats-3*120e3) > 1 {
+	if beats := 3.6e6; math.Abs(u.SQSRequests-3*beats*7/6-6*120e3) > 1 || math.Abs(u.WriteUnits-beats*13/6-3*120e3) > 1 {
 		t.Errorf("Socket.IO: got %g requests of SQS and %g write units", u.SQSRequests, u.WriteUnits)
 	}
 	_, u = change(func(l *cost.Load) { l.Monitoring, l.Metrics, l.Tracing, l.KMS = cost.WatchEverything, true, true, true })
@@ -199,7 +200,7 @@ func TestNonsense(t *testing.T) {
 			t.Errorf("%s: got no error for %+v", name, l)
 		}
 	}
-	if got := (cost.Load{}).Usage(); got.MessagesIn+got.MessagesOut+got.WriteUnits != 0 {
+	if got := (cost.Load{}).Usage(); got.MessagesIn+got.MessagesOut != 0 || got.WriteUnits != 8640 { // the sweep's
 		t.Errorf("nobody: got %+v", got)
 	}
 }

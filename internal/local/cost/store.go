@@ -2,6 +2,7 @@ package cost
 
 import (
 	"context"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
@@ -47,6 +48,15 @@ func NewStore(store socketio.Store, m *Meter) Store {
 	return Store{around.New(store, step), around.NewNotes(store, step)}
 }
 
+// Note and Noted are of both.
+func (s Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
+	return s.Notes.Note(ctx, name, value, ttl) //nolint:wrapcheck // it is the store itself
+}
+
+func (s Store) Noted(ctx context.Context, name string) ([]byte, error) {
+	return s.Notes.Noted(ctx, name) //nolint:wrapcheck // it is the store itself
+}
+
 // operation is what one method uses, and whose it is if the invocation has not said so by then.
 type operation struct {
 	uses  func(c *around.Call, err error) Delta
@@ -68,7 +78,8 @@ func operations() map[string]operation {
 		"Touch":      {write, touches},
 		"Change":     {write, changes},
 		"Forget":     {write, nil},
-		"Walk":       {read, action("sweep")},
+		"Walk":       {read, nil},
+		"Wanted":     {looks, action("sweep")},
 
 		"AddMember":    {write, nil},
 		"ChangeMember": {write, nil},
@@ -105,6 +116,12 @@ func write(c *around.Call, _ error) Delta { return writes(max(size(c.Got), size(
 
 // read is a strongly consistent read of what the call gives.
 func read(c *around.Call, _ error) Delta { return reads(size(c.Got)) }
+
+// looks is a read of rows that gives only some of them. They are not strongly consistent, so it is half of that.
+func looks(c *around.Call, _ error) Delta {
+	w, _ := c.Got.(*hub.Wanted)
+	return Delta{ReadHalves: pieces(w.Rows*connectionRow, 4<<10)}
+}
 
 func readEventually(*around.Call, error) Delta { return Delta{ReadHalves: 1} }
 

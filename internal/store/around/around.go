@@ -79,6 +79,10 @@ func (s Store) Walk(ctx context.Context, partition int, after string, limit int)
 	return with(ctx, s.step, Call{Name: "Walk"}, func() ([]hub.Connection, error) { return s.store.Walk(ctx, partition, after, limit) })
 }
 
+func (s Store) Wanted(ctx context.Context, partition int, after string, limit int, look hub.Look) (hub.Wanted, error) {
+	return with(ctx, s.step, Call{Name: "Wanted"}, func() (hub.Wanted, error) { return s.store.Wanted(ctx, partition, after, limit, look) })
+}
+
 func (s Store) AddMember(ctx context.Context, room string, m hub.Member) error {
 	return s.step(ctx, &Call{Name: "AddMember", Room: room, Key: m.Connection, Given: &m}, func() error { return s.store.AddMember(ctx, room, m) })
 }
@@ -163,6 +167,14 @@ func (s Store) SetHere(ctx context.Context, room string, was, now hub.Here) (hub
 
 func (s Store) Present(ctx context.Context, room, after string, limit int) ([]hub.Here, error) {
 	return with(ctx, s.step, Call{Name: "Present", Room: room}, func() ([]hub.Here, error) { return s.store.Present(ctx, room, after, limit) })
+}
+
+func (s Store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
+	return s.step(ctx, &Call{Name: "Note", Key: name, Given: &value}, func() error { return s.store.Note(ctx, name, value, ttl) })
+}
+
+func (s Store) Noted(ctx context.Context, name string) ([]byte, error) {
+	return with(ctx, s.step, Call{Name: "Noted", Key: name}, func() ([]byte, error) { return s.store.Noted(ctx, name) })
 }
 
 func (n Notes) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {

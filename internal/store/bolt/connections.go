@@ -169,6 +169,30 @@ func (a *connections) Walk(ctx context.Context, partition int, last string, limi
 	return page, nil
 }
 
+// Wanted looks at rows of one partition.
+func (a *connections) Wanted(ctx context.Context, partition int, last string, limit int, look hub.Look) (hub.Wanted, error) {
+	if err := ctx.Err(); err != nil {
+		return hub.Wanted{}, err
+	}
+	now := a.now()
+	var page hub.Wanted
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	a.rows[partition].Ascend(after(last), func(id string, c *hub.Connection) bool {
+		if page.Rows >= limit {
+			page.Next = last
+			return false
+		}
+		if last = id; c.TTL.After(now) {
+			if page.Rows++; look.Wants(*c) {
+				page.Connections = append(page.Connections, *c)
+			}
+		}
+		return true
+	})
+	return page, nil
+}
+
 func (a *connections) purge(most int) {
 	now := a.now()
 	a.mu.Lock()

@@ -53,7 +53,7 @@ func TestSweepOfManyConnections(t *testing.T) {
 		}
 	}
 	aws := &partlyGone{}
-	h := hub.New(hub.Config{Store: store, Pusher: aws, Queue: aws})
+	h := hub.New(hub.Config{Store: store, Pusher: aws, Queue: aws, Limits: hub.Limits{Asks: 1_000_000}})
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex

@@ -40,6 +40,7 @@ func connections() []promise {
 		{"a connection may be in 100 rooms", hundredRooms},
 		{"Walk gives every row of a partition once, in order", walkGivesEveryRow},
 		{"Walk passes over lapsed rows and gives full pages", walkPassesOverLapsedRows},
+		{"Wanted gives what a look wants, once and in order, and counts the others", wantedGivesWhatIsWanted},
 		{"what the caller does to a row it opened changes nothing", openedRowIsACopy},
 	}
 }
@@ -606,6 +607,69 @@ func walkPassesOverLapsedRows(f *fixture) {
 	// A page that lapsed rows made short would end the walk early.
 	for _, limit := range []int{1, 2, 3} {
 		f.equal(fmt.Sprint("ids, by ", limit), f.mine(f.walked(44, limit)), want)
+	}
+}
+
+func wantedGivesWhatIsWanted(f *fixture) {
+	const partition = 51
+	now := f.now()
+	rows := f.openedIn(partition, 60, func(i int, c *hub.Connection) {
+		c.TTL, c.Expires, c.ConnectedAt = now.Add(time.Hour), now.Add(time.Hour), now.Add(-time.Hour)
+		c.LastSeen = now.Add(-time.Duration(i) * time.Minute)
+		switch i % 15 {
+		case 1:
+			c.Expires = now.Add(time.Duration(i-16) * time.Millisecond) // one of them just now
+		case 2:
+			c.Closing = true
+		case 3:
+			c.Leaving = map[string]hub.Leaving{"channel:1": {Gen: 1}}
+		case 4:
+			c.ConnectedAt = now.Add(-2*time.Hour - time.Duration(i-19)*time.Millisecond)
+		case 5:
+			c.TTL = now.Add(-time.Second)
+		}
+	})
+	rows = slices.DeleteFunc(rows, func(c hub.Connection) bool { return !c.TTL.After(now) })
+	for name, look := range map[string]hub.Look{
+		"the first":        {Now: now, Silence: 11 * time.Minute, Lifetime: 2 * time.Hour},
+		"one after five":   {Now: now, Since: now.Add(-5 * time.Minute), Silence: 11 * time.Minute, Lifetime: 2 * time.Hour},
+		"one after twenty": {Now: now, Since: now.Add(-20 * time.Minute), Silence: 50 * time.Minute, Lifetime: 2 * time.Hour},
+		"one at once":      {Now: now, Since: now, Silence: 7 * time.Minute, Lifetime: 2 * time.Hour},
+	} {
+		want := slices.DeleteFunc(slices.Clone(rows), func(c hub.Connection) bool { return !look.Wants(c) })
+		if len(want) == 0 || len(want) == len(rows) && name != "the first" {
+			f.Fatalf("%s wants %d of %d rows", name, len(want), len(rows))
+		}
+		for _, limit := range []int{1, 7, 1000} {
+			got, count := f.wanted(partition, limit, look)
+			f.equal(fmt.Sprint("what ", name, " wants, by ", limit), f.mine(got), f.mine(want))
+			if count < len(rows) {
+				f.Errorf("%s has counted %d rows of %d", name, count, len(rows))
+			}
+			if i := slices.IndexFunc(got, func(c hub.Connection) bool { return c.ID == want[0].ID }); i >= 0 {
+				f.sameRow("a wanted row", got[i], want[0])
+			}
+		}
+	}
+}
+
+// wanted gives what a look wants of a partition, by pages, and how many rows it has.
+func (f *fixture) wanted(partition, limit int, look hub.Look) (all []hub.Connection, count int) {
+	f.Helper()
+	for after := ""; ; {
+		page, err := f.Wanted(f.Context(), partition, after, limit, look)
+		f.ok("wanted", err)
+		if page.Rows > limit || len(page.Connections) > page.Rows {
+			f.Fatalf("a page of %d has %d rows and gives %d", limit, page.Rows, len(page.Connections))
+		}
+		all, count = append(all, page.Connections...), count+page.Rows
+		if page.Next == "" {
+			return all, count
+		}
+		if page.Next <= after {
+			f.Fatalf("after %q comes %q", after, page.Next)
+		}
+		after = page.Next
 	}
 }
 

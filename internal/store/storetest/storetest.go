@@ -162,6 +162,7 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Change":       func() error { return second(f.Change(ctx, hub.Connection{ID: id}, f.entering(room, 0))) },
 		"Forget":       func() error { return f.Forget(ctx, id) },
 		"Walk":         func() error { return second(f.Walk(ctx, 0, "", 1)) },
+		"Wanted":       func() error { return second(f.Wanted(ctx, 0, "", 1, hub.Look{Now: now})) },
 		"AddMember":    func() error { return f.AddMember(ctx, room, f.member(id, 0)) },
 		"RemoveMember": func() error { return f.RemoveMember(ctx, room, 0, id, 1, now) },
 		"Members":      func() error { return second(f.Members(ctx, room, 0, "", 1)) },
