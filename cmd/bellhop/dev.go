@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -22,7 +20,6 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
-	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/local/terminal"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
@@ -43,7 +40,12 @@ type devCommand struct {
 	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`
 	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data; local: start one, in memory. The tables of the template are created."`
 	TakeOver       bool              `help:"Use the table in --dynamodb although another bellhop dev does, whose sessions end."`
-	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes; may be repeated."`
+	NoWatch        bool              `help:"Leave functions and template as they are at the start. Otherwise a change is served from the next frame on, and connections stay."`
+	Inspect        []string          `placeholder:"FUNCTION" help:"Run this function (its logical id, or all) in a debugger and without timeouts: node --inspect, debugpy or Delve, on a port of its own from 9229 on."`
+	Runtime        map[string]string `mapsep:"none" placeholder:"NAME=COMMAND" help:"What runs functions of a runtime that is not built in, such as java21, or one function, by its logical id: a shell command that speaks the Lambda Runtime API; may be repeated."`
+	Domain         string            `placeholder:"NAME" help:"domainName of events, where functions in containers reach this server, such as host.docker.internal:4000. Default: the name that the client has used."`
+	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes, or FUNCTION.NAME=VALUE of one; may be repeated."`
+	EnvFile        string            `type:"existingfile" placeholder:"FILE" help:"Environment variables by function, in the form of sam local's --env-vars."`
 	Fault          []string          `placeholder:"FAULT" help:"What goes wrong, for tests of clients: gone=1%, throttle=5%, drop-disconnect=10%, latency=50ms, shuffle=100ms; may be repeated."`
 	Seed           uint64            `help:"Decides what goes wrong."`
 	ReadyFile      string            `type:"path" placeholder:"FILE" help:"Write where the server is to this file, as JSON, when it serves. With --listen 127.0.0.1:0 it takes a free port."`
@@ -146,7 +148,11 @@ func (c devCommand) api(ctx context.Context, log *terminal.Log, hooks processes.
 	if c.Functions == "" {
 		return b, nil
 	}
-	return c.deployed(ctx, logger, b)
+	outside, err := c.outside(log)
+	if err != nil {
+		return nil, err
+	}
+	return server.OpenDeployed(ctx, b, outside)
 }
 
 // ownTable is Bellhop's store in --dynamodb.
@@ -164,60 +170,22 @@ func (c devCommand) ownTable(ctx context.Context, b *server.Bellhop) error {
 	return nil
 }
 
-// deployed runs Bellhop's own functions from their sources, or wherever --functions says.
-func (c devCommand) deployed(ctx context.Context, logger *slog.Logger, b server.Bellhop) (server.API, error) {
-	if _, err := os.Stat("functions/message"); err != nil && c.Functions == "process" {
-		return nil, errors.New("--functions process builds Bellhop's functions: run it in the folder of its sources, where template.yaml is")
-	}
-	t, err := b.Template(c.Parameter)
-	if err != nil {
-		return nil, err
-	}
-	functions, err := c.elsewhere(ctx, &processes.Children{Template: t, Folder: ".", Logger: logger})
-	if err != nil {
-		return nil, err
-	}
-	return server.Deployed{Bellhop: b, Functions: functions}, nil
-}
-
 // foreign serves the API of a template that is not Bellhop's, with its functions in processes and its tables in --dynamodb.
 func (c devCommand) foreign(ctx context.Context, log *terminal.Log) (server.API, error) {
-	logger := slog.New(log.Handler())
-	t, err := template.ReadFile(c.Template, template.Options{Parameters: c.Parameter, Stage: c.Stage})
+	outside, err := c.outside(log)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case c.DynamoDB != "":
-		if err := tables.Create(ctx, tables.Client(c.DynamoDB), t.Tables...); err != nil {
-			return nil, fmt.Errorf("--dynamodb %s: %w", c.DynamoDB, err)
-		}
-	case len(t.Tables) > 0:
-		logger.WarnContext(ctx, "the template has tables: give --dynamodb URL, of DynamoDB Local for example, for its functions to find them", "tables", len(t.Tables))
-	}
-	functions, err := c.elsewhere(ctx, &processes.Children{Template: t, Folder: filepath.Dir(c.Template), Logger: logger, Output: log.Output()})
-	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
-		return nil, err
-	}
-	return server.Foreign{Template: t, API: c.API, Functions: functions}, nil
+	return server.OpenForeign(ctx, server.TemplateOf{
+		File: c.Template, Stage: c.Stage, API: c.API, Domain: c.Domain, Watch: !c.NoWatch, Say: func(text string) { log.Note("template", text) },
+	}, outside)
 }
 
-// elsewhere reads --functions, and builds what is to be built if functions are children.
-func (c devCommand) elsewhere(ctx context.Context, children *processes.Children) (server.Elsewhere, error) {
-	url, remote := strings.CutPrefix(c.Functions, "endpoint=")
-	switch {
-	case remote:
-		return processes.Endpoint{Template: children.Template, URL: url}, nil
-	case c.Functions != "" && c.Functions != "process":
-		return nil, fmt.Errorf("--functions is process or endpoint=URL, not %q", c.Functions)
-	}
-	var err error
-	if children.Built, err = c.built(); err != nil {
-		return nil, err
-	}
-	children.Parameters, children.Env = c.Parameter, tables.Environment(c.DynamoDB)
-	maps.Copy(children.Env, c.Env)
-	return children, children.Build(ctx)
+// outside is how functions run that are not in this process.
+func (c devCommand) outside(log *terminal.Log) (o server.Outside, err error) {
+	children := &processes.Children{Logger: slog.New(log.Handler()), Output: log.Output(), Tell: log.Note, Watch: !c.NoWatch, Runtimes: c.Runtime, Inspect: c.Inspect}
+	children.Built, err = c.built()
+	return server.Outside{How: c.Functions, DynamoDB: c.DynamoDB, Env: c.Env, EnvFile: c.EnvFile, Parameters: c.Parameter, Children: children}, err
 }
 
 // hooks reads --hook NAME=WHERE.
@@ -268,7 +236,7 @@ func (c devCommand) check() (local bool, err error) {
 		return false, fmt.Errorf("--listen must be an address such as 127.0.0.1:4000, not %q", c.Listen)
 	}
 	local = console.Loopback(host)
-	if !local && c.JWTSecret == "" {
+	if !local && c.JWTSecret == "" && c.Template == "" { // another application has no tokens of ours
 		return false, fmt.Errorf("%s can be reached from other machines, and anybody could sign tokens with the development secret: give --jwt-secret or %s, or listen on 127.0.0.1", c.Listen, secretVariable)
 	}
 	return local, nil

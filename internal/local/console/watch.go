@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -25,31 +26,43 @@ type Watch struct {
 	traces *trace.Recorder
 	stream *stream
 
-	memory map[string]int  // of functions, in MB, by logical id and by folder
-	twoWay map[string]bool // routes whose answer goes to the client
+	facts atomic.Pointer[facts] // of the template as it is now
 
 	invoked []func(invoke.Cause)   // when a function begins
 	pushed  []func(emulator.Event) // when a frame was pushed
 	told    map[string]bool        // queues whose jobs are counted when the hub leaves them
 }
 
+// facts are what of a template is billed and shown.
+type facts struct {
+	memory map[string]int  // of functions, in MB, by logical id and by folder
+	twoWay map[string]bool // routes whose answer goes to the client
+}
+
+// Reload reads a template as it is now.
+func (w *Watch) Reload(t *template.Template) {
+	f := &facts{memory: map[string]int{}, twoWay: map[string]bool{}}
+	for _, fn := range t.Functions {
+		f.memory[fn.ID], f.memory[fn.Folder] = fn.MemoryMB, fn.MemoryMB
+	}
+	for _, api := range t.APIs {
+		for _, r := range api.Routes {
+			f.twoWay[r.Key] = r.TwoWay
+		}
+	}
+	w.facts.Store(f)
+}
+
 // NewWatch reads from a template what is billed by it.
 func NewWatch(t *template.Template) *Watch {
-	w := &Watch{meter: &cost.Meter{DynamoDB: cost.NotCounted}, stream: newStream(), memory: map[string]int{}, twoWay: map[string]bool{}, told: map[string]bool{}}
+	w := &Watch{meter: &cost.Meter{DynamoDB: cost.NotCounted}, stream: newStream(), told: map[string]bool{}}
 	w.traces = &trace.Recorder{Work: func(ctx context.Context) trace.Work {
 		if v := cost.VisitOf(ctx); v != nil {
 			return trace.Work{Function: v.Function, Connection: v.Client(), Began: v.Began}
 		}
 		return trace.Work{Began: time.Now()}
 	}}
-	for _, f := range t.Functions {
-		w.memory[f.ID], w.memory[f.Folder] = f.MemoryMB, f.MemoryMB
-	}
-	for _, api := range t.APIs {
-		for _, r := range api.Routes {
-			w.twoWay[r.Key] = r.TwoWay
-		}
-	}
+	w.Reload(t)
 	return w
 }
 
@@ -67,7 +80,7 @@ func (w *Watch) Hub(c *hub.Config, store socketio.Store, queue string) socketio.
 func (w *Watch) Functions(list map[string]invoke.Function) map[string]invoke.Function {
 	wrapped := make(map[string]invoke.Function, len(list))
 	for name, f := range list {
-		wrapped[name] = watched{f, w, name, w.memory[name]}
+		wrapped[name] = watched{f, w, name, w.facts.Load().memory[name]}
 	}
 	return wrapped
 }
@@ -99,7 +112,7 @@ func (f watched) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	switch why.By {
 	case invoke.ByMessage:
 		counted.MessagesIn = 1 // the gateway knows how long it was
-		if w.twoWay[why.Route] && err == nil {
+		if w.facts.Load().twoWay[why.Route] && err == nil {
 			d = f.replied(d, why.Connection, out)
 		}
 	case invoke.ByAuthorizer, invoke.ByConnect, invoke.ByDisconnect: // the gateway tells of them
@@ -214,7 +227,7 @@ func (w *Watch) message(e emulator.Event) {
 	switch {
 	case e.Err != nil: // an error frame
 		d.MessagesOut = 1
-	case e.Function == "" && w.twoWay[e.Route]:
+	case e.Function == "" && w.facts.Load().twoWay[e.Route]:
 		d.MessagesOut = 1
 	}
 	w.meter.Add(d)

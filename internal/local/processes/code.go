@@ -18,7 +18,7 @@ import (
 )
 
 // elsewhere is what can be done about a function that does not run here.
-const elsewhere = "run it elsewhere, with --functions endpoint=URL"
+const elsewhere = "say what runs it, with --runtime %s=COMMAND, or run it elsewhere, with --functions endpoint=URL"
 
 // maxUnzipped is Lambda's quota for a function's code, with room for what only a laptop has.
 const maxUnzipped = 1 << 30
@@ -35,11 +35,14 @@ const samBuild = ".aws-sam/build/template.yaml"
 //
 // The error says what is missing.
 func (p *Children) source(ctx context.Context, r template.Function) (string, error) {
+	command := p.command(r) != ""
 	switch {
+	case r.Image && command:
+		return p.Folder, nil
 	case r.Image:
-		return "", errors.New("its code is a container image, which is not started here: " + elsewhere)
-	case !runtimeapi.Runs(r.Runtime):
-		return "", fmt.Errorf("there is no runtime %s here: %s", r.Runtime, elsewhere)
+		return "", fmt.Errorf("its code is a container image, which is not started here: "+elsewhere, r.ID)
+	case !command && !runtimeapi.Runs(r.Runtime):
+		return "", fmt.Errorf("there is no runtime %s here: "+elsewhere, r.Runtime, r.Runtime)
 	case r.InlineCode != "":
 		return "", nil
 	}
@@ -52,7 +55,7 @@ func (p *Children) source(ctx context.Context, r template.Function) (string, err
 			return place, nil
 		}
 	}
-	if built := p.samBuilt(ctx)[r.ID]; built != "" {
+	if built := p.samFolders(ctx)[r.ID]; built != "" {
 		return built, nil
 	}
 	if r.Remote != "" {
@@ -88,42 +91,54 @@ func (p *Children) places(r template.Function) (list []string) {
 
 // newer is what `sam build` made of a source since that was last changed, or the source.
 func (p *Children) newer(ctx context.Context, r template.Function, source string) string {
-	built := p.samBuilt(ctx)[r.ID]
+	built := p.samFolders(ctx)[r.ID]
 	if built == "" || isGo(source, r) { // Go is built for this machine
 		return source
 	}
 	info, err := os.Stat(filepath.Join(p.Folder, samBuild))
 	if err != nil || changed(source).After(info.ModTime()) {
-		p.Logger.WarnContext(ctx, "the source is newer than what sam build has made of it, and is run as it is", "function", r.ID, "source", source)
+		p.warnOnce(ctx, r.ID+": "+source+" is newer than what sam build has made of it, and is run as it is")
 		return source
 	}
-	p.Logger.WarnContext(ctx, "what sam build has made is run, and not its source", "function", r.ID, "folder", built)
+	p.warnOnce(ctx, r.ID+": what sam build has made is run, "+built+", and not its source")
 	return built
 }
 
-// samBuilt are the folders that `sam build` has made, by function. Several functions may have one together.
-func (p *Children) samBuilt(ctx context.Context) map[string]string {
+// samBuilt are the folders that `sam build` has made, by function or layer. Several functions may have one together.
+type samBuilt struct {
+	stamp   stamp
+	folders map[string]string
+}
+
+func (p *Children) samFolders(ctx context.Context) map[string]string {
+	file := filepath.Join(p.Folder, samBuild)
+	now := p.stamps.of(file)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sam != nil {
-		return p.sam
+	if p.sam.folders != nil && p.sam.stamp.sum == now.sum {
+		return p.sam.folders
 	}
-	p.sam = map[string]string{}
-	file := filepath.Join(p.Folder, samBuild)
+	p.sam = samBuilt{now, map[string]string{}}
 	t, err := template.ReadFile(file, template.Options{Parameters: p.Parameters})
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			p.Logger.WarnContext(ctx, "what sam build has made is not used", "error", err)
 		}
-		return p.sam
+		return p.sam.folders
 	}
-	for _, f := range t.Functions {
-		folder := filepath.Join(filepath.Dir(file), filepath.FromSlash(f.CodeURI))
-		if info, err := os.Stat(folder); f.CodeURI != "" && err == nil && info.IsDir() {
-			p.sam[f.ID] = folder
+	add := func(id, uri string) {
+		folder := filepath.Join(filepath.Dir(file), filepath.FromSlash(uri))
+		if info, err := os.Stat(folder); uri != "" && err == nil && info.IsDir() {
+			p.sam.folders[id] = folder
 		}
 	}
-	return p.sam
+	for _, f := range t.Functions {
+		add(f.ID, f.CodeURI)
+	}
+	for _, l := range t.Layers {
+		add(l.ID, l.URI)
+	}
+	return p.sam.folders
 }
 
 // changed is when the last file of a folder was written, but for what tools leave there.
@@ -133,8 +148,7 @@ func changed(folder string) (last time.Time) {
 			return nil //nolint:nilerr // what cannot be read has not changed
 		}
 		if d.IsDir() {
-			switch base := d.Name(); {
-			case name != folder && (strings.HasPrefix(base, ".") || base == "node_modules" || base == "__pycache__" || base == "cdk.out"):
+			if name != folder && (ofTools(d.Name()) || d.Name() == "node_modules") {
 				return fs.SkipDir
 			}
 			return nil
@@ -147,11 +161,9 @@ func changed(folder string) (last time.Time) {
 	return last
 }
 
-// code gives the folder that a function runs in. One for go1.x that is built here becomes a bootstrap as any other.
-func (p *Children) code(ctx context.Context, r *template.Function) (string, error) {
-	if err := p.broken[r.ID]; err != nil {
-		return "", err
-	}
+// code gives the folder that a function runs in, and builds what is to be built. A function that is built here becomes a bootstrap,
+// whatever its runtime was. again: it has changed.
+func (p *Children) code(ctx context.Context, r *template.Function, again bool) (string, error) {
 	source, err := p.source(ctx, *r)
 	if err != nil {
 		return "", err
@@ -163,8 +175,13 @@ func (p *Children) code(ctx context.Context, r *template.Function) (string, erro
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("look at its code: %w", err)
-	case info.IsDir() && isGo(source, *r):
-		r.Runtime = "provided"
+	case info.IsDir() && isBuilt(source, *r):
+		if err := p.ensureBuilt(ctx, *r, source, again); err != nil {
+			return "", fmt.Errorf("it %w: %w", ErrNotBuilt, err)
+		}
+		if isGo(source, *r) {
+			r.Runtime = "provided"
+		}
 		return p.built(*r), nil
 	case info.IsDir():
 		return source, nil
@@ -189,7 +206,7 @@ func (p *Children) keepInline(r template.Function) (string, error) {
 	return dir, nil
 }
 
-// unzip makes a folder of an archive, in the place of what was there. Nothing is written outside of the folder, whatever the archive's
+// unzip makes a folder of an archive, in the place of what was there when all of it is there. Nothing is written outside of the folder, whatever the archive's
 // names and links say.
 func unzip(file, folder string) error {
 	archive, err := zip.OpenReader(file)
@@ -197,10 +214,11 @@ func unzip(file, folder string) error {
 		return fmt.Errorf("open %s: %w", file, err)
 	}
 	defer func() { _ = archive.Close() }()
-	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o700)); err != nil {
+	fresh, old := folder+".new", folder+".old"
+	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(old), os.MkdirAll(fresh, 0o700)); err != nil {
 		return fmt.Errorf("make the folder for %s: %w", file, err)
 	}
-	root, err := os.OpenRoot(folder)
+	root, err := os.OpenRoot(fresh)
 	if err != nil {
 		return fmt.Errorf("open the folder for %s: %w", file, err)
 	}
@@ -213,7 +231,10 @@ func unzip(file, folder string) error {
 		}
 		left -= n
 	}
-	return nil
+	if err := os.Rename(folder, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("unzip %s: %w", file, err)
+	}
+	return errors.Join(os.Rename(fresh, folder), os.RemoveAll(old))
 }
 
 var errTooLarge = errors.New("the archive unpacks to more than 1 GB")

@@ -180,8 +180,8 @@ func TestSamBuildIsUsedIfItIsNewer(t *testing.T) {
 func TestWhatCannotRunFailsAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ properties, want string }{
-		"an image":           {`PackageType: Image`, "its code is a container image, which is not started here: run it elsewhere, with --functions endpoint=URL"},
-		"a foreign runtime":  {`Runtime: java21, CodeUri: src/`, "there is no runtime java21 here: run it elsewhere, with --functions endpoint=URL"},
+		"an image":           {`PackageType: Image`, "its code is a container image, which is not started here: say what runs it, with --runtime F=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
+		"a foreign runtime":  {`Runtime: java21, CodeUri: src/`, "there is no runtime java21 here: say what runs it, with --runtime java21=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
 		"a folder not there": {`CodeUri: lost/`, "there is no "},
 		"code in a bucket":   {`CodeUri: "s3://bucket/chat.zip"`, "its code is in s3://bucket/chat.zip, and there is none of "},
 		"no zip":             {`CodeUri: broken.zip`, "not a valid zip file"},

@@ -21,9 +21,14 @@ type Endpoint struct {
 }
 
 // Functions gives a function for each of the template, by logical id.
-func (e Endpoint) Functions(context.Context, Here) (map[string]invoke.Function, error) {
+func (e Endpoint) Functions(ctx context.Context, _ Here) (map[string]invoke.Function, error) {
+	return e.Reload(ctx, e.Template)
+}
+
+// Reload gives the functions of a template as it is now.
+func (e Endpoint) Reload(_ context.Context, t *template.Template) (map[string]invoke.Function, error) {
 	list := map[string]invoke.Function{}
-	for _, r := range e.Template.Functions {
+	for _, r := range t.Functions {
 		list[r.ID] = remote{strings.TrimSuffix(e.URL, "/") + "/2015-03-31/functions/" + url.PathEscape(r.Name) + "/invocations"}
 	}
 	return list, nil

@@ -13,8 +13,9 @@
 //  4. A process that exits fails the call it had and is replaced by the next call. One that is over its time is killed, with all that
 //     it started.
 //
-// What Lambda does and this does not: memory is not limited, nothing is frozen between calls, files are not read-only, there are no
-// layers, no external extensions, and the AWS SDKs that Lambda's Node.js and Python runtimes bring along have to be installed.
+// What Lambda does and this does not: memory is not limited, nothing is frozen between calls, files are not read-only, layers are where
+// they are and not in /opt, there are no external extensions, and the AWS SDKs that Lambda's Node.js and Python runtimes bring along have
+// to be installed, or given by [Config].SDK.
 package runtimeapi
 
 import (
@@ -41,6 +42,7 @@ const (
 )
 
 const (
+	untimed            = 24 * time.Hour
 	defaultConcurrency = 10
 	defaultIdle        = 10 * time.Minute
 	linger             = 100 * time.Millisecond // for the process to ask for its next invocation
@@ -61,6 +63,13 @@ type Config struct {
 	Dir string
 	// Command is the program and its arguments, instead of what Runtime says.
 	Command []string
+	// Arguments are those of node or python3, in front of the runtime's script.
+	Arguments []string
+	// Layers are folders with the content of layers, in the template's order: of several that have a thing, the last is taken.
+	Layers []string
+	// SDK is a folder that brings along what Lambda's runtime does: node_modules or Python packages in it are found if the function has
+	// no own.
+	SDK string
 	// Env are the function's own variables; they win over all others. Of the environment of this program a function gets PATH, HOME
 	// and the few more that programs need to run, and nothing else.
 	Env map[string]string
@@ -68,6 +77,8 @@ type Config struct {
 	Memory int
 	// Timeout is counted from when a process has the event, so it does not include a cold start.
 	Timeout time.Duration
+	// Untimed is for who looks at the function in a debugger: neither its calls nor its start end for their time.
+	Untimed bool
 	// Concurrency is how many processes there may be; default 10. Further calls wait.
 	Concurrency int
 	// IdleTimeout ends a process that had no call for so long; default 10 minutes.
@@ -149,6 +160,7 @@ type Function struct {
 	env       []string
 	scripts   func() (string, error) // where the runtimes of this package were written
 	initLimit time.Duration
+	patience  time.Duration // of a call that no process has
 
 	mu        sync.Mutex
 	processes map[*process]struct{}
@@ -173,6 +185,7 @@ func New(cfg Config) (*Function, error) {
 	// Lambda gives up on an init after 10 seconds and repeats it with the function's own Timeout: the longer of the two is what a
 	// function can have.
 	f.initLimit = max(initTimeout, cfg.Timeout)
+	f.patience = f.initLimit + cfg.Timeout
 	f.scripts = sync.OnceValues(f.writeScripts)
 	var err error
 	if f.command, err = f.resolve(); err != nil {
@@ -201,7 +214,10 @@ func (c *Config) defaults() error {
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory
 	}
-	if c.Timeout <= 0 {
+	switch {
+	case c.Untimed:
+		c.Timeout = untimed
+	case c.Timeout <= 0:
 		c.Timeout = defaultTimeout
 	}
 	if c.Concurrency <= 0 {
@@ -254,11 +270,16 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 func (f *Function) run(ctx context.Context, inv *invocation) result {
 	f.acquire(inv, ctx.Err()) //nolint:contextcheck // a process outlives the call that it was started for
+	patience := time.NewTimer(f.patience)
+	defer patience.Stop()
 	var r result
 	select {
 	case r = <-inv.result:
 	case <-ctx.Done():
 		f.abandon(inv, ctx.Err())
+		r = <-inv.result
+	case <-patience.C:
+		f.giveUp(inv)
 		r = <-inv.result
 	}
 	f.mu.Lock()
@@ -403,11 +424,24 @@ func (f *Function) expire(inv *invocation, err *Error) {
 	}
 }
 
+// giveUp ends a call that no process has taken for too long. One that has a process ends by its own time.
+func (f *Function) giveUp(inv *invocation) {
+	f.mu.Lock()
+	taken := inv.process != nil
+	f.mu.Unlock()
+	if !taken {
+		f.abandon(inv, context.DeadlineExceeded)
+	}
+}
+
 // abandon is for a caller who waits no longer.
 func (f *Function) abandon(inv *invocation, cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	after := inv.limit.Sub(inv.called)
+	after := time.Since(inv.called).Round(10 * time.Millisecond)
+	if !inv.limit.IsZero() {
+		after = inv.limit.Sub(inv.called)
+	}
 	err := timedOut(after, cause)
 	switch {
 	case !errors.Is(cause, context.DeadlineExceeded):

@@ -19,7 +19,8 @@ import (
 
 const (
 	defaultRegion = "us-east-1"
-	redirectEnv   = "_LAMBDA_REDIRECT" // read and removed by our own runtimes
+	redirectEnv   = "_LAMBDA_REDIRECT" // this and the next are read and removed by our own runtimes
+	sdkEnv        = "_LAMBDA_SDK"
 	nodeScript    = "bootstrap.mjs"
 	pythonScript  = "bootstrap.py"
 )
@@ -52,13 +53,13 @@ func (f *Function) resolve() ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("runtime %s needs node in PATH: install Node.js from https://nodejs.org: %w", name, err)
 		}
-		return []string{node}, nil
+		return append([]string{node}, f.cfg.Arguments...), nil
 	case f.script() == pythonScript:
 		python, err := find("python3", "python")
 		if err != nil {
 			return nil, fmt.Errorf("runtime %s needs python3 in PATH: install Python from https://www.python.org: %w", name, err)
 		}
-		return []string{python, "-u"}, nil // unbuffered: its lines come when they are written
+		return append([]string{python, "-u"}, f.cfg.Arguments...), nil // unbuffered: its lines come when they are written
 	case name == "" || strings.HasPrefix(name, "provided"):
 		return []string{filepath.Join(f.cfg.Dir, bootstrapName())}, nil
 	case name == "go1.x" && f.cfg.Handler != "":
@@ -160,12 +161,60 @@ func (f *Function) environment(machine []string) ([]string, error) {
 		}
 		env[redirectEnv] = rules
 	}
-	maps.Copy(env, f.cfg.Env)
+	own := maps.Clone(f.cfg.Env)
+	if own == nil {
+		own = map[string]string{}
+	}
+	f.searchPaths(env, own)
+	maps.Copy(env, own)
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		out = append(out, name+"="+env[name])
 	}
 	return out, nil
+}
+
+// searchPaths adds what is in layers, and what the runtime brings along, to where programs look for them; see "Packaging your layer
+// content". own are the function's variables, which win: what they say of a path is in front.
+func (f *Function) searchPaths(env, own map[string]string) {
+	if f.script() == pythonScript && own["PYTHONPYCACHEPREFIX"] == "" && own["PYTHONDONTWRITEBYTECODE"] == "" {
+		env["PYTHONPYCACHEPREFIX"] = filepath.Join(os.TempDir(), "bellhop-pycache") // not into the user's folders
+	}
+	if f.cfg.SDK != "" {
+		env[sdkEnv] = f.cfg.SDK
+	}
+	found := map[string][]string{}
+	for _, layer := range slices.Backward(f.cfg.Layers) {
+		for _, p := range layerPaths(f.cfg.Runtime) {
+			place := filepath.Join(layer, filepath.FromSlash(p.folder))
+			if info, err := os.Stat(place); err == nil && info.IsDir() {
+				found[p.variable] = append(found[p.variable], place+p.suffix)
+			}
+		}
+	}
+	for variable, places := range found {
+		if own[variable] != "" {
+			places = append([]string{own[variable]}, places...)
+		}
+		if env[variable] != "" {
+			places = append(places, env[variable])
+		}
+		own[variable] = strings.Join(places, string(os.PathListSeparator))
+	}
+}
+
+// layerPath is a folder of a layer that a variable leads to.
+type layerPath struct{ variable, folder, suffix string }
+
+// layerPaths are those of a runtime. The last of Node.js is a layer that sam build would have installed packages for.
+func layerPaths(runtime string) []layerPath {
+	version := strings.TrimSuffix(strings.TrimPrefix(runtime, "nodejs"), ".x")
+	return []layerPath{
+		{"NODE_PATH", "nodejs/node" + version + "/node_modules", ""}, {"NODE_PATH", "nodejs/node_modules", ""}, {"NODE_PATH", "node_modules", ""},
+		{"PYTHONPATH", "python", ""}, {"PYTHONPATH", "python/lib/" + runtime + "/site-packages", ""},
+		{"RUBYLIB", "ruby/lib", ""}, {"CLASSPATH", "java/lib", string(os.PathSeparator) + "*"},
+		{"PATH", "bin", ""}, {"LD_LIBRARY_PATH", "lib", ""},
+	}
 }
 
 // identity adds region and credentials. The credentials are worthless: real ones are never taken from this machine.

@@ -21,6 +21,8 @@ import (
 type Elsewhere interface {
 	// Functions gives a function for each of the template, by logical id. They run nothing before the server is there.
 	Functions(ctx context.Context, here processes.Here) (map[string]invoke.Function, error)
+	// Reload gives the functions of a template as it is now.
+	Reload(ctx context.Context, t *template.Template) (map[string]invoke.Function, error)
 	Close(ctx context.Context) error
 }
 
@@ -71,6 +73,7 @@ func (d Deployed) compose(ctx context.Context, c Config, here processes.Here) (*
 		return nil, err
 	}
 	parts.end = append([]func(context.Context) error{d.Functions.Close}, parts.end...)
+	parts.undo = []func(context.Context) error{d.Functions.Close}
 	parts.extras = []extra{secretOf(c.Secret)}
 	for hook, caller := range d.Bellhop.Hooks.Callers {
 		parts.extras = append(parts.extras, invocationOf(hook, caller))

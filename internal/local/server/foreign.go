@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
@@ -16,7 +20,17 @@ import (
 type Foreign struct {
 	Template  *template.Template
 	API       string // which API, if the template has several
+	Domain    string // of events; empty: the name that the client came by
 	Functions Elsewhere
+	Watch     *TemplateFile // nil: the template stays as it is
+}
+
+// TemplateFile is a template that is read again when its file changes.
+type TemplateFile struct {
+	Path    string
+	Options template.Options
+	Tables  func(ctx context.Context, list []template.Table) error // makes those that are not there
+	Say     func(text string)
 }
 
 func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*composition, error) {
@@ -27,13 +41,100 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	if err != nil {
 		return nil, err
 	}
-	return &composition{
-		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API},
+	c := &composition{
+		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain},
 		watch:    watch, console: console.Foreign{},
 		pages:  map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
 		extras: []extra{{wants: asksSecret, handle: noSecret}},
+		undo:   []func(context.Context) error{f.Functions.Close},
 		end:    []func(context.Context) error{f.Functions.Close},
-	}, nil
+	}
+	if f.Watch != nil {
+		r := reloader{Foreign: f, console: watch, served: f.Template}
+		r.seen, _ = os.Stat(f.Watch.Path)
+		c.during = append(c.during, r.run)
+	}
+	return c, nil
+}
+
+// reloader serves a template as its file is now.
+type reloader struct {
+	Foreign
+
+	console *console.Watch
+	seen    os.FileInfo
+	served  *template.Template
+}
+
+// templateEvery is how often the file is looked at. It is read when two looks have seen the same, so that nothing half written is.
+const templateEvery = 100 * time.Millisecond
+
+func (r *reloader) run(ctx context.Context, s *Server) {
+	tick := time.NewTicker(templateEvery)
+	defer tick.Stop()
+	last := r.seen
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		info, err := os.Stat(r.Watch.Path)
+		if err != nil { // an editor that is about to put another one there
+			continue
+		}
+		before := last
+		last = info
+		if looksLike(info, r.seen) || !looksLike(info, before) {
+			continue
+		}
+		r.seen = info
+		if text, err := r.reload(ctx, s); err != nil {
+			r.Watch.Say("the template has changed, and is served as it was before, since it is wrong now: " + err.Error())
+		} else {
+			r.Watch.Say("the template has changed, and is served as it is now" + text)
+		}
+	}
+}
+
+// looksLike compares a file with what it was.
+func looksLike(now, before os.FileInfo) bool {
+	return before != nil && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime())
+}
+
+// reload serves the file as it is; with an error all stays as it was. The text says what does not change until the next start.
+func (r *reloader) reload(ctx context.Context, s *Server) (text string, err error) {
+	t, err := template.ReadFile(r.Watch.Path, r.Watch.Options)
+	if err != nil {
+		return "", err
+	}
+	if r.Watch.Tables != nil {
+		if err := r.Watch.Tables(ctx, t.Tables); err != nil {
+			return "", err
+		}
+	}
+	functions, err := r.Functions.Reload(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	r.console.Reload(t)
+	left, err := s.emulator.Reload(t, r.console.Functions(functions))
+	if err != nil {
+		r.console.Reload(r.served)
+		_, _ = r.Functions.Reload(ctx, r.served) // it was taken before
+		return "", err
+	}
+	for _, w := range t.Warnings {
+		if !slices.ContainsFunc(r.served.Warnings, func(was *template.Error) bool { return was.Text == w.Text && was.Resource == w.Resource }) {
+			r.Watch.Say(w.Error())
+		}
+	}
+	r.served = t
+	left = slices.DeleteFunc(left, func(name string) bool { return name == "tables" && r.Watch.Tables != nil })
+	if len(left) > 0 {
+		return "; its " + strings.Join(left, " and ") + " are those of the start until the next one", nil
+	}
+	return "", nil
 }
 
 // noSecret answers that there are no secrets here, and which one was asked for.

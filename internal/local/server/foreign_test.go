@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -18,7 +19,6 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
-	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // chatTemplate is an application of somebody else: one function for all messages, which it answers.
@@ -44,31 +44,35 @@ Resources:
 type foreign struct {
 	*server.Server
 
-	dir string // of its template
+	dir  string      // of its template
+	said chan string // to a person
 }
 
-// startForeign serves the chat template with files beside it.
-func startForeign(t *testing.T, text string, files map[string]string) foreign {
+// startForeign serves a template with files beside it. Both are watched.
+func startForeign(t *testing.T, text string, files map[string]string, change ...func(*server.Outside)) foreign {
 	t.Helper()
-	dir := t.TempDir()
+	s := foreign{dir: t.TempDir(), said: make(chan string, 100)}
 	for name, content := range files {
-		write(t, filepath.Join(dir, name), content)
+		write(t, filepath.Join(s.dir, name), content)
 	}
-	read, err := template.Read([]byte(text), template.Options{})
+	file := filepath.Join(s.dir, "template.yaml")
+	write(t, file, text)
+	say := func(text string) { s.said <- text }
+	outside := server.Outside{Children: &processes.Children{
+		Built: t.TempDir(), Watch: true, Logger: slog.New(slog.DiscardHandler), Tell: func(function, text string) { say(function + ": " + text) },
+	}}
+	for _, c := range change {
+		c(&outside)
+	}
+	api, err := server.OpenForeign(t.Context(), server.TemplateOf{File: file, Watch: true, Say: say}, outside)
 	if err != nil {
-		t.Fatal(err)
-	}
-	children := &processes.Children{Template: read, Folder: dir, Built: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
-	if err := children.Build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.Start(t.Context(), listener, server.Config{
-		API: server.Foreign{Template: read, Functions: children}, Local: true, Logger: slog.New(slog.DiscardHandler),
-	})
+	s.Server, err = server.Start(t.Context(), listener, server.Config{API: api, Local: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +81,23 @@ func startForeign(t *testing.T, text string, files map[string]string) foreign {
 			t.Error(err)
 		}
 	})
-	return foreign{s, dir}
+	return s
+}
+
+// wait waits until something is said.
+func (s foreign) wait(t *testing.T, part string) {
+	t.Helper()
+	late := time.After(servertest.Patience)
+	for {
+		select {
+		case text := <-s.said:
+			if strings.Contains(text, part) {
+				return
+			}
+		case <-late:
+			t.Fatalf("%q was not said", part)
+		}
+	}
 }
 
 func write(t *testing.T, file, content string) {
@@ -151,4 +171,64 @@ func TestConsoleShowsOutput(t *testing.T) {
 		}
 	}
 	t.Errorf("the output is not in the stream: %v", lines.Err())
+}
+
+// TestReloadForeign changes what is served while a connection is open: it lives, and its next frame meets what is there now.
+func TestReloadForeign(t *testing.T) {
+	t.Parallel()
+	const says = `const text = require("text")
+exports.handler = async (event) => ({ statusCode: 200, body: "%s " + text + " " + (process.env.MOOD ?? "") })`
+	handler := func(text string) string { return strings.Replace(says, "%s", text, 1) }
+	text := chatTemplate + "\n  Texts: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: texts/}}\n"
+	text = strings.Replace(text, "Timeout: 20", "Layers: [!Ref Texts], Timeout: 20", 1)
+	s := startForeign(t, text, map[string]string{"src/index.js": handler("first"), "texts/nodejs/node_modules/text/index.js": `module.exports = "layer"`})
+	conn := s.connect(t)
+	want := func(frame, text string) {
+		t.Helper()
+		got := ask(t, conn, frame)
+		for late := time.Now().Add(servertest.Patience / 4); got != text && time.Now().Before(late); { // a machine so busy that a look takes long looks less often
+			got = ask(t, conn, frame)
+		}
+		if got != text {
+			t.Fatalf("%s: got %q, want %q", frame, got, text)
+		}
+	}
+	want(`{"action":"a"}`, "first layer ")
+	for _, n := range []string{"second", "third", "fourth"} {
+		write(t, filepath.Join(s.dir, "src/index.js"), handler(n))
+		want(`{"action":"a"}`, n+" layer ")
+	}
+	write(t, filepath.Join(s.dir, "texts/nodejs/node_modules/text/index.js"), `module.exports = "other layer"`)
+	want(`{"action":"a"}`, "fourth other layer ")
+	write(t, filepath.Join(s.dir, "texts/nodejs/node_modules/text/index.js"), `module.exports = "layer"`)
+	write(t, filepath.Join(s.dir, "src/index.js"), "exports.handler = async () => {")
+	if got := ask(t, conn, `{"action":"a"}`); !strings.Contains(got, "Internal server error") {
+		t.Errorf("code that is broken answered %q", got)
+	}
+	write(t, filepath.Join(s.dir, "src/index.js"), handler("mended"))
+	want(`{"action":"a"}`, "mended layer ")
+	file := filepath.Join(s.dir, "template.yaml")
+	write(t, file, strings.Replace(text, "Timeout: 20", "Timeout: 20, Environment: {Variables: {MOOD: glad}}", 1))
+	s.wait(t, "the template has changed, and is served as it is now")
+	want(`{"action":"a"}`, "mended layer glad")
+	write(t, file, "Resources: {")
+	s.wait(t, "is served as it was before, since it is wrong now")
+	write(t, file, strings.Replace(text, "Chat.Arn", "None.Arn", 1))
+	s.wait(t, "is served as it was before, since it is wrong now")
+	want(`{"action":"a"}`, "mended layer glad")
+	write(t, filepath.Join(s.dir, "loud/index.js"), `exports.handler = async () => ({ statusCode: 200, body: "LOUD" })`)
+	write(t, file, text+`
+  Shout: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: shout, RouteResponseSelectionExpression: $default, Target: !Sub "integrations/${ShoutIntegration}"}}
+  ShoutResponse: {Type: AWS::ApiGatewayV2::RouteResponse, Properties: {ApiId: !Ref Api, RouteId: !Ref Shout, RouteResponseKey: $default}}
+  ShoutIntegration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !Sub arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Loud.Arn}/invocations
+  Loud: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, CodeUri: loud/}}
+`)
+	s.wait(t, "the template has changed, and is served as it is now")
+	want(`{"action":"shout"}`, "LOUD")
+	want(`{"action":"a"}`, "mended layer ")
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
@@ -51,6 +52,8 @@ type composition struct {
 
 	attach []func(*emulator.Emulator)        // before anything runs
 	begin  []func(ctx context.Context) error // when the clocks go, before the first connection
+	during []func(ctx context.Context, s *Server)
+	undo   []func(ctx context.Context) error // in the place of end, if it does not come to a start
 	end    []func(ctx context.Context) error // when the last connection has ended
 }
 
@@ -69,6 +72,9 @@ type Server struct {
 	end      []func(ctx context.Context) error
 	web      *http.Server
 	failed   chan error
+
+	stopped context.CancelFunc // of what goes on during it
+	during  sync.WaitGroup
 }
 
 // Start composes a server and begins to serve on a listener, which it closes in any case.
@@ -82,6 +88,9 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 	g.Functions = parts.watch.Functions(g.Functions)
 	g.IdleTimeout, g.MaxConnection, g.Faults, g.Logger, g.Observe = c.IdleTimeout, c.MaxConnection, c.Faults, c.Logger, parts.watch.Observe(c.Observe)
 	if s.emulator, err = emulator.New(g); err != nil { //nolint:contextcheck // it outlives who starts it
+		for _, undo := range parts.undo {
+			err = errors.Join(err, undo(ctx))
+		}
 		return nil, errors.Join(err, listener.Close())
 	}
 	for _, attach := range parts.attach {
@@ -97,6 +106,11 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 		}
 	}
 	s.console.Start()
+	ongoing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopped = stop
+	for _, run := range parts.during {
+		s.during.Go(func() { run(ongoing, s) })
+	}
 	spelled := gateway.KeepSpelling(s.web, listener)
 	go func() { s.failed <- s.web.Serve(spelled) }()
 	return s, nil
@@ -141,6 +155,10 @@ func (s *Server) Wait(ctx context.Context) error {
 func (s *Server) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
+	if s.stopped != nil { // it had begun
+		s.stopped()
+	}
+	s.during.Wait()
 	s.console.Close()
 	errs := []error{s.emulator.Close(ctx)}
 	for _, end := range s.end {

@@ -24,6 +24,10 @@ type Function struct {
 	Remote     string // code in S3, which is not here: s3://bucket/key
 	Asset      string // where the CDK left what it puts there: a path relative to the template
 	Folder     string // last element of CodeURI, empty if that is no folder of its own
+	// BuildMethod is the metadata's: how sam build makes the code, such as makefile; mostly empty.
+	BuildMethod string
+	// Layers are logical ids of [Template.Layers], and ARNs of what is not in the template.
+	Layers []string
 
 	Handler  string
 	Runtime  string // such as provided.al2023, nodejs22.x; empty for an image
@@ -45,6 +49,7 @@ type functionProps struct {
 	Memory       int       `yaml:"MemorySize"`
 	Timeout      int       `yaml:"Timeout"`
 	Concurrency  *int      `yaml:"ReservedConcurrentExecutions"`
+	Layers       []string  `yaml:"Layers"`
 }
 
 // Lambda's defaults.
@@ -73,8 +78,12 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	if res.kind == typeServerlessFunction {
 		p = globals
 	}
+	p.Layers = nil
 	if err := r.decode(res, &p); err != nil {
 		return f, err
+	}
+	if res.kind == typeServerlessFunction { // of Globals' layers nothing is replaced
+		p.Layers = slices.Concat(globals.Layers, p.Layers)
 	}
 	image := p.ImageURI != "" || p.PackageType == "Image"
 	if p.InlineCode != "" || image { // in the place of Globals' folder
@@ -92,6 +101,7 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 		ID: res.id, Name: name, ARN: r.arn(res, name), Line: res.line,
 		InlineCode: p.InlineCode, Image: image, Asset: value(child(res.metadata, "aws:asset:path")),
 		Handler: p.Handler, Runtime: p.Runtime,
+		BuildMethod: value(child(res.metadata, "BuildMethod")), Layers: p.Layers,
 		MemoryMB: p.Memory, Timeout: time.Duration(p.Timeout) * time.Second, Concurrency: p.Concurrency,
 	}
 	f.locate(&p.CodeURI)

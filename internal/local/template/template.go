@@ -23,6 +23,7 @@ type Template struct {
 	Region    string
 	Account   string
 	Functions []Function
+	Layers    []Layer
 	Tables    []Table
 	Queues    []Queue
 	Schedules []Schedule
@@ -77,7 +78,7 @@ func read(text []byte, o Options) (*Template, error) {
 	}
 	t := &Template{Region: src.pseudo["AWS::Region"], Account: src.pseudo["AWS::AccountId"], source: src}
 	r := &reader{source: src, out: t, stage: o.Stage}
-	for _, step := range []func() error{r.readFunctions, r.readQueues, r.readTables, r.readEvents, r.readAPIs} {
+	for _, step := range []func() error{r.readFunctions, r.readLayers, r.readQueues, r.readTables, r.readEvents, r.readAPIs} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,13 +161,13 @@ func TestReadFunctions(t *testing.T) {
 	tpl := readShop(t)
 	got := map[string]Function{}
 	for _, f := range tpl.Functions {
-		f.Line, f.ARN, f.Folder = 0, "", ""
+		f.Line, f.ARN, f.Folder, f.Layers = 0, "", "", nil // TestLayers has those
 		got[f.ID] = f
 	}
 	none := 0
 	for id, want := range map[string]Function{
 		"Connect": {
-			Name: "Connect", CodeURI: "src/", Handler: "connect.handler", Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second, Concurrency: &none,
+			Name: "Connect", CodeURI: "src/", BuildMethod: "esbuild", Handler: "connect.handler", Runtime: "nodejs22.x", MemoryMB: 512, Timeout: 20 * time.Second, Concurrency: &none,
 		},
 		"Inline": {
 			Name: "local-inline", InlineCode: "def handler(event, context): return {}", Handler: "index.handler", Runtime: "python3.13",
@@ -449,5 +450,29 @@ Resources:
 	}
 	if len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0].Error(), "Fn::ForEach::Topics is not run") {
 		t.Errorf("got %v", tpl.Warnings)
+	}
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	out, err := Read([]byte(`
+Globals: {Function: {Layers: [!Ref Common]}}
+Resources:
+  Common: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/common}}
+  Packed: {Type: AWS::Lambda::LayerVersion, Properties: {Content: {S3Bucket: b, S3Key: k.zip}}, Metadata: {"aws:asset:path": asset.k.zip}}
+  F: {Type: AWS::Serverless::Function, Metadata: {BuildMethod: makefile}, Properties: {Layers: [!Ref Packed, "arn:aws:lambda:eu-west-1:1:layer:powertools:7"]}}
+  G: {Type: AWS::Lambda::Function}
+`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Layer{{ID: "Common", Line: 4, URI: "layers/common"}, {ID: "Packed", Line: 5, Remote: "s3://b/k.zip", Asset: "asset.k.zip"}}; !slices.Equal(out.Layers, want) {
+		t.Errorf("got %+v, want %+v", out.Layers, want)
+	}
+	if got, want := out.Functions[0].Layers, []string{"Common", "Packed", "arn:aws:lambda:eu-west-1:1:layer:powertools:7"}; !slices.Equal(got, want) || out.Functions[0].BuildMethod != "makefile" {
+		t.Errorf("got %+v, want the layers %v", out.Functions[0], want)
+	}
+	if len(out.Functions[1].Layers) > 0 {
+		t.Errorf("Globals are SAM's: got %v", out.Functions[1].Layers)
 	}
 }

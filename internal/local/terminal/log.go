@@ -64,6 +64,9 @@ func (l *Log) print(at time.Time, colour, sign, text string) {
 	_, _ = io.WriteString(l.w, line)
 }
 
+// Note says something about a function or the template.
+func (l *Log) Note(about, text string) { l.print(time.Now(), cyan, "↻", about+": "+text) }
+
 // Welcome says what is where. foreign: it is another application's API.
 func (l *Log) Welcome(address, path, data string, foreign bool) {
 	where := "in memory"

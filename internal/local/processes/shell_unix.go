@@ -1,0 +1,6 @@
+//go:build unix
+
+package processes
+
+// shell runs a command as it is written.
+func shell(command string) []string { return []string{"/bin/sh", "-c", command} }
