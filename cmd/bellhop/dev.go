@@ -184,6 +184,9 @@ func (c devCommand) foreign(ctx context.Context, log *terminal.Log) (server.API,
 // outside is how functions run that are not in this process.
 func (c devCommand) outside(log *terminal.Log) (o server.Outside, err error) {
 	children := &processes.Children{Logger: slog.New(log.Handler()), Output: log.Output(), Tell: log.Note, Watch: !c.NoWatch, Runtimes: c.Runtime, Inspect: c.Inspect}
+	if cache, err := os.UserCacheDir(); err == nil {
+		children.Cache = filepath.Join(cache, "bellhop")
+	}
 	children.Built, err = c.built()
 	return server.Outside{How: c.Functions, DynamoDB: c.DynamoDB, Env: c.Env, EnvFile: c.EnvFile, Parameters: c.Parameter, Children: children}, err
 }

@@ -80,10 +80,13 @@ func spelling(r *http.Request) map[string]string {
 	return names
 }
 
-// unwrapped is a connection that was taken over, without what kept its headers.
+// unwrapped is a connection that was taken over, without what kept its headers, or looked whether it is one of TLS.
 func unwrapped(c net.Conn) net.Conn {
 	if kept, ok := c.(*spellingConn); ok {
-		return kept.Conn
+		c = kept.Conn
+	}
+	if found, ok := c.(interface{ Settled() net.Conn }); ok { // it had to find out what it is
+		c = found.Settled()
 	}
 	return c
 }

@@ -84,7 +84,7 @@ func (p *Children) build(ctx context.Context, r template.Function, source string
 		}
 		p.made[r.ID] = err
 	}()
-	p.tell(r.ID, "building")
+	p.tellf(r.ID, "building")
 	if isGo(source, r) {
 		var flags []string
 		if p.inspected(r.ID) {

@@ -100,7 +100,7 @@ func (c *child) refresh(ctx context.Context) {
 	if now.sum == c.stamp.sum {
 		return
 	}
-	c.all.tell(c.spec.ID, "%s has changed: its next call runs what is there now", now.newest)
+	c.all.tellf(c.spec.ID, "%s has changed: its next call runs what is there now", now.newest)
 	c.prepare(ctx, true)
 }
 

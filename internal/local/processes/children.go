@@ -20,6 +20,8 @@ import (
 type Here struct {
 	Base     string                    // such as http://127.0.0.1:4000
 	QueueURL func(queue string) string // by its logical id; asked when a function starts
+	// Reach gives the variables by which programs reach the server under names of AWS and by HTTPS, through a proxy too; nil: none do.
+	Reach func(proxied bool) map[string]string
 	// Output is told what functions write, by logical id, beside [Children.Output]; nil: nobody. It must be safe for concurrent use.
 	Output func(function string, line runtimeapi.Line)
 }
@@ -38,13 +40,16 @@ type Children struct {
 	// Inspect are the logical ids of functions that run in a debugger, or "all".
 	Inspect []string
 	Watch   bool // code that changes is run from the next call on
-	Logger  *slog.Logger
+	// Cache is where AWS's SDKs are fetched to, once for all templates, if functions use them and have none; empty: they are not.
+	Cache  string
+	Logger *slog.Logger
 	// Tell is told what a person wants to know of a function; nil: nobody is.
 	Tell func(function, text string)
 	// Output is told what functions write, by logical id; nil: the Logger gets it. It must be safe for concurrent use.
 	Output func(function string, line runtimeapi.Line)
 
 	here    Here
+	fetches sync.Mutex // of SDKs
 	stamps  stamps
 	stop    context.CancelFunc // of the poll
 	running sync.WaitGroup     // the poll, and functions that end
@@ -155,8 +160,8 @@ func (p *Children) template() *template.Template {
 	return p.Template
 }
 
-// tell says something of a function.
-func (p *Children) tell(function, format string, args ...any) {
+// tellf says something of a function.
+func (p *Children) tellf(function, format string, args ...any) {
 	if p.Tell != nil {
 		p.Tell(function, fmt.Sprintf(format, args...))
 	}

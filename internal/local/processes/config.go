@@ -25,7 +25,7 @@ func (p *Children) config(ctx context.Context, r template.Function, dir string) 
 	}
 	c := runtimeapi.Config{
 		Name: r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout, ARN: r.ARN,
-		Layers: p.layersOf(ctx, r), Logger: p.Logger.With("function", r.ID), Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
+		Layers: p.layersOf(ctx, r), SDK: p.sdk(ctx, r, dir), Logger: p.Logger.With("function", r.ID), Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
 	}
 	if r.Concurrency != nil {
 		c.Concurrency = *r.Concurrency
@@ -54,15 +54,23 @@ func (p *Children) command(r template.Function) string {
 // API's id or from the domain name of the event, and SDKs too old for AWS_ENDPOINT_URL.
 func redirects(here *url.URL, tables string) map[string]string {
 	base := here.String()
-	list := map[string]string{
-		"*.execute-api.*.amazonaws.com": base, here.Host: base, "localhost:" + here.Port(): base,
-		"sqs.*.amazonaws.com": base, "lambda.*.amazonaws.com": base, "events.*.amazonaws.com": base,
+	list := map[string]string{here.Host: base, "localhost:" + here.Port(): base}
+	for _, name := range Names() {
+		list[name] = base
 	}
 	if tables != "" {
-		list["dynamodb.*.amazonaws.com"] = tables
+		list[TableNames] = tables
 	}
 	return list
 }
+
+// Names are patterns of the names of AWS's services that the server answers for; a * stands for any characters.
+func Names() []string {
+	return []string{"*.execute-api.*.amazonaws.com", "sqs.*.amazonaws.com", "lambda.*.amazonaws.com", "events.*.amazonaws.com", "secretsmanager.*.amazonaws.com"}
+}
+
+// TableNames is the same of DynamoDB, which is another server.
+const TableNames = "dynamodb.*.amazonaws.com"
 
 // gateway is the address that a template gives its API on AWS.
 var gateway = regexp.MustCompile(`(https|wss)://[a-z0-9-]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?`)
@@ -82,6 +90,14 @@ func (p *Children) environment(ctx context.Context, r template.Function) (map[st
 	here := p.here
 	env := map[string]string{
 		"AWS_ENDPOINT_URL_SQS": here.Base, "AWS_ENDPOINT_URL_LAMBDA": here.Base, "AWS_ENDPOINT_URL_SECRETS_MANAGER": here.Base,
+	}
+	if here.Reach != nil {
+		// Our runtimes of Node.js and Python lead names here by themselves.
+		led := p.command(r) == "" && (strings.HasPrefix(r.Runtime, "nodejs") || strings.HasPrefix(r.Runtime, "python"))
+		maps.Copy(env, here.Reach(!led))
+		if !strings.HasPrefix(r.Runtime, "java") {
+			delete(env, "JAVA_TOOL_OPTIONS") // Java says on stderr that it has read it
+		}
 	}
 	own, warnings, err := p.template().Environment(r.ID, func(to template.Reference) (string, bool) {
 		switch {

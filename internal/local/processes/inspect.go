@@ -47,18 +47,18 @@ func (p *Children) inspect(ctx context.Context, r template.Function, c *runtimea
 	address := "127.0.0.1:" + port
 	switch {
 	case len(c.Command) > 0: // it may have a debugger in it
-		p.tell(r.ID, "has no timeout; its debugger is what --runtime says")
+		p.tellf(r.ID, "has no timeout; its debugger is what --runtime says")
 		return nil
 	case strings.HasPrefix(r.Runtime, "nodejs"):
 		c.Arguments = []string{"--inspect=" + address}
-		p.tell(r.ID, "attach a debugger of Node.js to %s", address)
+		p.tellf(r.ID, "attach a debugger of Node.js to %s", address)
 	case strings.HasPrefix(r.Runtime, "python"):
 		if text, err := exec.CommandContext(ctx, "python3", "-c", "import debugpy").CombinedOutput(); err != nil {
 			lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 			return fmt.Errorf("--inspect of Python needs debugpy: python3 -m pip install debugpy (%s)", lines[len(lines)-1])
 		}
 		c.Arguments = []string{"-Xfrozen_modules=off", "-m", "debugpy", "--listen", address}
-		p.tell(r.ID, "attach a debugger of Python (debugpy) to %s", address)
+		p.tellf(r.ID, "attach a debugger of Python (debugpy) to %s", address)
 	default:
 		dlv, err := exec.LookPath("dlv")
 		if err != nil {
@@ -67,7 +67,7 @@ func (p *Children) inspect(ctx context.Context, r template.Function, c *runtimea
 		c.Command = []string{
 			dlv, "exec", "--headless", "--listen=" + address, "--api-version=2", "--accept-multiclient", "--continue", filepath.Join(c.Dir, "bootstrap"),
 		}
-		p.tell(r.ID, "attach a debugger of Go (dlv connect) to %s", address)
+		p.tellf(r.ID, "attach a debugger of Go (dlv connect) to %s", address)
 	}
 	return nil
 }

@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import { syncBuiltinESMExports } from "node:module";
+import * as modules from "node:module";
 import path from "node:path";
 import { pathToFileURL, urlToHttpOptions } from "node:url";
 
@@ -101,8 +101,11 @@ function explain(error) {
     return error;
   }
   let message = String(error);
-  if (/@aws-sdk\/|@smithy\/|'aws-sdk'/.test(message)) {
-    message += " (Lambda brings the AWS SDK along; here it has to be installed beside the function: npm install)";
+  const sdk = /'(@(?:aws-sdk|smithy)\/[^'/]+|aws-sdk(?=['/]))/.exec(message)?.[1];
+  if (sdk === "aws-sdk") {
+    message += " (Lambda brings version 3 of the AWS SDK along since nodejs18.x, as @aws-sdk/…, and not aws-sdk: run npm install aws-sdk beside the function, and deploy it with it)";
+  } else if (sdk !== undefined) {
+    message += ` (Lambda brings it along; here it could not be fetched: run npm install --save-dev ${sdk} beside the function)`;
   }
   const out = fault(type, message);
   out.stack = error.stack;
@@ -253,7 +256,7 @@ function redirect(rules) {
   };
   wrap(http, 80);
   wrap(https, 443);
-  syncBuiltinESMExports(); // import { request } from "node:https" sees it as well
+  modules.syncBuiltinESMExports(); // import { request } from "node:https" sees it as well
 
   const original = globalThis.fetch;
   globalThis.fetch = async function fetch(input, init) {
@@ -269,6 +272,20 @@ function redirect(rules) {
     const req = new Request(input, init);
     return original(new Request(to, req), req.body ? { duplex: "half" } : undefined);
   };
+}
+
+// bringAlong has import find what Lambda's runtime brings along, where the function has no own. For require, NODE_PATH does so.
+function bringAlong(folder) {
+  const parent = JSON.stringify(pathToFileURL(path.join(folder, "package.json")).href);
+  const hooks = `export async function resolve(name, context, next) {
+    try {
+      return await next(name, context);
+    } catch (error) {
+      if (error?.code !== "ERR_MODULE_NOT_FOUND" || !/^@(aws-sdk|smithy)\\//.test(name)) throw error;
+      return next(name, { ...context, parentURL: ${parent} });
+    }
+  }`;
+  modules.register?.(`data:text/javascript,${encodeURIComponent(hooks)}`);
 }
 
 // current is the invocation in hand, for failures that come from nowhere.
@@ -290,6 +307,10 @@ async function main() {
   if (env._LAMBDA_REDIRECT) {
     redirect(JSON.parse(env._LAMBDA_REDIRECT));
     delete env._LAMBDA_REDIRECT;
+  }
+  if (env._LAMBDA_SDK) {
+    bringAlong(env._LAMBDA_SDK);
+    delete env._LAMBDA_SDK;
   }
   let handler;
   try {

@@ -107,7 +107,7 @@ def load(spec):
     except ImportError as error:
         message = "Unable to import module '{}': {}".format(module_name, error)
         if (error.name or "").split(".")[0] in ("boto3", "botocore"):
-            message += " (Lambda brings boto3 along; here it has to be installed: pip install boto3)"
+            message += " (Lambda brings boto3 along; here it could not be fetched: run pip install boto3)"
         raise Fault("Runtime.ImportModuleError", message, describe(error)["stackTrace"]) from error
     except SyntaxError as error:
         message = "Syntax error in module '{}': {}".format(module_name, error)
@@ -215,6 +215,9 @@ def main():
     if rules:
         redirect(json.loads(rules), own)
     sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
+    sdk = os.environ.pop("_LAMBDA_SDK", "")
+    if sdk:
+        sys.path.append(sdk)  # what Lambda brings along, where the function has no own
     log_line = set_up_logging()
     try:
         handler = load(os.environ["_HANDLER"])

@@ -180,7 +180,7 @@ func (f *Function) searchPaths(env, own map[string]string) {
 	if f.script() == pythonScript && own["PYTHONPYCACHEPREFIX"] == "" && own["PYTHONDONTWRITEBYTECODE"] == "" {
 		env["PYTHONPYCACHEPREFIX"] = filepath.Join(os.TempDir(), "bellhop-pycache") // not into the user's folders
 	}
-	if f.cfg.SDK != "" {
+	if f.cfg.SDK != "" && f.script() != "" {
 		env[sdkEnv] = f.cfg.SDK
 	}
 	found := map[string][]string{}
@@ -191,6 +191,9 @@ func (f *Function) searchPaths(env, own map[string]string) {
 				found[p.variable] = append(found[p.variable], place+p.suffix)
 			}
 		}
+	}
+	if f.cfg.SDK != "" && f.script() == nodeScript { // the last of all
+		found["NODE_PATH"] = append(found["NODE_PATH"], filepath.Join(f.cfg.SDK, "node_modules"))
 	}
 	for variable, places := range found {
 		if own[variable] != "" {
@@ -210,10 +213,15 @@ type layerPath struct{ variable, folder, suffix string }
 func layerPaths(runtime string) []layerPath {
 	version := strings.TrimSuffix(strings.TrimPrefix(runtime, "nodejs"), ".x")
 	return []layerPath{
-		{"NODE_PATH", "nodejs/node" + version + "/node_modules", ""}, {"NODE_PATH", "nodejs/node_modules", ""}, {"NODE_PATH", "node_modules", ""},
-		{"PYTHONPATH", "python", ""}, {"PYTHONPATH", "python/lib/" + runtime + "/site-packages", ""},
-		{"RUBYLIB", "ruby/lib", ""}, {"CLASSPATH", "java/lib", string(os.PathSeparator) + "*"},
-		{"PATH", "bin", ""}, {"LD_LIBRARY_PATH", "lib", ""},
+		{"NODE_PATH", "nodejs/node" + version + "/node_modules", ""},
+		{"NODE_PATH", "nodejs/node_modules", ""},
+		{"NODE_PATH", "node_modules", ""},
+		{"PYTHONPATH", "python", ""},
+		{"PYTHONPATH", "python/lib/" + runtime + "/site-packages", ""},
+		{"RUBYLIB", "ruby/lib", ""},
+		{"CLASSPATH", "java/lib", string(os.PathSeparator) + "*"},
+		{"PATH", "bin", ""},
+		{"LD_LIBRARY_PATH", "lib", ""},
 	}
 }
 

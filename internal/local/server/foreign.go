@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/names"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
@@ -22,6 +26,7 @@ type Foreign struct {
 	API       string // which API, if the template has several
 	Domain    string // of events; empty: the name that the client came by
 	Functions Elsewhere
+	Tables    string        // URL of the DynamoDB that functions use; empty: there is none
 	Watch     *TemplateFile // nil: the template stays as it is
 }
 
@@ -37,17 +42,23 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	watch := console.NewWatch(f.Template)
 	watch.Principals()
 	here.Output = watch.Said
-	functions, err := f.Functions.Functions(ctx, here)
+	gate, err := names.Open(strings.TrimPrefix(here.Base, "http://"), append(processes.Names(), processes.TableNames)...) //nolint:contextcheck // it serves until it is closed
 	if err != nil {
 		return nil, err
 	}
+	here.Reach = gate.Environment
+	functions, err := f.Functions.Functions(ctx, here)
+	if err != nil {
+		return nil, errors.Join(err, gate.Close())
+	}
+	end := []func(context.Context) error{f.Functions.Close, func(context.Context) error { return gate.Close() }}
 	c := &composition{
 		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain},
 		watch:    watch, console: console.Foreign{},
-		pages:  map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
-		extras: []extra{{wants: asksSecret, handle: noSecret}},
-		undo:   []func(context.Context) error{f.Functions.Close},
-		end:    []func(context.Context) error{f.Functions.Close},
+		pages:    map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
+		extras:   []extra{{wants: asksSecret, handle: noSecret}, {wants: asksTables, handle: f.serveTables}},
+		listener: gate.Listener,
+		undo:     end, end: end,
 	}
 	if f.Watch != nil {
 		r := reloader{Foreign: f, console: watch, served: f.Template}
@@ -135,6 +146,23 @@ func (r *reloader) reload(ctx context.Context, s *Server) (text string, err erro
 		return "; its " + strings.Join(left, " and ") + " are those of the start until the next one", nil
 	}
 	return "", nil
+}
+
+// asksTables reports whether a request is for DynamoDB, by its name on AWS: SDKs that know no AWS_ENDPOINT_URL come by the proxy.
+func asksTables(r *http.Request) bool {
+	name, rest, _ := strings.Cut(r.Host, ".")
+	return name == "dynamodb" && strings.HasSuffix(rest, "amazonaws.com")
+}
+
+func (f Foreign) serveTables(w http.ResponseWriter, r *http.Request) {
+	to, err := url.Parse(f.Tables)
+	if err != nil || f.Tables == "" {
+		console.JSON(w, http.StatusBadRequest, map[string]string{
+			"__type": "ResourceNotFoundException", "message": "bellhop dev has no DynamoDB: give --dynamodb local, or the URL of one",
+		})
+		return
+	}
+	(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}).ServeHTTP(w, r)
 }
 
 // noSecret answers that there are no secrets here, and which one was asked for.

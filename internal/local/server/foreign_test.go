@@ -130,9 +130,17 @@ func ask(t *testing.T, conn *websocket.Conn, frame string) string {
 	if err := conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
 		t.Fatal(err)
 	}
+	return receive(t, conn)
+}
+
+// receive gives the next frame that comes.
+func receive(t *testing.T, conn *websocket.Conn) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), servertest.Patience)
+	defer cancel()
 	_, text, err := conn.Read(ctx)
 	if err != nil {
-		t.Fatalf("%s: %v", frame, err)
+		t.Fatal(err)
 	}
 	return string(text)
 }

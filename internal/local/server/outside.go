@@ -121,7 +121,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
 		return Foreign{}, err
 	}
-	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions}
+	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB}
 	if of.Watch {
 		f.Watch = &TemplateFile{Path: of.File, Options: options, Tables: create, Say: of.Say}
 	}

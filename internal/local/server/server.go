@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +48,8 @@ type composition struct {
 	emulator emulator.Config // the template with its functions, and where its queues are kept
 	watch    *console.Watch
 	console  console.API
-	pages    map[string]http.Handler // beside those under /_bellhop/
+	pages    map[string]http.Handler         // beside those under /_bellhop/
+	listener func(net.Listener) net.Listener // what serves, in the place of the one that was given; nil: that
 	extras   []extra
 
 	attach []func(*emulator.Emulator)        // before anything runs
@@ -79,7 +81,7 @@ type Server struct {
 
 // Start composes a server and begins to serve on a listener, which it closes in any case.
 func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error) {
-	s := &Server{URL: "http://" + listener.Addr().String(), failed: make(chan error, 1)}
+	s := &Server{URL: "http://" + reachable(listener.Addr()), failed: make(chan error, 1)}
 	parts, err := c.API.compose(ctx, c, processes.Here{Base: s.URL, QueueURL: func(queue string) string { return s.emulator.Queues.URL(s.URL, queue) }})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -111,9 +113,20 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 	for _, run := range parts.during {
 		s.during.Go(func() { run(ongoing, s) })
 	}
+	if parts.listener != nil {
+		listener = parts.listener(listener)
+	}
 	spelled := gateway.KeepSpelling(s.web, listener)
 	go func() { s.failed <- s.web.Serve(spelled) }()
 	return s, nil
+}
+
+// reachable is an address as programs of this machine call it.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // Path is that of the WebSocket API.
