@@ -30,7 +30,7 @@ func serve(t *testing.T) (g *Gate, address string) {
 	if g, err = Open(address, "*.execute-api.*.amazonaws.com"); err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // it is this test's alone
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/taken" { // as a WebSocket is
 			c, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {

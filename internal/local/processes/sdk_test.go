@@ -22,13 +22,23 @@ for name; do
   echo "exports.name = '$name'" >"$folder/node_modules/$name/index.js"
 done
 `})
-	if err := os.Chmod(filepath.Join(dir, "npm"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.Chmod(filepath.Join(dir, "npm"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	first(t, dir)
 	return func() string {
 		text, _ := os.ReadFile(note)
 		return string(text)
+	}
+}
+
+// first puts a folder in front of PATH.
+func first(t *testing.T, dir string) {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
+			t.Setenv("PATH", dir+string(os.PathListSeparator)+path)
+		}
 	}
 }
 
@@ -66,10 +76,10 @@ func TestSDKOfLambda(t *testing.T) {
 func TestSDKThatCannotBeFetched(t *testing.T) {
 	dir, bin := t.TempDir(), t.TempDir()
 	lay(t, bin, map[string]string{"npm": "#!/bin/sh\necho no network >&2\nexit 1\n"})
-	if err := os.Chmod(filepath.Join(bin, "npm"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.Chmod(filepath.Join(bin, "npm"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	first(t, bin)
 	lay(t, dir, map[string]string{"index.js": `const { name } = require("@aws-sdk/client-dynamodb"); exports.handler = async () => name`})
 	list := open(t, dir, sam("Timeout: 9"), func(p *Children) { p.Cache = t.TempDir() })
 	if _, err := list["F"].Invoke(t.Context(), []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "run npm install --save-dev @aws-sdk/client-dynamodb beside the function") {
