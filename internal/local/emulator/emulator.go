@@ -41,6 +41,9 @@ type Config struct {
 	MaxConnection time.Duration
 	Faults        gateway.Faults
 	Choices       gateway.Choices
+	// Environment says where services are that are not emulated here, for AWS integrations: AWS_ENDPOINT_URL_DYNAMODB and its like, as the
+	// AWS SDKs read them.
+	Environment map[string]string
 
 	// QueueRetry, QueueFile and QueueSync are the queues' Retry, File and Sync; see [queues.Config].
 	QueueRetry time.Duration
@@ -88,7 +91,7 @@ func New(cfg Config) (e *Emulator, err error) {
 	e.Gateway, err = gateway.New(gateway.Config{
 		Template: cfg.Template, Functions: e.Functions, API: cfg.API, Mappings: cfg.Mappings, DomainName: cfg.DomainName,
 		IdleTimeout: cfg.IdleTimeout, MaxConnection: cfg.MaxConnection, Faults: cfg.Faults, Choices: cfg.Choices,
-		Now: cfg.Now, Observe: cfg.observeGateway(),
+		Services: e.service(cfg), Now: cfg.Now, Observe: cfg.observeGateway(),
 	})
 	if err == nil {
 		e.Buses, err = buses.New(buses.Config{

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/time/rate"
@@ -83,7 +84,7 @@ func (s *Server) compileRoute(p *plan, spec template.Route) (r *route, err error
 		r.fn, err = s.cfg.Functions.Need(in.Function, in.Line)
 	case "MOCK":
 		if r.mock, err = newMock(*in); err != nil {
-			p.breakf(r, in, "%v", err)
+			p.breakBy(r, in, err)
 		}
 		return r, nil
 	case "HTTP_PROXY":
@@ -92,7 +93,16 @@ func (s *Server) compileRoute(p *plan, spec template.Route) (r *route, err error
 		}
 		r.fn = invoke.NewTarget(in.ID, in.Timeout, r.http)
 	case "AWS", "HTTP":
-		p.breakf(r, in, "the IntegrationType %s is not emulated; AWS_PROXY, HTTP_PROXY and MOCK are", in.Type)
+		if in.Type == "AWS" {
+			r.service, err = s.newService(p.template, *in)
+		} else {
+			r.service, err = newHTTP(*in)
+		}
+		if err != nil {
+			p.breakBy(r, in, err)
+			return r, nil
+		}
+		r.fn = invoke.NewTarget(in.ID, in.Timeout, r.service)
 	default:
 		return nil, p.template.Errorf(in.Line, "%s: IntegrationType %q; there are AWS, AWS_PROXY, HTTP, HTTP_PROXY and MOCK", in.ID, in.Type)
 	}
@@ -103,6 +113,16 @@ func (s *Server) compileRoute(p *plan, spec template.Route) (r *route, err error
 func (p *plan) breakf(r *route, in *template.Integration, format string, args ...any) {
 	r.broken = fmt.Sprintf(format, args...)
 	p.template.Warnf(in.Line, "%s: %s; what leads there is answered with an error", in.ID, r.broken)
+}
+
+// breakBy is breakf with an error, which may know its line better.
+func (p *plan) breakBy(r *route, in *template.Integration, err error) {
+	if at, ok := errors.AsType[*lineError](err); ok {
+		own := *in
+		own.Line = at.line
+		in = &own
+	}
+	p.breakf(r, in, "%v", err)
 }
 
 func (s *Server) compileAuthorizer(p *plan, spec template.Authorizer) (*authorizer, error) {

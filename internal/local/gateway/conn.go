@@ -344,12 +344,16 @@ func (e exchange) fits(body []byte) bool {
 }
 
 // event is what the route's function is invoked with, and what for.
-func (e exchange) event(body []byte) ([]byte, invoke.Cause) {
+func (e exchange) event(body []byte) ([]byte, invoke.Cause, error) {
 	why := invoke.Cause{By: invoke.ByMessage, Connection: e.conn.id, Route: e.route.key}
-	if e.route.http != nil {
-		return e.route.http.event(scope{e: e, message: body}, nil), why
+	switch {
+	case e.route.http != nil:
+		return e.route.http.event(scope{e: e, message: body}), why, nil
+	case e.route.service != nil:
+		event, err := e.route.service.event(scope{e: e, message: body})
+		return event, why, err
 	}
-	return e.conn.appendMessage(nil, e.route.key, e.requestID, e.at, body), why
+	return e.conn.appendMessage(nil, e.route.key, e.requestID, e.at, body), why, nil
 }
 
 // invoke runs the route's function. It waits while the connection has too many messages in flight.
@@ -363,7 +367,12 @@ func (e exchange) invoke(body []byte) {
 	case <-c.ended: // the server closes it: a message not yet started is dropped
 		return
 	}
-	payload, why := e.event(body)
+	payload, why, err := e.event(body)
+	if err != nil {
+		<-c.slots
+		e.failMapping(err)
+		return
+	}
 	call := invoke.Call{
 		Target: e.route.fn, Payload: payload, Limit: e.route.timeout, Cause: why,
 		Done:  e.complete,

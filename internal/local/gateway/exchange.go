@@ -50,13 +50,17 @@ func (e exchange) complete(out []byte, err error) {
 	case err != nil:
 		e.fail(frameInternal, err)
 		return
-	case !e.route.twoWay:
+	case !e.route.twoWay && e.route.service == nil:
 		e.to.done(e, statusOf(out), nil)
 		return
 	}
 	res, err := parseProxyResponse(out)
 	if err != nil {
 		e.fail(frameInternal, err)
+		return
+	}
+	if e.route.service != nil {
+		e.completeService(res)
 		return
 	}
 	choices := &e.conn.srv.cfg.Choices
@@ -72,18 +76,23 @@ func (e exchange) complete(out []byte, err error) {
 
 func (e exchange) answerMock(body []byte) {
 	status, out, err := e.route.mock.answer(e, body)
-	switch {
-	case errors.Is(err, errUnsupportedMedia):
-		e.fail(frameMediaType, err)
-		return
-	case err != nil:
-		e.fail(frameInternal, err)
+	if err != nil {
+		e.failMapping(err)
 		return
 	}
 	if e.route.twoWay && len(out) > 0 {
 		e.send(out)
 	}
 	e.to.done(e, status, nil)
+}
+
+// failMapping says that a message could not be mapped.
+func (e exchange) failMapping(err error) {
+	if errors.Is(err, errUnsupportedMedia) {
+		e.fail(frameMediaType, err)
+		return
+	}
+	e.fail(frameInternal, err)
 }
 
 // send answers.

@@ -59,9 +59,10 @@ func parseExpression(expr string) (expression, error) {
 // scope is what variables can be about.
 type scope struct {
 	e       exchange
-	message []byte // what the client sent: $request.body
-	input   []byte // $input: the message in a request template, the backend's answer in a response template
-	status  int    // of that answer
+	message []byte     // what the client sent: $request.body
+	input   []byte     // $input: the message in a request template, the backend's answer in a response template
+	status  int        // of that answer
+	at      *handshake // $connect's; nil for everything else
 }
 
 // understood tests a variable before anybody depends on it.

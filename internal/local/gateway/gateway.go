@@ -59,6 +59,9 @@ type Config struct {
 	API string
 	// Mappings are paths that lead to the stage too, as the API mappings of a custom domain do: "socket.io".
 	Mappings []string
+	// Services leads requests of AWS integrations to a service by its name in their IntegrationUri, such as sqs; nil, or what gives nil: the
+	// integration fails, and the rest of the API runs.
+	Services func(service string) http.RoundTripper
 	// DomainName is the domainName of events. By default it is the Host of the upgrade request, so that handlers that build the
 	// management endpoint from an event find this server.
 	DomainName string

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -148,16 +149,23 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 	}
 	e := exchange{conn: h.conn, route: r, requestID: h.requestID, at: s.cfg.Now()}
 	if r.mock != nil {
-		status, _, err := r.mock.backend(scope{e: e})
+		status, _, err := r.mock.backend(scope{e: e, at: h})
 		if status == 0 {
 			status = http.StatusInternalServerError
 		}
 		return passOn(status), err
 	}
 	var payload []byte
-	if r.http != nil {
-		payload = r.http.event(scope{e: e}, h)
-	} else {
+	switch {
+	case r.http != nil:
+		payload = r.http.event(scope{e: e, at: h})
+	case r.service != nil:
+		if payload, err = r.service.event(scope{e: e, at: h}); errors.Is(err, errUnsupportedMedia) {
+			return http.StatusUnsupportedMediaType, err
+		} else if err != nil {
+			return http.StatusInternalServerError, err
+		}
+	default:
 		payload = h.appendConnect(make([]byte, 0, 2048), e.at)
 	}
 	why := invoke.Cause{By: invoke.ByConnect, Connection: h.conn.id, Principal: h.principal}
@@ -258,14 +266,28 @@ func (s *Server) runDisconnect(c *conn) {
 	} else if r := s.plan.Load().disconnect; r != nil && r.fn != nil {
 		ev.Function = r.fn.ID
 		e := exchange{conn: c, route: r, requestID: newID(), at: begin}
-		var payload []byte
-		if r.http != nil {
-			payload = r.http.event(scope{e: e}, nil)
-		} else {
-			payload = c.appendDisconnect(make([]byte, 0, 1024), e.requestID, begin)
-		}
-		why := invoke.Cause{By: invoke.ByDisconnect, Connection: c.id}
-		_, ev.Err = s.cfg.Functions.Await(invoke.For(context.Background(), why), r.fn, payload, r.timeout)
+		ev.Err = s.leave(e)
 	}
 	s.observe(ev)
+}
+
+// leave runs what is behind $disconnect.
+func (s *Server) leave(e exchange) (err error) {
+	var payload []byte
+	switch r := e.route; {
+	case r.http != nil:
+		payload = r.http.event(scope{e: e})
+	case r.service != nil:
+		if payload, err = r.service.event(scope{e: e}); err != nil {
+			return err
+		}
+	default:
+		payload = e.conn.appendDisconnect(make([]byte, 0, 1024), e.requestID, e.at)
+	}
+	why := invoke.Cause{By: invoke.ByDisconnect, Connection: e.conn.id}
+	out, err := s.cfg.Functions.Await(invoke.For(context.Background(), why), e.route.fn, payload, e.route.timeout)
+	if err == nil && e.route.service != nil && passOn(statusOf(out)) != 0 {
+		err = fmt.Errorf("%s answers %.300s", e.route.service.name, out)
+	}
+	return err
 }

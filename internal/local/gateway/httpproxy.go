@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -24,10 +22,15 @@ import (
 // integration.request.header.Sec-WebSocket-Version is mapped to something else. The headers of other routes, besides those that are
 // mapped, are UNCONFIRMED.
 type httpProxy struct {
+	request   request
+	transport http.RoundTripper
+}
+
+// request is what makes requests out of messages: the properties that proxies and others have.
+type request struct {
 	method string
 	uri    string
 	params []httpParam
-	client *http.Client
 }
 
 // httpParam maps a value to a part of the request.
@@ -46,25 +49,40 @@ type httpRequest struct {
 }
 
 func newHTTPProxy(p template.Integration) (*httpProxy, error) {
-	h := &httpProxy{method: p.Method, uri: p.URI, client: &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}, // nothing to be closed at the end
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	if _, err := webAddress(p.URI); err != nil {
+		return nil, err
+	}
+	r, err := newRequest(p)
+	return &httpProxy{request: r, transport: newTransport()}, err
+}
+
+// newTransport follows no redirects, and leaves nothing to be closed at the end.
+func newTransport() http.RoundTripper {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+}
+
+func webAddress(uri string) (*url.URL, error) {
+	u, err := url.Parse(strings.NewReplacer("{", "", "}", "").Replace(uri))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("IntegrationUri %q is no http:// or https:// address", uri)
+	}
+	return u, nil
+}
+
+func newRequest(p template.Integration) (request, error) {
+	h := request{method: p.Method, uri: p.URI}
 	if h.method == "" || h.method == "ANY" { // UNCONFIRMED: a frame has no method that could be passed on
 		h.method = http.MethodPost
-	}
-	if u, err := url.Parse(strings.NewReplacer("{", "", "}", "").Replace(p.URI)); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("IntegrationUri %q is no http:// or https:// address", p.URI)
 	}
 	for _, target := range slices.Sorted(maps.Keys(p.RequestParameters)) {
 		rest, ok := strings.CutPrefix(target, "integration.request.")
 		place, name, named := strings.Cut(rest, ".")
 		if !ok || !named || place != "header" && place != "querystring" && place != "path" {
-			return nil, fmt.Errorf("RequestParameters: %q is not integration.request.header.X, .querystring.X or .path.X", target)
+			return h, fmt.Errorf("RequestParameters: %q is not integration.request.header.X, .querystring.X or .path.X", target)
 		}
 		value := p.RequestParameters[target]
 		if err := checkMapped(value); err != nil {
-			return nil, fmt.Errorf("RequestParameters: %w", err)
+			return h, fmt.Errorf("RequestParameters: %w", err)
 		}
 		h.params = append(h.params, httpParam{place: place, name: name, value: value})
 	}
@@ -87,23 +105,28 @@ func checkMapped(value string) error {
 	return fmt.Errorf("%q is not emulated as a value", value)
 }
 
-// event makes the request. at is the handshake, nil for a message.
-func (h *httpProxy) event(s scope, at *handshake) []byte {
-	req := httpRequest{Method: h.method, Header: http.Header{}, Body: s.message}
-	query := url.Values{}
-	if at != nil {
-		for _, header := range at.headers(false, nil) {
-			req.Header[header.name] = header.values
+// event makes the request of a proxy.
+func (h *httpProxy) event(s scope) []byte {
+	header, query := http.Header{}, url.Values{}
+	if s.at != nil {
+		for _, one := range s.at.headers(false, nil) {
+			header[one.name] = one.values
 		}
-		delete(req.Header, "Host")
-		maps.Copy(query, at.query)
+		delete(header, "Host")
+		maps.Copy(query, s.at.query)
 	} else {
-		req.Header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", "application/json")
 	}
+	return h.request.make(s, header, query, s.message)
+}
+
+// make is the event of a request, with the mapped parameters in it.
+func (h *request) make(s scope, header http.Header, query url.Values, body []byte) []byte {
+	req := httpRequest{Method: h.method, Header: header, Body: body}
 	req.Header.Set("X-Amzn-Apigateway-Api-Id", s.e.conn.srv.api().APIID)
 	uri := h.uri
 	for _, p := range h.params {
-		value := s.mapped(p.value, at)
+		value := s.mapped(p.value)
 		switch p.place {
 		case "header":
 			for name := range req.Header { // the names of WebSocket headers are not in Go's canonical case
@@ -133,7 +156,8 @@ func (h *httpProxy) event(s scope, at *handshake) []byte {
 	return b
 }
 
-func (s scope) mapped(value string, at *handshake) string {
+func (s scope) mapped(value string) string {
+	at := s.at
 	if n := len(value); n >= 2 && value[0] == '\'' {
 		return value[1 : n-1]
 	}
@@ -153,29 +177,15 @@ func (s scope) mapped(value string, at *handshake) string {
 }
 
 func (h *httpProxy) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var in httpRequest
-	if err := json.Unmarshal(payload, &in); err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, in.Method, in.URL, bytes.NewReader(in.Body))
+	res, err := send(ctx, h.transport, payload)
 	if err != nil {
 		return nil, err
 	}
-	req.Header = in.Header
-	res, err := h.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxMessage+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(body) > maxMessage {
+	if len(res.body) > maxMessage {
 		return nil, errors.New("the server's answer is larger than 128 KB")
 	}
-	out := map[string]any{"statusCode": res.StatusCode, "body": string(body)}
-	if protocol := res.Header.Get("Sec-WebSocket-Protocol"); protocol != "" {
+	out := map[string]any{"statusCode": res.status, "body": string(res.body)}
+	if protocol := res.header.Get("Sec-WebSocket-Protocol"); protocol != "" {
 		out["headers"] = map[string]string{"Sec-WebSocket-Protocol": protocol}
 	}
 	return json.Marshal(out)

@@ -139,8 +139,10 @@ func TestMockIntegration(t *testing.T) {
 		{"no status", `, RequestTemplates: {$default: '{"statusCode":"$input.path(''$.s'')"}'}`, fallback, `"x":1`, internal},
 		{"a response template by status", `, RequestTemplates: {$default: '{"statusCode":201}'}`, response("$default", `, TemplateSelectionExpression: '${integration.response.statuscode}', ResponseTemplates: {"200": a, "201": b}`), `"x":1`, `b`},
 		{"a response template by the backend's body", `, RequestTemplates: {$default: '{"statusCode":200,"kind":$input.json("$.k")}'}`, response("$default", `, TemplateSelectionExpression: $integration.response.body.kind, ResponseTemplates: {x: a, y: "b $input.path('$.kind') ${stageVariables.color} $context.stage"}`), `"k":"y"`, `b y blue dev`},
-		{"directives are not emulated", `, RequestTemplates: {$default: '#set($a = 1) {"statusCode":200}'}`, fallback, `"x":1`, internal},
-		{"other variables are not emulated", `, RequestTemplates: {$default: '{"statusCode":200}'}`, response("$default", `, ResponseTemplates: {$default: "$util.x"}`), `"x":1`, internal},
+		{"directives", `, RequestTemplates: {$default: '#set($a = $input.path("$.x"))#if($a > 1){"statusCode":200,"x":$a}#else{"statusCode":200}#end'}`, fallback, `"x":2`, `{"statusCode":200,"x":2}`},
+		{"macros are not emulated", `, RequestTemplates: {$default: '#macro(a)#end{"statusCode":200}'}`, fallback, `"x":1`, internal},
+		{"methods that are not emulated", `, RequestTemplates: {$default: '{"statusCode":200}'}`, response("$default", `, ResponseTemplates: {$default: "$util.qr(1)"}`), `"x":1`, internal},
+		{"a template that fails", `, RequestTemplates: {$default: '{"statusCode":$input.path("$.x").chars()}'}`, fallback, `"x":"y"`, internal},
 		{"a template without a status", `, RequestTemplates: {$default: '{}'}`, fallback, `"x":1`, internal},
 		{"another variable to select by", `, TemplateSelectionExpression: $request.header.x, RequestTemplates: {$default: '{"statusCode":200}'}`, fallback, `"x":1`, internal},
 	}
@@ -187,7 +189,7 @@ func TestRoutesThatNothingAnswers(t *testing.T) {
 `
 	f := serve(t, setup{Template: text})
 	all := said(f.Server)
-	if !strings.Contains(all, "Direct: the IntegrationType AWS is not emulated") || !strings.Contains(all, "function:other/invocations is not in this template") {
+	if !strings.Contains(all, "Direct: the service sqs is not emulated: say where one is, with --env AWS_ENDPOINT_URL_SQS=URL") || !strings.Contains(all, "function:other/invocations is not in this template") {
 		t.Errorf("got %s", all)
 	}
 	c := f.open(t)

@@ -87,6 +87,7 @@ type setup struct {
 	Faults        Faults
 	Choices       Choices
 	Observe       func(Event)
+	Services      func(string) http.RoundTripper
 }
 
 func (c setup) new() (*Server, error) {
@@ -105,7 +106,7 @@ func (c setup) new() (*Server, error) {
 		return nil, err
 	}
 	s, err := New(Config{
-		Template: t, Functions: code, DomainName: c.DomainName, OutgoingQueue: c.OutgoingQueue, Faults: c.Faults, Choices: c.Choices, Observe: c.Observe,
+		Template: t, Functions: code, DomainName: c.DomainName, OutgoingQueue: c.OutgoingQueue, Faults: c.Faults, Choices: c.Choices, Observe: c.Observe, Services: c.Services,
 	})
 	if err != nil {
 		code.Close()

@@ -29,7 +29,11 @@ func (s *Server) Replay(ctx context.Context, id string, message []byte) (answer 
 	r := &replay{}
 	e := exchange{conn: c, to: r, route: s.routeFor(message), requestID: newID(), at: s.cfg.Now(), bytes: len(message)}
 	if !e.settled(message) {
-		event, why := e.event(message)
+		event, why, err := e.event(message)
+		if err != nil {
+			e.failMapping(err)
+			return r.body, r.err
+		}
 		e.complete(s.cfg.Functions.Await(invoke.For(ctx, why), e.route.fn, event, e.route.timeout))
 	}
 	return r.body, r.err

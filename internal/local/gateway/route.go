@@ -19,6 +19,7 @@ type route struct {
 	fn      *invoke.Target // nil for a mock, and for a route that is broken
 	mock    *mock
 	http    *httpProxy // what fn asks, if it is no Lambda function
+	service *service   // the same, if the integration is no proxy
 	models  *requestModels
 	broken  string // why nothing can answer; empty if something can
 	timeout time.Duration

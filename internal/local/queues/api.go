@@ -56,9 +56,10 @@ type batchEntry struct {
 	Visibility        *int                        `json:"VisibilityTimeout"`
 }
 
-// Owns reports whether a request is SQS's: by a header, since its path is shared with others.
+// Owns reports whether a request is SQS's: by a header, since its path is shared with others, or because it is a form that is posted to a
+// queue's URL.
 func (s *Service) Owns(r *http.Request) bool {
-	return r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("X-Amz-Target"), target)
+	return r.Method == http.MethodPost && (strings.HasPrefix(r.Header.Get("X-Amz-Target"), target) || isForm(r) && s.isQueueURL(r.URL.Path))
 }
 
 // ServeHTTP serves the API, on any path.
@@ -66,6 +67,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := call{srv: s, r: r, base: "http://" + r.Host}
 	if r.TLS != nil {
 		h.base = "https://" + r.Host
+	}
+	if isForm(r) {
+		h.query(w)
+		return
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 4*maxBatchBytes)) // a batch with its JSON escapes
 	if err == nil {

@@ -26,8 +26,10 @@ type Foreign struct {
 	API       string // which API, if the template has several
 	Domain    string // of events; empty: the name that the client came by
 	Functions Elsewhere
-	Tables    string        // URL of the DynamoDB that functions use; empty: there is none
-	Watch     *TemplateFile // nil: the template stays as it is
+	// Environment is that of all functions, where it says where services are: AWS_ENDPOINT_URL_DYNAMODB and its like.
+	Environment map[string]string
+	Tables      string        // URL of the DynamoDB that functions use; empty: there is none
+	Watch       *TemplateFile // nil: the template stays as it is
 }
 
 // TemplateFile is a template that is read again when its file changes.
@@ -53,7 +55,7 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	}
 	end := []func(context.Context) error{f.Functions.Close, func(context.Context) error { return gate.Close() }}
 	c := &composition{
-		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain},
+		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain, Environment: f.Environment},
 		watch:    watch, console: console.Foreign{},
 		pages:    map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
 		extras:   []extra{{wants: asksSecret, handle: noSecret}, {wants: asksTables, handle: f.serveTables}},

@@ -26,6 +26,13 @@ type Outside struct {
 	Parameters map[string]string   // of the template
 }
 
+// environment says where services are.
+func (o Outside) environment() map[string]string {
+	env := tables.Environment(o.DynamoDB)
+	maps.Copy(env, o.Env)
+	return env
+}
+
 // open gives the functions of a template in a folder, and builds what is to be built of them.
 func (o Outside) open(ctx context.Context, t *template.Template, folder string) (Elsewhere, error) {
 	where, remote := strings.CutPrefix(o.How, "endpoint=")
@@ -121,7 +128,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
 		return Foreign{}, err
 	}
-	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB}
+	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB, Environment: o.environment()}
 	if of.Watch {
 		f.Watch = &TemplateFile{Path: of.File, Options: options, Tables: create, Say: of.Say}
 	}

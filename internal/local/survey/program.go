@@ -119,7 +119,7 @@ func (p *program) connect(ctx context.Context, c Config, api template.API) (stat
 				query.Set(name, "survey")
 			}
 			if name, ok := strings.CutPrefix(source, "route.request.header."); ok {
-				header.Set(name, "survey")
+				header[name] = []string{"survey"} // as it is written
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (p *program) connect(ctx context.Context, c Config, api template.API) (stat
 	}
 	for _, pair := range c.Header {
 		name, value, _ := strings.Cut(pair, "=")
-		header.Set(name, value)
+		header[name] = []string{value}
 	}
 	address := p.ready.WebSocket
 	if len(query) > 0 {

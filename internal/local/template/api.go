@@ -54,7 +54,7 @@ type Integration struct {
 	URI               string // with the stage's variables
 	Method            string
 	Timeout           time.Duration
-	RequestTemplates  map[string]string
+	RequestTemplates  map[string]Text
 	RequestParameters map[string]string
 	Selection         string // TemplateSelectionExpression
 	Passthrough       string // PassthroughBehavior
@@ -66,8 +66,23 @@ type IntegrationResponse struct {
 	ID        string
 	Line      int
 	Key       string // IntegrationResponseKey
-	Templates map[string]string
+	Templates map[string]Text
 	Selection string // TemplateSelectionExpression
+}
+
+// Text is a text that has a language of its own, with the line where it begins.
+type Text struct {
+	Value string
+	Line  int
+}
+
+// UnmarshalYAML keeps the line.
+func (t *Text) UnmarshalYAML(n *yaml.Node) error {
+	t.Line = n.Line
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 { // the text begins beneath its indicator
+		t.Line++
+	}
+	return n.Decode(&t.Value)
 }
 
 // Authorizer is the REQUEST authorizer of an API.

@@ -157,7 +157,7 @@ func (r *apiReader) readIntegrations() (map[string]*Integration, error) {
 			URI               string            `yaml:"IntegrationUri"`
 			Timeout           int               `yaml:"TimeoutInMillis"`
 			Connection        string            `yaml:"ConnectionType"`
-			RequestTemplates  map[string]string `yaml:"RequestTemplates"`
+			RequestTemplates  map[string]Text   `yaml:"RequestTemplates"`
 			RequestParameters map[string]string `yaml:"RequestParameters"`
 			Selection         string            `yaml:"TemplateSelectionExpression"`
 			Passthrough       string            `yaml:"PassthroughBehavior"`
@@ -196,11 +196,11 @@ func (r *apiReader) readIntegrations() (map[string]*Integration, error) {
 func (r *apiReader) readIntegrationResponses(integrations map[string]*Integration) error {
 	for res := range r.of("AWS::ApiGatewayV2::IntegrationResponse") {
 		var p struct {
-			API         string            `yaml:"ApiId"`
-			Integration string            `yaml:"IntegrationId"`
-			Key         string            `yaml:"IntegrationResponseKey"`
-			Templates   map[string]string `yaml:"ResponseTemplates"`
-			Selection   string            `yaml:"TemplateSelectionExpression"`
+			API         string          `yaml:"ApiId"`
+			Integration string          `yaml:"IntegrationId"`
+			Key         string          `yaml:"IntegrationResponseKey"`
+			Templates   map[string]Text `yaml:"ResponseTemplates"`
+			Selection   string          `yaml:"TemplateSelectionExpression"`
 		}
 		if err := r.decode(res, &p); err != nil {
 			return err
