@@ -164,7 +164,7 @@ type Server struct {
 	stack *deployment // nil: it was started here
 }
 
-// Start runs a server at a place until the test ends.
+// Start runs a server at a place until the test ends. Lambda's guard against recursion holds in it, also for what the template allows.
 func Start(tb testing.TB, p Place, change ...func(*Config)) *Server {
 	tb.Helper()
 	c := Config{
@@ -172,7 +172,7 @@ func Start(tb testing.TB, p Place, change ...func(*Config)) *Server {
 			Secret: []byte(token.DevelopmentSecret), Local: true, Logger: slog.New(slog.DiscardHandler),
 			Parameters: map[string]string{"PresenceGrace": "300ms", "RateLimit": "1000", "RateBurst": "1000"},
 		},
-		Bellhop: server.Bellhop{Store: p.Store, Origins: []string{"http://localhost:*"}},
+		Bellhop: server.Bellhop{Store: p.Store, Origins: []string{"http://localhost:*"}, Guarded: true},
 	}
 	for _, f := range change {
 		f(&c)

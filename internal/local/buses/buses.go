@@ -126,7 +126,7 @@ func (s *Service) Put(e Event) (id string, err error) {
 		if r.Input != "" {
 			payload = []byte(r.Input)
 		}
-		if err := s.cfg.Functions.InvokeAsync(r.Function, payload); err != nil {
+		if err := s.cfg.Functions.InvokeAsync(r.Function, "", payload); err != nil {
 			return "", fmt.Errorf("rule %s: %w", r.ID, err)
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Service) run(sc schedule) {
 		case <-ticker.C:
 		}
 		payload := s.event(sc)
-		err := s.cfg.Functions.Async(sc.fn, payload, func(begin time.Time, err error) {
+		err := s.cfg.Functions.Async(sc.fn, "", payload, func(begin time.Time, err error) {
 			if s.cfg.Observe != nil {
 				s.cfg.Observe(Seen{Time: begin, Duration: s.cfg.Now().Sub(begin), Function: sc.fn.ID, Bytes: len(payload), Err: err})
 			}

@@ -54,12 +54,13 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		bad("InvalidRequestContentException", "Could not parse request body into json")
 		return
 	}
+	ctx := For(r.Context(), Cause{Lineage: LineageOf(r.Header.Get(TraceHeader))})
 	switch kind := r.Header.Get("X-Amz-Invocation-Type"); kind {
 	case "", "RequestResponse":
-		out, err := s.Invoke(r.Context(), name, payload)
+		out, err := s.Invoke(ctx, name, payload)
 		writeResult(w, out, err)
 	case "Event":
-		if err := s.InvokeAsync(name, payload); err != nil {
+		if err := s.InvokeAsync(name, CauseOf(ctx).Lineage, payload); err != nil {
 			writeResult(w, nil, err)
 			return
 		}

@@ -192,7 +192,7 @@ func TestAsynchronousInvocationIsRetriedTwice(t *testing.T) {
 			return nil, errors.New("boom")
 		})})
 		begin := time.Now()
-		if err := s.InvokeAsync("job", []byte("{}")); err != nil {
+		if err := s.InvokeAsync("job", "", []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []time.Duration{0, time.Minute, 3 * time.Minute} {

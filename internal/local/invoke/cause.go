@@ -20,6 +20,8 @@ type Cause struct {
 	Connection string // of the gateway's
 	Route      string // of a message
 	Principal  string // whom the authorizer named; of ByConnect
+
+	Lineage Lineage // how functions have led to this
 }
 
 type causeKey struct{}

@@ -25,15 +25,36 @@ type Target struct {
 
 // bound is what a function is at the moment.
 type bound struct {
-	arn     string
-	timeout time.Duration
-	code    Function
-	plain   bool       // see answer
-	keeper  Timekeeper // nil: its time is kept here
+	arn       string
+	lineage   string // its name in lineages; empty: it may lead to itself
+	beginning Lineage
+	timeout   time.Duration
+	code      Function
+	plain     bool       // see answer
+	keeper    Timekeeper // nil: its time is kept here
 }
 
 func newBound(arn string, timeout time.Duration, code Function) *bound {
 	return &bound{arn: arn, timeout: timeout, code: code, plain: isPlain(code), keeper: timekeeper(code)}
+}
+
+// guarded has it stopped when it has led to itself too often.
+func (b *bound) guarded() *bound {
+	b.lineage = inLineage(b.arn)
+	b.beginning, _ = Lineage("").and(b.lineage)
+	return b
+}
+
+// descend gives the lineage of what it leads to. false: it may not run.
+func (b *bound) descend(l Lineage) (Lineage, bool) {
+	switch {
+	case b.lineage == "":
+		return l, true
+	case l == "":
+		return b.beginning, true
+	}
+	next, n := l.and(b.lineage)
+	return next, n <= mostRecursive
 }
 
 // NewTarget is for code that is no function of the template.
@@ -65,6 +86,11 @@ func (s *Service) Start(c Call) {
 			defer c.After()
 		}
 		b := c.Target.bound.Load()
+		var may bool
+		if c.Cause.Lineage, may = b.descend(c.Cause.Lineage); !may {
+			c.Done(nil, ErrRecursive)
+			return
+		}
 		ctx, limit, late := For(s.base, c.Cause), c.Limit, ErrNotInTime
 		switch {
 		case b.keeper == nil:
@@ -120,13 +146,17 @@ func (s *Service) keepWarm(job func()) {
 
 // Await runs a call and waits for its result, or for the end of ctx. See [For].
 func (s *Service) Await(ctx context.Context, t *Target, payload []byte, limit time.Duration) ([]byte, error) {
+	return s.await(ctx, CauseOf(ctx), t, payload, limit)
+}
+
+func (s *Service) await(ctx context.Context, cause Cause, t *Target, payload []byte, limit time.Duration) ([]byte, error) {
 	type result struct {
 		out []byte
 		err error
 	}
 	ch := make(chan result, 1)
 	s.Start(Call{ //nolint:contextcheck // a function outlives who asked for it, as on AWS
-		Target: t, Payload: payload, Limit: limit, Cause: CauseOf(ctx), Done: func(out []byte, err error) { ch <- result{out, err} },
+		Target: t, Payload: payload, Limit: limit, Cause: cause, Done: func(out []byte, err error) { ch <- result{out, err} },
 	})
 	select {
 	case r := <-ch:

@@ -157,6 +157,9 @@ func (s *Service) Reload(t *template.Template, code map[string]Function) error {
 			target = &Target{ID: f.ID}
 		}
 		fresh[target] = newBound(f.ARN, f.Timeout, own)
+		if !f.Recursive {
+			fresh[target].guarded()
+		}
 		next.targets[f.ID], next.targets[f.Name] = target, target
 		if f.Folder != "" && folders[f.Folder] == 1 && next.targets[f.Folder] == nil {
 			next.targets[f.Folder] = target
@@ -227,8 +230,8 @@ func (s *Service) Invoke(ctx context.Context, function string, payload []byte) (
 	return out, failed
 }
 
-// InvokeAsync hands an event to a function and returns at once; see [Service.Async].
-func (s *Service) InvokeAsync(function string, payload []byte) error {
+// InvokeAsync hands an event to a function and returns at once; l is how functions have led to it. See [Service.Async].
+func (s *Service) InvokeAsync(function string, l Lineage, payload []byte) error {
 	t, err := s.find(function)
 	if err != nil {
 		return err
@@ -236,13 +239,13 @@ func (s *Service) InvokeAsync(function string, payload []byte) error {
 	if len(payload) > maxAsyncPayload {
 		return errTooLarge(maxAsyncPayload)
 	}
-	return s.Async(t, payload, func(begin time.Time, err error) { s.observe(t, payload, begin, err) })
+	return s.Async(t, l, payload, func(begin time.Time, err error) { s.observe(t, payload, begin, err) })
 }
 
 // Async runs a function in the background. One that fails is run again after one and after two more minutes, like Lambda's own retries;
 // what waits for that when the service stops is dropped. attempted is called after each run. At most 1,000 such events wait or run; then
 // it is 429 TooManyRequestsException.
-func (s *Service) Async(t *Target, payload []byte, attempted func(begin time.Time, err error)) error {
+func (s *Service) Async(t *Target, l Lineage, payload []byte, attempted func(begin time.Time, err error)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -257,9 +260,9 @@ func (s *Service) Async(t *Target, payload []byte, attempted func(begin time.Tim
 		defer func() { <-s.async }()
 		for attempt := 0; ; attempt++ {
 			begin := s.cfg.Now()
-			_, err := s.Await(s.base, t, payload, maxInvocation)
+			_, err := s.await(s.base, Cause{Lineage: l}, t, payload, maxInvocation)
 			attempted(begin, err)
-			if err == nil || attempt == len(s.retries) {
+			if err == nil || attempt == len(s.retries) || errors.Is(err, ErrRecursive) {
 				return
 			}
 			s.cfg.Logger.WarnContext(s.base, "asynchronous invocation failed", "function", t.ID, "attempt", attempt+1, "error", err)

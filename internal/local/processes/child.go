@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
@@ -44,7 +45,7 @@ func (c *child) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, failure(err)
 	}
 	defer r.calls.Done()
-	return r.fn.Invoke(ctx, payload)
+	return r.fn.Invoke(runtimeapi.WithLineage(ctx, string(invoke.CauseOf(ctx).Lineage)), payload)
 }
 
 // KeepsTime is [invoke.Timekeeper]: the start of a process is not counted.

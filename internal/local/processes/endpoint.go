@@ -63,6 +63,9 @@ func (f remote) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, unreachable("%v", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if trace := invoke.CauseOf(ctx).Lineage.Header(); trace != "" {
+		request.Header.Set(invoke.TraceHeader, trace)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, unreachable("%v (does it run?)", err)

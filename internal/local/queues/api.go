@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 )
 
 // The SQS endpoint: what the AWS SDKs of every language say to the template's queues, in the JSON protocol that they have spoken since
@@ -36,6 +37,7 @@ type request struct {
 	Body              string                      `json:"MessageBody"`
 	Delay             *int                        `json:"DelaySeconds"`
 	MessageAttributes map[string]MessageAttribute `json:"MessageAttributes"`
+	Given             systemGiven                 `json:"MessageSystemAttributes"`
 	AttributeNames    []string                    `json:"AttributeNames"`
 	SystemAttributes  []string                    `json:"MessageSystemAttributeNames"`
 	WantedAttributes  []string                    `json:"MessageAttributeNames"`
@@ -52,8 +54,16 @@ type batchEntry struct {
 	Body              string                      `json:"MessageBody"`
 	Delay             *int                        `json:"DelaySeconds"`
 	MessageAttributes map[string]MessageAttribute `json:"MessageAttributes"`
+	Given             systemGiven                 `json:"MessageSystemAttributes"`
 	Receipt           string                      `json:"ReceiptHandle"`
 	Visibility        *int                        `json:"VisibilityTimeout"`
+}
+
+// systemGiven are the system attributes that a sender may give.
+type systemGiven struct {
+	Trace struct {
+		Value string `json:"StringValue"`
+	} `json:"AWSTraceHeader"`
 }
 
 // Owns reports whether a request is SQS's: by a header, since its path is shared with others, or because it is a form that is posted to a
@@ -160,7 +170,7 @@ func (h *call) action(name string) func() (any, error) {
 		}
 	case "SendMessage":
 		return func() (any, error) {
-			return h.send(batchEntry{Body: h.in.Body, Delay: h.in.Delay, MessageAttributes: h.in.MessageAttributes})
+			return h.send(batchEntry{Body: h.in.Body, Delay: h.in.Delay, MessageAttributes: h.in.MessageAttributes, Given: h.in.Given})
 		}
 	case "SendMessageBatch":
 		return h.batch(func(e batchEntry) (any, error) { return h.send(e) })
@@ -209,7 +219,8 @@ func (h *call) send(e batchEntry) (sent, error) {
 	if e.Delay != nil {
 		delay = seconds(*e.Delay)
 	}
-	id, err := h.q.send(Message{Body: e.Body, Attributes: e.MessageAttributes}, delay)
+	trace := cmp.Or(e.Given.Trace.Value, h.r.Header.Get(invoke.TraceHeader))
+	id, err := h.q.send(Message{Body: e.Body, Attributes: e.MessageAttributes, Trace: trace}, delay)
 	out := sent{ID: e.ID, MessageID: id, BodyMD5: md5Hex([]byte(e.Body))}
 	if len(e.MessageAttributes) > 0 {
 		out.AttributesMD5 = md5OfAttributes(e.MessageAttributes)
@@ -322,10 +333,14 @@ func (h *call) message(e *entry) received {
 		m.AttributesMD5 = md5OfAttributes(m.MessageAttributes)
 	}
 	system := h.q.system(e)
-	m.Attributes = wanted(append(h.in.AttributeNames, h.in.SystemAttributes...), map[string]string{
+	all := map[string]string{
 		"SenderId": system.Sender, "SentTimestamp": system.Sent,
 		"ApproximateReceiveCount": system.Receives, "ApproximateFirstReceiveTimestamp": system.FirstReceived,
-	})
+	}
+	if system.Trace != "" {
+		all["AWSTraceHeader"] = system.Trace
+	}
+	m.Attributes = wanted(append(h.in.AttributeNames, h.in.SystemAttributes...), all)
 	return m
 }
 

@@ -16,6 +16,8 @@ type Message struct {
 	Receives      int       `json:"receives"`
 	// Attributes are the message attributes that the sender gave.
 	Attributes map[string]MessageAttribute `json:"attributes,omitempty"`
+	// Trace is X-Ray's header of whoever sent it, with how functions have led to that.
+	Trace string `json:"trace,omitempty"`
 	// Error is why the last delivery failed.
 	Error string `json:"error,omitempty"`
 }

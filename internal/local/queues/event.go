@@ -29,6 +29,7 @@ type systemAttributes struct {
 	Sent          string `json:"SentTimestamp"`
 	Sender        string `json:"SenderId"`
 	FirstReceived string `json:"ApproximateFirstReceiveTimestamp"`
+	Trace         string `json:"AWSTraceHeader,omitempty"`
 }
 
 // recordAttribute is a MessageAttribute as Lambda spells it.
@@ -62,6 +63,6 @@ func (q *queue) event(batch []*entry) ([]byte, error) {
 func (q *queue) system(e *entry) systemAttributes {
 	return systemAttributes{
 		Receives: strconv.Itoa(e.Receives), Sent: strconv.FormatInt(e.SentAt.UnixMilli(), 10), Sender: q.srv.cfg.Template.Account,
-		FirstReceived: strconv.FormatInt(e.FirstReceived.UnixMilli(), 10),
+		FirstReceived: strconv.FormatInt(e.FirstReceived.UnixMilli(), 10), Trace: e.Trace,
 	}
 }

@@ -135,6 +135,9 @@ func (q *queue) receive(most int, visibility time.Duration, holders int) (batch 
 			q.backlog.remove(e)
 			continue
 		}
+		if holders > 0 && len(batch) > 0 && invoke.LineageOf(e.Trace) != invoke.LineageOf(batch[0].Trace) {
+			break // an invocation has one lineage, and nobody has said whose it would be
+		}
 		if q.dead != nil && e.Receives >= q.spec.MaxReceives {
 			q.backlog.take(e)
 			q.deads++
@@ -188,7 +191,7 @@ func (q *queue) deliver(batch []*entry) {
 	q.mu.Unlock()
 	var out []byte
 	if err == nil {
-		out, err = s.cfg.Functions.Await(invoke.For(s.base, invoke.Cause{By: invoke.ByQueue}), q.fn, event, maxInvocation)
+		out, err = s.cfg.Functions.Await(invoke.For(s.base, invoke.Cause{By: invoke.ByQueue, Lineage: invoke.LineageOf(batch[0].Trace)}), q.fn, event, maxInvocation)
 	}
 	failed := map[string]bool{}
 	all := err != nil
@@ -225,6 +228,9 @@ func (q *queue) settle(batch []*entry, failed func(*entry) bool, err error) (bad
 		q.failed++
 		e.Error = reason
 		until := e.visibleAt
+		if errors.Is(err, invoke.ErrRecursive) && q.dead != nil { // on AWS it fails as often as others; here it is shown at once
+			e.Receives, until = q.spec.MaxReceives, now
+		}
 		if retry := q.srv.cfg.Retry; retry > 0 {
 			until = now.Add(retry)
 		}

@@ -187,7 +187,7 @@ func (s *Service) Send(ctx context.Context, queue, body string, delay time.Durat
 	if delay == 0 {
 		delay = q.spec.Delay
 	}
-	_, err := q.send(Message{Body: body}, delay)
+	_, err := q.send(Message{Body: body, Trace: invoke.CauseOf(ctx).Lineage.Header()}, delay)
 	return err
 }
 

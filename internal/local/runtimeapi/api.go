@@ -286,6 +286,21 @@ func newTrace() string {
 	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), hex.EncodeToString(b[:12]), hex.EncodeToString(b[12:]))
 }
 
+type lineageKey struct{}
+
+// WithLineage gives a context to invoke with: how functions have led to this, as the part Lineage of X-Ray's trace header has it.
+func WithLineage(ctx context.Context, lineage string) context.Context {
+	return context.WithValue(ctx, lineageKey{}, lineage)
+}
+
+// lineageOf is the end of a trace header.
+func lineageOf(ctx context.Context) string {
+	if l, _ := ctx.Value(lineageKey{}).(string); l != "" {
+		return ";Lineage=" + l
+	}
+	return ""
+}
+
 // clientContext is the header for a client context, nothing if there is none.
 func clientContext(c lambdacontext.ClientContext) string {
 	if reflect.ValueOf(c).IsZero() {

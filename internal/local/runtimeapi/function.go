@@ -298,7 +298,7 @@ func (f *Function) run(ctx context.Context, inv *invocation) result {
 
 func newInvocation(ctx context.Context, arn string, payload []byte) *invocation {
 	inv := &invocation{
-		id: newID(), arn: arn, trace: newTrace(), payload: payload, called: time.Now(),
+		id: newID(), arn: arn, trace: newTrace() + lineageOf(ctx), payload: payload, called: time.Now(),
 		result: make(chan result, 1), done: make(chan struct{}),
 	}
 	inv.limit, _ = ctx.Deadline()

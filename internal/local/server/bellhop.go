@@ -40,6 +40,7 @@ type Bellhop struct {
 	Origins   []string         // of pages that may connect
 	QueueFile string           // where jobs are kept over a restart; empty: nowhere
 	Sync      bool             // the QueueFile has a job when the disk does
+	Guarded   bool             // Lambda's guard against recursion holds for all functions, whatever the template allows
 	Lease     *Lease           // of a Store that another server may use; nil: none can
 	Hooks     processes.Hooks  // the application's own logic
 	Tables    *dynamodb.Client // where Go handlers keep rows of their own; nil: nowhere
@@ -88,6 +89,11 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 	}
 	if w.template, err = template.Read(bellhop.Template, template.Options{Parameters: parameters}); err != nil {
 		return w, fmt.Errorf("read template: %w", err)
+	}
+	if b.Guarded {
+		for i := range w.template.Functions {
+			w.template.Functions[i].Recursive = false
+		}
 	}
 	tokens := w.settings.Token
 	tokens.Secret = c.Secret

@@ -145,6 +145,43 @@ func receive(t *testing.T, conn *websocket.Conn) string {
 	return string(text)
 }
 
+// TestForeignRecursion: a function in a process of its own that leaves each message to its own queue again is stopped after 16, as on
+// AWS, by what the SDKs hand on, and the console shows why.
+func TestForeignRecursion(t *testing.T) {
+	t.Parallel()
+	s := startForeign(t, chatTemplate+`
+  Again:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: nodejs22.x
+      Handler: index.handler
+      CodeUri: again/
+      Environment: {Variables: {QUEUE_URL: !Ref Jobs}}
+      Events: {Jobs: {Type: SQS, Properties: {Queue: !GetAtt Jobs.Arn, BatchSize: 1}}}
+  Jobs: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}}}
+  Dead: {Type: AWS::SQS::Queue}
+`, map[string]string{"src/index.js": "", "again/index.js": `exports.handler = async (event) => {
+  for (const record of event.Records) {
+    const answer = await fetch(process.env.AWS_ENDPOINT_URL_SQS, {
+      method: "POST",
+      headers: {
+        "X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/x-amz-json-1.0",
+        "X-Amzn-Trace-Id": process.env._X_AMZN_TRACE_ID.replaceAll("|", "%7C"),
+      },
+      body: JSON.stringify({ QueueUrl: process.env.QUEUE_URL, MessageBody: String(Number(record.body) + 1) }),
+    })
+    if (!answer.ok) throw new Error(await answer.text())
+  }
+}`})
+	if err := s.Emulator().Queues.Send(t.Context(), "Jobs", "1", 0); err != nil {
+		t.Fatal(err)
+	}
+	servertest.Eventually(t, "the message is a dead letter", func() bool { return len(s.Emulator().Queues.DeadLetters("Jobs")) == 1 })
+	if dead := s.Emulator().Queues.DeadLetters("Jobs")[0]; dead.Body != "17" || !strings.Contains(dead.Error, "RecursiveLoop is Allow") {
+		t.Errorf("got %+v", dead)
+	}
+}
+
 // TestConsoleShowsOutput: what a function prints is in the console's stream, by function and with the request's id.
 func TestConsoleShowsOutput(t *testing.T) {
 	t.Parallel()

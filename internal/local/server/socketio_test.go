@@ -39,6 +39,27 @@ func TestSocketIO(t *testing.T) {
 	})
 }
 
+// TestHeartbeatsAreGuarded: 20 beats are more than Lambda lets a function lead to itself, wherever it runs: no job is a dead letter.
+func TestHeartbeatsAreGuarded(t *testing.T) {
+	t.Parallel()
+	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
+		s := servertest.Start(t, place, func(c *servertest.Config) {
+			c.Parameters["SocketPingInterval"], c.Parameters["SocketPingTimeout"] = "400ms", "300ms"
+		})
+		if s.Server == nil {
+			t.Skip("the stack's pings are four minutes apart")
+		}
+		ana := s.Socket("ana")
+		for range 20 {
+			ana.Read("2")
+			ana.Write("3")
+		}
+		if dead := s.Emulator().Queues.DeadLetters("DeliverQueue"); len(dead) > 0 {
+			t.Errorf("dead letters: %+v", dead)
+		}
+	})
+}
+
 // TestSocketIOIsRecovered: a client that was cut off is where it was, with what it missed, whether the server knows of the end of
 // its connection by then or not.
 func TestSocketIOIsRecovered(t *testing.T) {

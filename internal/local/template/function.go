@@ -35,6 +35,7 @@ type Function struct {
 	Timeout  time.Duration
 	// Concurrency is ReservedConcurrentExecutions: how many invocations run at once. Nil is no limit of its own, 0 is none at all.
 	Concurrency *int
+	Recursive   bool // RecursiveLoop is Allow: it may lead to itself more than 16 times in a row
 }
 
 type functionProps struct {
@@ -50,6 +51,7 @@ type functionProps struct {
 	Timeout      int       `yaml:"Timeout"`
 	Concurrency  *int      `yaml:"ReservedConcurrentExecutions"`
 	Layers       []string  `yaml:"Layers"`
+	Recursive    string    `yaml:"RecursiveLoop"`
 }
 
 // Lambda's defaults.
@@ -93,6 +95,9 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	if p.Timeout < 1 || p.Timeout > 900 {
 		return f, res.errorf("Timeout is %d, not 1 to 900 seconds", p.Timeout)
 	}
+	if p.Recursive != "" && p.Recursive != "Allow" && p.Recursive != "Terminate" {
+		return f, res.errorf("RecursiveLoop is %q, not Allow or Terminate", p.Recursive)
+	}
 	name, err := r.nameOf(res)
 	if err != nil {
 		return f, err
@@ -103,6 +108,7 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 		Handler: p.Handler, Runtime: p.Runtime,
 		BuildMethod: value(child(res.metadata, "BuildMethod")), Layers: p.Layers,
 		MemoryMB: p.Memory, Timeout: time.Duration(p.Timeout) * time.Second, Concurrency: p.Concurrency,
+		Recursive: p.Recursive == "Allow",
 	}
 	f.locate(&p.CodeURI)
 	f.locate(&p.Code)
