@@ -39,18 +39,18 @@ func TestSocketIO(t *testing.T) {
 	})
 }
 
-// TestHeartbeatsAreGuarded: 20 beats are more than Lambda lets a function lead to itself, wherever it runs: no job is a dead letter.
+// TestHeartbeatsAreGuarded: 17 beats are more than Lambda lets a function lead to itself, wherever it runs: no job is a dead letter.
 func TestHeartbeatsAreGuarded(t *testing.T) {
 	t.Parallel()
 	servertest.OnEveryStore(t, func(t *testing.T, place servertest.Place) {
 		s := servertest.Start(t, place, func(c *servertest.Config) {
-			c.Parameters["SocketPingInterval"], c.Parameters["SocketPingTimeout"] = "400ms", "300ms"
+			c.Parameters["SocketPingInterval"], c.Parameters["SocketPingTimeout"] = "1500ms", "1500ms"
 		})
 		if s.Server == nil {
 			t.Skip("the stack's pings are four minutes apart")
 		}
 		ana := s.Socket("ana")
-		for range 20 {
+		for range 17 {
 			ana.Read("2")
 			ana.Write("3")
 		}
