@@ -48,7 +48,7 @@ type Config struct {
 	Parameters map[string]string
 	// Functions holds the code, by logical id or by the last element of the function's CodeUri.
 	Functions map[string]Function
-	// API is the logical id of the WebSocket API; needed only if the template has several.
+	// API is the logical id of the WebSocket API to serve. By default it is the only one, or all, of which each is at [Server.URLOf].
 	API string
 
 	// Faults are off by default.
@@ -121,13 +121,18 @@ func (c Config) read() (*template.Template, error) {
 	return template.Read(c.Template, o)
 }
 
+// URLOf is the WebSocket's URL of an API, by its logical id.
+func (s *Server) URLOf(api string) string {
+	return "ws" + strings.TrimPrefix(s.Endpoint, "http") + "/" + api
+}
+
 // Post sends data to a connection, as PostToConnection does. The error is an *APIError.
 func (s *Server) Post(id string, data []byte) error {
-	return s.s.Gateway.Post(s.tb.Context(), id, data)
+	return s.s.Holder(id).Post(s.tb.Context(), id, data)
 }
 
 // Disconnect closes a connection, as DeleteConnection does. The error is an *APIError.
-func (s *Server) Disconnect(id string) error { return s.s.Gateway.Disconnect(s.tb.Context(), id) }
+func (s *Server) Disconnect(id string) error { return s.s.Holder(id).Disconnect(s.tb.Context(), id) }
 
 // Invoke runs a function and waits for its result. The error is an *APIError if there is no such function, else what the function threw.
 func (s *Server) Invoke(function string, payload []byte) ([]byte, error) {
@@ -177,7 +182,7 @@ var errNoConnection = errors.New("the connection is not listed")
 
 // idOf finds the connection that comes from an address.
 func (s *Server) idOf(addr string) (string, error) {
-	for _, c := range s.s.Gateway.Connections() {
+	for _, c := range s.s.Connections() {
 		if c.RemoteAddr == addr {
 			return c.ID, nil
 		}

@@ -96,7 +96,7 @@ type Connection struct {
 
 func (c *Console) connections(ctx context.Context) []Connection {
 	list := []Connection{}
-	for _, open := range c.emulator.Gateway.Connections() {
+	for _, open := range c.emulator.Connections() {
 		info := Connection{
 			ID: open.ID, ConnectedAt: open.ConnectedAt, LastActiveAt: open.LastActiveAt,
 			SourceIP: open.Identity.SourceIP, UserAgent: open.Identity.UserAgent,
@@ -214,7 +214,7 @@ func (c *Console) serveReplay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	answer, err := c.emulator.Gateway.Replay(r.Context(), ask.Connection, []byte(ask.Frame))
+	answer, err := c.emulator.Holder(ask.Connection).Replay(r.Context(), ask.Connection, []byte(ask.Frame))
 	if errors.Is(hubports.AsHub(err), hub.ErrGone) {
 		Refuse(w, http.StatusNotFound, "this connection is closed")
 		return

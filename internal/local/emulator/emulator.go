@@ -64,9 +64,11 @@ type Config struct {
 // Emulator is the products of one template. They are for use; their Start and Close are the Emulator's.
 type Emulator struct {
 	Functions *invoke.Service
-	Gateway   *gateway.Server
+	Gateway   *gateway.Server // of the first API, if there are several
 	Queues    *queues.Service
 	Buses     *buses.Service
+
+	others []*gateway.Server // of all APIs but the first
 
 	mu     sync.Mutex // Reload
 	bound  map[string]invoke.Function
@@ -88,12 +90,7 @@ func New(cfg Config) (e *Emulator, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Gateway, err = gateway.New(gateway.Config{
-		Template: cfg.Template, Functions: e.Functions, API: cfg.API, Mappings: cfg.Mappings, DomainName: cfg.DomainName,
-		IdleTimeout: cfg.IdleTimeout, MaxConnection: cfg.MaxConnection, Faults: cfg.Faults, Choices: cfg.Choices,
-		Services: e.service(cfg), Now: cfg.Now, Observe: cfg.observeGateway(),
-	})
-	if err == nil {
+	if err = e.openGateways(cfg); err == nil {
 		e.Buses, err = buses.New(buses.Config{
 			Template: cfg.Template, Functions: e.Functions, NoSchedules: cfg.NoSchedules, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeBuses(),
 		})
@@ -106,6 +103,9 @@ func New(cfg Config) (e *Emulator, err error) {
 	if err != nil {
 		e.Functions.Close()
 		return nil, err
+	}
+	for id, path := range e.APIs() {
+		cfg.Logger.InfoContext(e.Functions.Context(), "one of several APIs", "api", id, "path", path)
 	}
 	for _, w := range cfg.Template.Warnings {
 		cfg.Logger.WarnContext(e.Functions.Context(), "template", "warning", w.Error())
@@ -121,7 +121,7 @@ func (e *Emulator) Reload(t *template.Template, code map[string]invoke.Function)
 	if err := e.Functions.Reload(t, code); err != nil {
 		return nil, err
 	}
-	if err := e.Gateway.Reload(t); err != nil {
+	if err := e.reloadGateways(t); err != nil {
 		return nil, errors.Join(err, e.Functions.Reload(e.served, e.bound))
 	}
 	left = template.Changes(e.served, t)
@@ -131,7 +131,9 @@ func (e *Emulator) Reload(t *template.Template, code map[string]invoke.Function)
 
 // Start sets the clocks going: idle and age limits, queues, schedules. Call it once; before it, connections work but nothing times out.
 func (e *Emulator) Start() {
-	e.Gateway.Start()
+	for _, g := range e.gateways() {
+		g.Start()
+	}
 	e.Queues.Start()
 	e.Buses.Start()
 }
@@ -152,7 +154,9 @@ func (e *Emulator) Close(ctx context.Context) error {
 	case <-e.closed:
 		return e.err
 	case <-ctx.Done():
-		e.Gateway.Cut()
+		for _, g := range e.gateways() {
+			g.Cut()
+		}
 		e.Functions.Cancel()
 		// The process may end before what runs does.
 		return errors.Join(fmt.Errorf("close emulator: %w", ctx.Err()), e.Queues.Save())
@@ -164,7 +168,9 @@ func (e *Emulator) end() {
 	defer close(e.closed)
 	e.Functions.Stop()
 	e.Buses.Close()
-	e.Gateway.Close()
+	for _, g := range e.gateways() {
+		g.Close()
+	}
 	e.Queues.Stop()
 	e.Functions.Close()
 	e.err = e.Queues.Close()
@@ -183,8 +189,9 @@ func (e *Emulator) product(r *http.Request) http.Handler {
 		return e.Queues
 	case e.Functions.Owns(path):
 		return e.Functions
-	case e.Gateway.Owns(path), gateway.IsHandshake(r):
-		return e.Gateway
+	}
+	if g := e.gatewayOf(r); g != nil {
+		return g
 	}
 	return nil
 }

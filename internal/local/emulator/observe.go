@@ -101,5 +101,9 @@ type Stats struct {
 
 // Stats returns the counters. They are read one by one, so sums may be off by what happens meanwhile.
 func (e *Emulator) Stats() Stats {
-	return Stats{e.Gateway.Stats(), e.Functions.Stats(), e.Queues.Stats()}
+	out := Stats{e.Gateway.Stats(), e.Functions.Stats(), e.Queues.Stats()}
+	for _, g := range e.others {
+		out.Stats = out.Plus(g.Stats())
+	}
+	return out
 }

@@ -27,6 +27,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -233,6 +234,31 @@ func (s *Server) isStopping() bool {
 
 // Stage is the stage that is served: the first element of the WebSocket's path.
 func (s *Server) Stage() string { return s.api().Stage }
+
+// ID is the API's logical id.
+func (s *Server) ID() string { return s.api().ID }
+
+// Host is what the API's name on AWS begins with.
+func (s *Server) Host() string { return s.api().APIID + "." }
+
+// Has reports whether a path of the management API is about a connection that is here.
+func (s *Server) Has(path string) bool {
+	stage, id, ok := managedBy(path)
+	if !ok || stage != s.Stage() {
+		return false
+	}
+	id, err := url.PathUnescape(id)
+	return err == nil && s.Holds(id)
+}
+
+// Holds reports whether a connection is here.
+func (s *Server) Holds(id string) bool { return s.conns.get(id) != nil }
+
+// AtStage reports whether a path is the WebSocket's, or the management API's of this stage.
+func (s *Server) AtStage(path string) bool {
+	stage, _, managed := managedBy(path)
+	return managed && stage == s.Stage() || !managed && s.isSocket(path)
+}
 
 // Owns reports whether a URL path, which may still be percent-encoded, is the WebSocket's or the management API's.
 func (s *Server) Owns(path string) bool {

@@ -82,3 +82,12 @@ func (s *Server) Stats() Stats {
 	st.Connections = st.Opened - st.Closed
 	return st
 }
+
+// Plus are the totals of two APIs together.
+func (s Stats) Plus(o Stats) Stats {
+	return Stats{
+		Connections: s.Connections + o.Connections, Opened: s.Opened + o.Opened, Refused: s.Refused + o.Refused, Closed: s.Closed + o.Closed,
+		MessagesIn: s.MessagesIn + o.MessagesIn, MessagesOut: s.MessagesOut + o.MessagesOut, BytesIn: s.BytesIn + o.BytesIn, BytesOut: s.BytesOut + o.BytesOut,
+		Posts: s.Posts + o.Posts, Gone: s.Gone + o.Gone, Throttled: s.Throttled + o.Throttled, Errors: s.Errors + o.Errors,
+	}
+}

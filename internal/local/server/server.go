@@ -134,7 +134,16 @@ func (s *Server) Path() string { return "/" + s.emulator.Gateway.Stage() }
 
 // WriteReady writes where the server is to a file, as JSON. Whoever waits for the file never sees half of it.
 func (s *Server) WriteReady(file string) error {
-	text, err := json.Marshal(map[string]string{"http": s.URL, "websocket": strings.Replace(s.URL, "http", "ws", 1) + s.Path()})
+	socket := strings.Replace(s.URL, "http", "ws", 1)
+	where := struct {
+		HTTP      string            `json:"http"`
+		WebSocket string            `json:"websocket"`
+		APIs      map[string]string `json:"apis,omitempty"` // by logical id, if there are several
+	}{s.URL, socket + s.Path(), s.emulator.APIs()}
+	for id, path := range where.APIs {
+		where.APIs[id] = socket + path
+	}
+	text, err := json.Marshal(where)
 	if err != nil {
 		return fmt.Errorf("encode where the server is: %w", err)
 	}
