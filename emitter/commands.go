@@ -3,6 +3,9 @@ package emitter
 import (
 	"context"
 	"encoding/json"
+	"iter"
+	"slices"
+	"time"
 )
 
 // Occupant is one user who is present in a room, once however many connections that user has.
@@ -14,6 +17,9 @@ type Occupant struct {
 	Since   int64           `json:"since"`   // Unix time in milliseconds
 	Version int             `json:"version"` // counts the changes of this presence, from 1
 }
+
+// Arrived is Since as a time.
+func (o Occupant) Arrived() time.Time { return time.UnixMilli(o.Since) }
 
 // Member is one connection in a room.
 type Member struct {
@@ -31,6 +37,9 @@ type Event struct {
 	From  *From           `json:"from"`
 	Data  json.RawMessage `json:"data"`
 }
+
+// Time is TS as a time: when the event was logged.
+func (e Event) Time() time.Time { return time.UnixMilli(e.TS) }
 
 // History is a piece of a room's log.
 type History struct {
@@ -63,16 +72,47 @@ func (e *Emitter) Presence(ctx context.Context, room string) ([]Occupant, error)
 	}
 }
 
-// Members gives the connections that are in a room. It needs a transport with answers, see [ErrNoAnswer].
+// Members gives all connections that are in a room; [Emitter.EachMember] reads them as they are needed. It needs a transport with
+// answers, see [ErrNoAnswer].
 func (e *Emitter) Members(ctx context.Context, room string) ([]Member, error) {
-	if room == "" {
-		return nil, badRequest("members needs a room")
+	var all []Member
+	for m, err := range e.EachMember(ctx, room) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
 	}
-	var data struct {
-		Members []Member `json:"members"`
+	return all, nil
+}
+
+// EachMember gives the connections that are in a room, about a thousand with each request. It ends with the first error. It needs a
+// transport with answers, see [ErrNoAnswer]. A function of a version before this one gives the first thousand alone.
+func (e *Emitter) EachMember(ctx context.Context, room string) iter.Seq2[Member, error] {
+	return func(yield func(Member, error) bool) {
+		if room == "" {
+			yield(Member{}, badRequest("members needs a room"))
+			return
+		}
+		for after := ""; ; {
+			var page struct {
+				Members []Member `json:"members"`
+				Next    string   `json:"next"` // where the next page begins; empty: there is none
+			}
+			if err := e.ask(ctx, command{Command: "members", Room: room, After: after}, &page); err != nil {
+				yield(Member{}, err)
+				return
+			}
+			for _, m := range page.Members {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			if page.Next == "" || page.Next == after {
+				return
+			}
+			after = page.Next
+		}
 	}
-	err := e.ask(ctx, command{Command: "members", Room: room}, &data)
-	return data.Members, err
 }
 
 // History gives up to limit logged events of a room with a Seq below before. before 0 means from the newest, limit 0
@@ -84,6 +124,29 @@ func (e *Emitter) History(ctx context.Context, room string, before int64, limit 
 	var data History
 	err := e.ask(ctx, command{Command: "history", Room: room, Before: before, Limit: limit}, &data)
 	return data, err
+}
+
+// EachEvent gives what a room's log has, the newest first, a page with each request. It ends with the first error. It needs a transport
+// with answers, see [ErrNoAnswer].
+func (e *Emitter) EachEvent(ctx context.Context, room string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for before := int64(0); ; {
+			page, err := e.History(ctx, room, before, 0)
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			for _, event := range slices.Backward(page.Events) {
+				if !yield(event, nil) {
+					return
+				}
+			}
+			if !page.More || len(page.Events) == 0 {
+				return
+			}
+			before = page.Events[0].Seq
+		}
+	}
 }
 
 // Stats is what is open now.

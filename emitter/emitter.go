@@ -31,10 +31,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // ErrNoAnswer is the error of a call that asks something over a transport that brings no answers: [LambdaAsync], [SQS].
 var ErrNoAnswer = errors.New("emitter: this call needs an answer, and the transport brings none: use Lambda or HTTP")
+
+// What [errors.Is] finds in an error by its code:
+//
+//	if errors.Is(err, emitter.ErrConflict) { … }
+var (
+	ErrBadRequest      error = &Error{Code: string(protocol.CodeBadRequest)}
+	ErrForbidden       error = &Error{Code: string(protocol.CodeForbidden)}
+	ErrUnknownRoomKind error = &Error{Code: string(protocol.CodeUnknownRoomKind)}
+	ErrTooLarge        error = &Error{Code: string(protocol.CodeTooLarge)}
+	ErrConflict        error = &Error{Code: string(protocol.CodeConflict)} // the id belongs to another event
+	ErrRateLimited     error = &Error{Code: string(protocol.CodeRateLimited)}
+	ErrUnavailable     error = &Error{Code: string(protocol.CodeUnavailable)}
+	ErrInternal        error = &Error{Code: string(protocol.CodeInternal)}
+)
 
 // Error is a refusal.
 type Error struct {
@@ -43,6 +60,17 @@ type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"` // a sentence that says what to do
 	Retry   bool   `json:"retry"`   // the same call may work later
+	// RetryAfterMs is after how many milliseconds it may, where that is known; see RetryAfter.
+	RetryAfterMs int64 `json:"retryAfterMs,omitempty"`
+}
+
+// RetryAfter is when the same call may work; 0: that is not known.
+func (e *Error) RetryAfter() time.Duration { return time.Duration(e.RetryAfterMs) * time.Millisecond }
+
+// Is reports whether target is the error of the same code, such as [ErrConflict].
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && *t == Error{Code: e.Code}
 }
 
 // Error gives code and message.
@@ -54,15 +82,29 @@ func badRequest(format string, args ...any) error {
 
 // Emitter sends commands over a [Transport]. It is safe for concurrent use.
 type Emitter struct {
-	// NewID makes the ids of publishes that have none; each must be new, and at most 128 visible characters. [New] sets
-	// it to 26 random characters of base 32.
+	// NewID makes the ids of publishes that have none; each must be new, and at most 128 visible characters. It is set by
+	// [NewWith], and must not change once the emitter is used.
 	NewID func() string
 
 	transport Transport
 }
 
+// Options are what an emitter may be told. The zero value is what [New] takes.
+type Options struct {
+	NewID func() string // makes the ids of publishes that have none, see [Emitter]; nil: 26 random characters of base 32
+}
+
 // New gives an emitter over a transport.
-func New(t Transport) *Emitter { return &Emitter{NewID: rand.Text, transport: t} }
+func New(t Transport) *Emitter { return NewWith(t, Options{}) }
+
+// NewWith gives an emitter over a transport, with options.
+func NewWith(t Transport, o Options) *Emitter {
+	e := &Emitter{NewID: rand.Text, transport: t}
+	if o.NewID != nil {
+		e.NewID = o.NewID
+	}
+	return e
+}
 
 // command is every command; which fields count depends on Command.
 type command struct {

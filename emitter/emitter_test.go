@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -579,5 +580,96 @@ func TestNamesAreTheProtocols(t *testing.T) {
 	}
 	if len(f.sent()) != len(want) {
 		t.Errorf("got %d commands, want %d", len(f.sent()), len(want))
+	}
+}
+
+// pages answers as a function whose rooms do not fit into one answer.
+type pages struct{ asked []string }
+
+func (*pages) Answers() bool { return true }
+
+func (p *pages) Send(_ context.Context, commands []json.RawMessage) []emitter.Outcome {
+	var out []emitter.Outcome
+	for _, text := range commands {
+		var c struct {
+			Command, After string
+			Before         int64
+		}
+		answer := `{"ok":false,"error":{"code":"bad_request","message":"no such command","retry":false}}`
+		if err := json.Unmarshal(text, &c); err == nil {
+			p.asked = append(p.asked, c.Command)
+			answer = map[string]string{
+				"members ":      `{"ok":true,"data":{"members":[{"connection":"c1","userId":"ana"},{"connection":"c2","userId":"bob"}],"more":true,"next":"0/1:c2"}}`,
+				"members0/1:c2": `{"ok":true,"data":{"members":[{"connection":"c3","userId":"cleo"}],"more":false}}`,
+				"history0":      `{"ok":true,"data":{"events":[{"event":"n","seq":3,"ts":1732341000123},{"event":"n","seq":4}],"more":true}}`,
+				"history3":      `{"ok":true,"data":{"events":[{"event":"n","seq":1},{"event":"n","seq":2}],"more":false}}`,
+			}[c.Command+map[string]string{"members": c.After + map[bool]string{true: " "}[c.After == ""], "history": strconv.FormatInt(c.Before, 10)}[c.Command]]
+		}
+		out = append(out, emitter.Outcome{Answer: json.RawMessage(answer)})
+	}
+	return out
+}
+
+func TestPages(t *testing.T) {
+	p := &pages{}
+	e := emitter.New(p)
+	members, err := e.Members(t.Context(), "channel:1")
+	if err != nil || len(members) != 3 || members[2].UserID != "cleo" {
+		t.Errorf("got %v, %v", members, err)
+	}
+	for m, err := range e.EachMember(t.Context(), "channel:1") {
+		if err != nil || m.Connection != "c1" {
+			t.Errorf("got %v, %v", m, err)
+		}
+		break
+	}
+	if len(p.asked) != 3 {
+		t.Errorf("asked %v: who needs one page asks for one", p.asked)
+	}
+	var seqs []int64
+	for event, err := range e.EachEvent(t.Context(), "channel:1") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Seq == 3 && !event.Time().Equal(time.Date(2024, 11, 23, 5, 50, 0, 123e6, time.UTC)) {
+			t.Errorf("got %v", event.Time())
+		}
+		seqs = append(seqs, event.Seq)
+	}
+	if !slices.Equal(seqs, []int64{4, 3, 2, 1}) {
+		t.Errorf("got %v, want the newest first", seqs)
+	}
+	for _, err := range e.EachMember(t.Context(), "") {
+		if !errors.Is(err, emitter.ErrBadRequest) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestErrorsByCode(t *testing.T) {
+	f := newTestFunction(t)
+	f.refuse["channel:1"] = `{"code":"conflict","message":"taken","retry":false}`
+	f.refuse["channel:2"] = `{"code":"rate_limited","message":"slowly","retry":true,"retryAfterMs":400}`
+	_, err := f.emitter().Publish(t.Context(), emitter.Publish{Rooms: []string{"channel:1"}, Event: "n"})
+	if !errors.Is(err, emitter.ErrConflict) || errors.Is(err, emitter.ErrForbidden) || errors.Is(emitter.ErrConflict, err) {
+		t.Errorf("got %v, which is to be a conflict", err)
+	}
+	results, err := f.emitter().PublishAll(t.Context(), emitter.Publish{Rooms: []string{"channel:3"}, Event: "n"}, emitter.Publish{Rooms: []string{"channel:2"}, Event: "n"})
+	if !errors.Is(err, emitter.ErrRateLimited) || len(results) != 2 {
+		t.Errorf("got %v: what is wrapped is found too", err)
+	}
+	if refused, ok := errors.AsType[*emitter.Error](err); !ok || refused.RetryAfter() != 400*time.Millisecond {
+		t.Errorf("got %+v", refused)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	f := newTestFunction(t)
+	e := emitter.NewWith(emitter.HTTP(f.URL, nil), emitter.Options{NewID: func() string { return "mine" }})
+	if got, err := e.Publish(t.Context(), emitter.Publish{Rooms: []string{"channel:1"}, Event: "n"}); err != nil || got.ID != "mine" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if id := emitter.NewWith(emitter.HTTP(f.URL, nil), emitter.Options{}).NewID(); len(id) != 26 {
+		t.Errorf("got %q", id)
 	}
 }

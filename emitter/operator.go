@@ -106,6 +106,9 @@ type Socket struct {
 	ConnectedAt int64    `json:"connectedAt"` // Unix time in milliseconds
 }
 
+// Opened is ConnectedAt as a time.
+func (s Socket) Opened() time.Time { return time.UnixMilli(s.ConnectedAt) }
+
 // FetchSockets gives the connections. It needs a transport with answers, see [ErrNoAnswer].
 func (o Operator) FetchSockets(ctx context.Context) ([]Socket, error) {
 	var data struct {

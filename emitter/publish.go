@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -60,6 +61,9 @@ type Result struct {
 	Gone       bool   `json:"gone,omitempty"`  // the connection is closed
 	Error      *Error `json:"error,omitempty"` // nil: it was delivered, or will be
 }
+
+// Time is TS as a time: when the event was logged.
+func (r Result) Time() time.Time { return time.UnixMilli(r.TS) }
 
 // Publish sends an event. When some target failed, the error is the first failure, an [*Error], and the result says what
 // became of every target: the others have got the event.

@@ -56,7 +56,8 @@ type PresenceCommand struct {
 
 // MembersCommand lists the connections in a room.
 type MembersCommand struct {
-	Room string `json:"room"`
+	Room  string `json:"room"`
+	After string `json:"after"` // the answer's next, of the page before this one; empty: from the beginning
 }
 
 // HistoryCommand reads a room's log.
@@ -449,17 +450,29 @@ func (c MembersCommand) do(ctx context.Context, h *Hub) (any, error) {
 		Connection string `json:"connection"`
 		UserID     string `json:"userId"`
 	}
-	list, more := []member{}, false
-	for m, err := range h.everyMember(ctx, room, h.limits.Page) {
-		if err != nil {
-			return nil, err
-		}
-		if more = len(list) == h.limits.Page; more {
+	place, err := readPlace(c.After)
+	if err != nil {
+		return nil, err
+	}
+	page := struct {
+		Room    string   `json:"room"`
+		Members []member `json:"members"`
+		More    bool     `json:"more"`
+		Next    string   `json:"next,omitempty"` // where the next page begins
+	}{Room: room, Members: []member{}}
+	for at, m := range h.membersAfter(ctx, room, place, h.limits.Page, &err) {
+		if page.More = len(page.Members) == h.limits.Page; page.More {
 			break
 		}
-		list = append(list, member{m.Connection, m.User})
+		page.Members, place = append(page.Members, member{m.Connection, m.User}), at
 	}
-	return map[string]any{"room": room, "members": list, "more": more}, nil
+	if err != nil {
+		return nil, err
+	}
+	if page.More {
+		page.Next = place.String()
+	}
+	return page, nil
 }
 
 // do begins a new log, and takes out everybody who was there before that. Small rooms are empty when it returns; larger ones are

@@ -21,7 +21,7 @@ export interface Member {
 export interface MembersResult {
   room: string;
   members: Member[];
-  /** There are more than one answer holds. */
+  /** There are more: only a function of before this version says so, which gives the first thousand alone. */
   more: boolean;
 }
 
@@ -108,7 +108,7 @@ export interface Emitter extends Helpers {
   publishAll<E extends readonly EmitName[]>(...publishes: { [I in keyof E]: Publish<E[I]> }): Promise<Outcomes[]>;
   /** Gives the users who are present in a room. */
   presence(room: RoomName): Promise<Occupant[]>;
-  /** Gives the connections that are in a room. */
+  /** Gives all connections that are in a room, asking once for about a thousand. */
   members(room: RoomName): Promise<MembersResult>;
   /** Gives logged events of a room, up to `limit` of those with a seq below `before`. Without `before` it begins with the newest. */
   history(room: RoomName, options?: { before?: number; limit?: number }): Promise<HistoryResult>;
@@ -227,7 +227,13 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
     },
     async members(room) {
       need({ room }, "members needs a room");
-      return ask<MembersResult>("members", { room });
+      const members: Member[] = [];
+      for (let after: string | undefined; ; ) {
+        const page = await ask<MembersResult & { next?: string }>("members", { room, after });
+        members.push(...page.members);
+        if (!page.next || page.next === after) return { room, members, more: page.more };
+        after = page.next;
+      }
     },
     async history(room, { before, limit } = {}) {
       need({ room }, "history needs a room");

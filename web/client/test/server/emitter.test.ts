@@ -268,3 +268,20 @@ describe("transports of other people", () => {
     expect(await refused(other.presence("community:1"))).toMatchObject(want);
   });
 });
+
+test("members are asked for until there are no more", async () => {
+  const asked: unknown[] = [];
+  const emitter = createEmitter({
+    answers: true,
+    send: async (commands) => commands.map((text) => {
+      const { after } = JSON.parse(text) as { after?: string };
+      asked.push(after);
+      const members = [{ connection: after ?? "c0", userId: "ana" }];
+      return { answer: { ok: true, data: after === "2" ? { members, more: false } : { members, more: true, next: after === undefined ? "1" : "2" } } };
+    }),
+  });
+  expect(await emitter.members("channel:1")).toEqual({
+    room: "channel:1", members: ["c0", "1", "2"].map((connection) => ({ connection, userId: "ana" })), more: false,
+  });
+  expect(asked).toEqual([undefined, "1", "2"]);
+});
