@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -23,6 +24,7 @@ const (
 type cli struct {
 	Dev      devCommand      `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
 	Token    tokenCommand    `cmd:"" help:"Print a token that a client connects with."`
+	Key      apikey.Command  `cmd:"" help:"Make a key for a program outside AWS, which emits by POST /emit."`
 	Emit     emitCommand     `cmd:"" help:"Send an event to a room or to users, as another program would."`
 	Tail     tailCommand     `cmd:"" help:"Join a room and print its events, one JSON object a line."`
 	Check    checkCommand    `cmd:"" help:"Try an installation from outside, here or on AWS: the first thing to do after a deployment."`

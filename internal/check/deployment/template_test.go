@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-rt/bellhop"
+	lambdaroute "github.com/bellhop-rt/bellhop/internal/lambda/route"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
@@ -100,7 +101,7 @@ func TestTemplateFunctions(t *testing.T) {
 // TestTemplateEnvironment: functions are given variables that internal/lambda/setup reads, and may use what these name.
 func TestTemplateEnvironment(t *testing.T) {
 	known := []string{
-		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EMIT_QUEUE_URL", "EVENT_BUS_NAME", "HOOK_ACTION", "HOOK_CONNECT",
+		"ALLOWED_ORIGINS", "BUS_FACTS", "DEFAULT_GRANTS", "DELIVER_QUEUE_URL", "EMIT_KEYS", "EMIT_QUEUE_URL", "EVENT_BUS_NAME", "HOOK_ACTION", "HOOK_CONNECT",
 		"HOOK_DISCONNECT", "HOOK_JOIN", "HOOK_OPTIONS", "HOOK_PUBLISH", "INLINE_LIMIT", "JWKS_URL",
 		"JWT_ALGORITHMS", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "METRICS_STACK",
 		"PRESENCE_GRACE",
@@ -165,6 +166,9 @@ func TestTemplateRoutes(t *testing.T) {
 		throttled(t, key, at(api, "RouteSettings", key))
 	}
 	for id, route := range resources(t, "AWS::ApiGatewayV2::Route") {
+		if text(route.Properties, "ApiId") == "EmitApi" {
+			continue // of the HTTP API
+		}
 		key := text(route.Properties, "RouteKey")
 		got[key], ids[key] = route.Properties, id
 	}
@@ -419,4 +423,25 @@ func TestLogGroups(t *testing.T) {
 			t.Errorf("the logs of %s are kept for ever, in %q", id, name)
 		}
 	}
+}
+
+// TestTemplateEmitApi: the HTTP API for programs outside AWS is there by choice alone, has one route, which the stage of the WebSocket
+// API's throttle, and may invoke emit by it.
+func TestTemplateEmitApi(t *testing.T) {
+	for _, kind := range []string{"Api", "Integration", "Route", "Stage"} {
+		all := resources(t, "AWS::ApiGatewayV2::"+kind)
+		name := "EmitApi" + strings.TrimSuffix(kind, "Api")
+		if all[name].Properties == nil || all[name].Condition != "HasEmitKeys" {
+			t.Errorf("%s is not there by the condition HasEmitKeys", name)
+		}
+	}
+	route := resources(t, "AWS::ApiGatewayV2::Route")["EmitApiRoute"].Properties
+	if key := text(route, "RouteKey"); key != lambdaroute.HTTPRoute {
+		t.Errorf("the route is %q, want %q", key, lambdaroute.HTTPRoute)
+	}
+	integration := resources(t, "AWS::ApiGatewayV2::Integration")["EmitApiIntegration"].Properties
+	if text(integration, "PayloadFormatVersion") != "2.0" || text(integration, "IntegrationUri") != "EmitFunction.Arn" {
+		t.Errorf("the integration is %v", integration)
+	}
+	throttled(t, "POST /emit", resources(t, "AWS::ApiGatewayV2::Stage")["EmitApiStage"].Properties["DefaultRouteSettings"])
 }

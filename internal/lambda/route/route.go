@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
@@ -285,15 +286,16 @@ func Sweep(h *hub.Hub, log *slog.Logger) lambda.Handler {
 }
 
 // Emit does commands, however they come: as the payload of an invocation (one command, or a list), in messages of a
-// queue, or as the detail of an EventBridge event. Invocations get an answer for each command. What brought a command names it, so that
+// queue, as the detail of an EventBridge event, or as a request of a program that has one of the keys. Invocations get an answer for each command. What brought a command names it, so that
 // an event without an id is logged once, however often it is brought. A function cannot know whether its invocation is asynchronous,
 // and nobody reads the answer of those: they send an event, as EventBridge does, whose failure is one of the invocation.
-func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
+func Emit(h *hub.Hub, keys apikey.Keys, log *slog.Logger) lambda.Handler {
 	return handler[json.RawMessage, any](func(ctx context.Context, payload json.RawMessage) (any, error) {
 		var trigger struct {
 			busEvent
 
 			Records []sqsRecord `json:"Records"`
+			httpEvent
 		}
 		if isList(payload) {
 			return answers(ctx, h, payload), nil
@@ -308,6 +310,8 @@ func Emit(h *hub.Hub, log *slog.Logger) lambda.Handler {
 				errs[i] = unattended(ctx, h, log, []byte(m.Body), delivered("sqs", m.MessageID))
 			}
 			return sqsEvent{trigger.Records}.answer(ctx, log, errs), nil
+		case trigger.RouteKey != "":
+			return request(ctx, h, keys, trigger.httpEvent), nil
 		case trigger.Type != "":
 			return nil, unattended(ctx, h, log, trigger.Detail, cmp.Or(delivered("bus", trigger.ID), invoked(ctx)))
 		}

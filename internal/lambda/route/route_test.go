@@ -48,7 +48,7 @@ func TestEvents(t *testing.T) {
 		"connect":    route.Connect(h, sockets, log),
 		"disconnect": route.Disconnect(h, sockets, log),
 		"message":    route.Message(h, sockets),
-		"emit":       route.Emit(h, log),
+		"emit":       route.Emit(h, nil, log),
 		"deliver":    route.Deliver(h, sockets, log),
 		"sweep":      route.Sweep(h, log),
 	}
@@ -168,8 +168,8 @@ func TestAuthorize(t *testing.T) {
 
 func TestEmitTriggers(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	f := route.Emit(hubtest.New(t).Hub, log)
-	broken := route.Emit(hubtest.New(t, func(c *hub.Config) { c.Store = brokenStore{c.Store} }).Hub, log)
+	f := route.Emit(hubtest.New(t).Hub, nil, log)
+	broken := route.Emit(hubtest.New(t, func(c *hub.Config) { c.Store = brokenStore{c.Store} }).Hub, nil, log)
 	publish := `{"command":"publish","rooms":["channel:1"],"event":"e","data":{}}`
 	quoted, err := json.Marshal(publish)
 	if err != nil {
@@ -230,7 +230,7 @@ func TestEmitTriggers(t *testing.T) {
 func TestEmitKnowsAllOrNothing(t *testing.T) {
 	w := hubtest.New(t)
 	log := slog.New(slog.DiscardHandler)
-	f := route.Emit(w.Hub, log)
+	f := route.Emit(w.Hub, nil, log)
 	const list = `[{"command":"publish","rooms":["channel:1"],"event":"e"},{"command":"publish","rooms":["channel:1"],"event":"e","whisper":true}]`
 	body, err := json.Marshal(list)
 	if err != nil {
@@ -331,7 +331,7 @@ func TestEmitBroughtAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := hubtest.New(t)
-			f := route.Emit(w.Hub, slog.New(slog.DiscardHandler))
+			f := route.Emit(w.Hub, nil, slog.New(slog.DiscardHandler))
 			bring := func(request, payload string, want int64) {
 				t.Helper()
 				ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: request})
@@ -365,7 +365,7 @@ func TestAgain(t *testing.T) {
 	var log bytes.Buffer
 	queue := &backlog{returned: map[string]time.Duration{}}
 	w := hubtest.New(t, func(c *hub.Config) { c.Store = brokenStore{c.Store} })
-	f := route.Again(route.Emit(w.Hub, slog.New(slog.DiscardHandler)), queue, slog.New(slog.NewTextHandler(&log, nil)))
+	f := route.Again(route.Emit(w.Hub, nil, slog.New(slog.DiscardHandler)), queue, slog.New(slog.NewTextHandler(&log, nil)))
 	publish, err := json.Marshal(`{"command":"publish","rooms":["channel:1"],"event":"e","data":{}}`)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
@@ -167,13 +168,14 @@ type Settings struct {
 	Token   token.Config
 	Hooks   map[hub.Hook]hooks.Options
 	Sockets socketio.Options
+	Keys    apikey.Keys
 }
 
 // Local reads the same settings for a composition that is not on AWS, from the parameters of template.yaml that the
 // variables come from.
 func Local(parameters map[string]string) (Settings, error) {
 	e := &environment{get: func(name string) string { return parameters[parameterName(name)] }, show: parameterName}
-	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions), Sockets: e.sockets()}
+	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions), Sockets: e.sockets(), Keys: parsed(e, "EMIT_KEYS", apikey.Parse)}
 	return s, e.err()
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/bellhop-rt/bellhop/app"
+	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
 	eventbus "github.com/bellhop-rt/bellhop/internal/aws/eventbridge"
 	"github.com/bellhop-rt/bellhop/internal/aws/metrics"
@@ -164,12 +165,13 @@ func Message(ctx context.Context, s *Setup) (lambda.Handler, error) {
 // Emit is functions/emit.
 func Emit(ctx context.Context, s *Setup) (lambda.Handler, error) {
 	s.env.needed("EMIT_QUEUE_URL", "the URL of the emit queue")
+	keys := parsed(s.env, "EMIT_KEYS", apikey.Parse)
 	h, err := s.delivering(ctx)
 	if err != nil {
 		return nil, err
 	}
 	queue := sqsqueue.New(sqsqueue.NewClient(s.aws), s.env.text("EMIT_QUEUE_URL"))
-	return route.Again(route.Emit(h, s.log), queue, s.log), nil
+	return route.Again(route.Emit(h, keys, s.log), queue, s.log), nil
 }
 
 // Deliver is functions/deliver.

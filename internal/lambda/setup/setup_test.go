@@ -37,7 +37,7 @@ func sensible(tb testing.TB) map[string]string {
 	}))
 	tb.Cleanup(secrets.Close)
 	return map[string]string{
-		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q", "EMIT_QUEUE_URL": "https://q.example/e",
+		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q", "EMIT_KEYS": "", "EMIT_QUEUE_URL": "https://q.example/e",
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
@@ -127,6 +127,7 @@ func TestMisconfigured(t *testing.T) {
 		{"message", "SOCKET_NAMESPACES", "chat", "begins with /"},
 		{"message", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
 		{"sweep", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
+		{"emit", "EMIT_KEYS", "[{}]", "EMIT_KEYS is not valid: key 1"},
 		{"emit", "BUS_FACTS", "connection.opened,rain", `BUS_FACTS is not valid: there is no fact "rain"`},
 		{"authorize", "DEFAULT_GRANTS", "[]", "DEFAULT_GRANTS is not valid"},
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},

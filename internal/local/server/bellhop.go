@@ -13,6 +13,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop"
 	"github.com/bellhop-rt/bellhop/app"
+	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/lambda/route"
@@ -63,7 +64,7 @@ func (b Bellhop) compose(ctx context.Context, c Config, here processes.Here) (*c
 		"connect":    route.Connect(h, sockets, c.Logger),
 		"disconnect": route.Disconnect(h, sockets, c.Logger),
 		"message":    route.Message(h, sockets),
-		"emit":       route.Again(route.Emit(h, c.Logger), hubports.Backlog{AWS: w.aws, Queue: emitQueue}, c.Logger),
+		"emit":       route.Again(route.Emit(h, w.settings.Keys, c.Logger), hubports.Backlog{AWS: w.aws, Queue: emitQueue}, c.Logger),
 		"deliver":    route.Again(route.Deliver(h, sockets, c.Logger), hubports.Backlog{AWS: w.aws, Queue: deliverQueue}, c.Logger),
 		"sweep":      route.Sweep(h, c.Logger),
 	}
@@ -95,6 +96,9 @@ func (b Bellhop) wire(ctx context.Context, c Config) (wiring, error) {
 			w.template.Functions[i].Recursive = false
 		}
 	}
+	if c.Local && parameters["EmitKeys"] == "" {
+		w.settings.Keys = apikey.DevelopmentKeys()
+	}
 	tokens := w.settings.Token
 	tokens.Secret = c.Secret
 	verifier, err := token.New(ctx, tokens)
@@ -119,7 +123,7 @@ func (b Bellhop) parts(w wiring, h *hub.Hub, sockets *socketio.Server, watch *co
 			Template: w.template, QueueFile: b.QueueFile, QueueSync: b.Sync,
 			Mappings: []string{"socket.io", "api/socket"}, // where clients of Socket.IO look, and pages of Next.js have them look
 		},
-		watch: watch, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files())},
+		watch: watch, console: console.Bellhop{Store: b.Store, Sockets: sockets.Sockets}, pages: map[string]http.Handler{"GET /": http.FileServerFS(demo.Files()), route.HTTPRoute: emitPage(w.aws)},
 		attach: []func(*emulator.Emulator){func(e *emulator.Emulator) { w.aws.Emulator = e }},
 		begin:  []func(context.Context) error{departAll(h)},
 		end:    []func(context.Context) error{b.Hooks.Close},

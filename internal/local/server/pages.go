@@ -9,6 +9,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
+	"github.com/bellhop-rt/bellhop/internal/local/openapi"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 	consolepage "github.com/bellhop-rt/bellhop/web/console"
@@ -23,7 +24,8 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	}
 	pages.Handle("GET /_bellhop/", http.StripPrefix("/_bellhop", http.FileServerFS(consolepage.Files())))
 	pages.HandleFunc("GET /_bellhop/api", protocolPage(c.Release))
-	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", protocolDocument(c.Release))
+	pages.HandleFunc("GET /_bellhop/api/asyncapi.json", document(asyncapi.Document, c.Release))
+	pages.HandleFunc("GET /_bellhop/api/openapi.json", document(openapi.Document, c.Release))
 	pages.HandleFunc("POST /_bellhop/token", minting(c))
 	s.console.Routes(pages)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +57,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	})
 }
 
-// protocolPage shows the wire protocol to people, and protocolDocument to generators of clients.
+// protocolPage shows the wire protocol to people, and document one of two to generators of clients.
 func protocolPage(release string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		var page bytes.Buffer
@@ -68,9 +70,9 @@ func protocolPage(release string) http.HandlerFunc {
 	}
 }
 
-func protocolDocument(release string) http.HandlerFunc {
+func document(of func(release string) ([]byte, error), release string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		text, err := asyncapi.Document(release)
+		text, err := of(release)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
