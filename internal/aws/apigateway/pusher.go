@@ -8,19 +8,17 @@ package apigateway
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
@@ -29,11 +27,14 @@ import (
 type Options struct {
 	Timeout     time.Duration // of one call; default 3 s
 	Connections int           // kept open to the API; default 256, more than a function pushes at once
+	Grow        time.Duration // after which another 16 of them may be opened; default 1 s
+	TLS         *tls.Config   // default: what the system trusts
 }
 
 // Pusher is a [hub.Pusher] on the management API.
 type Pusher struct {
 	client  *apigatewaymanagementapi.Client
+	poster  *poster
 	timeout time.Duration
 }
 
@@ -50,62 +51,16 @@ func New(cfg aws.Config, endpoint string, o Options) *Pusher {
 	if o.Connections <= 0 {
 		o.Connections = 256
 	}
+	if o.Grow <= 0 {
+		o.Grow = laneEvery
+	}
+	lanes := newLanes(o)
 	client := apigatewaymanagementapi.NewFromConfig(cfg, func(c *apigatewaymanagementapi.Options) {
 		c.BaseEndpoint = &endpoint
-		c.HTTPClient = &http.Client{Transport: transport(o.Connections)}
+		c.HTTPClient = &http.Client{Transport: lanes}
 		c.Retryer = aws.NopRetryer{}
-		c.APIOptions = append(c.APIOptions, lean, knowHash)
 	})
-	return &Pusher{client: client, timeout: o.Timeout}
-}
-
-// transport keeps as many connections as a fan-out uses at once; the standard library's default keeps two and opens the
-// others anew, with a TLS handshake each. A second HTTP/2 connection is never opened for one host, so HTTP/1.1 it is.
-func transport(connections int) *http.Transport {
-	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		TLSHandshakeTimeout: 2 * time.Second,
-		MaxIdleConns:        connections,
-		MaxIdleConnsPerHost: connections,
-		MaxConnsPerHost:     connections,
-		IdleConnTimeout:     90 * time.Second,
-	}
-}
-
-// lean takes out of a call what only matters to one that is tried again, logged or told apart by its client: a fan-out makes
-// thousands. What a later version of the SDK does not have need not be taken out.
-func lean(stack *middleware.Stack) error {
-	for _, id := range []string{"ClientRequestID", "SetCredentialSourceMiddleware", "UserAgent"} {
-		_, _ = stack.Build.Remove(id)
-	}
-	for _, id := range []string{"spanRetryLoop", "InterceptBeforeRetryLoop", "Retry", "InterceptAttempt", "RetryMetricsHeader"} {
-		_, _ = stack.Finalize.Remove(id)
-	}
-	for _, id := range []string{"RecordResponseTiming", "RequestResponseLogger"} {
-		_, _ = stack.Deserialize.Remove(id)
-	}
-	return nil
-}
-
-// hashKey is where a context has the hash of a frame.
-type hashKey struct{}
-
-// knowHash has a frame's hash signed that is in the context. The SDK computes one only if there is none.
-func knowHash(stack *middleware.Stack) error {
-	know := middleware.FinalizeMiddlewareFunc("KnowHash", func(
-		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
-	) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		if hash, ok := ctx.Value(hashKey{}).(string); ok {
-			ctx = v4.SetPayloadHash(ctx, hash)
-		}
-		return next.HandleFinalize(ctx, in)
-	})
-	if err := stack.Finalize.Add(know, middleware.Before); err != nil {
-		return fmt.Errorf("add to finalize step: %w", err)
-	}
-	return nil
+	return &Pusher{client: client, poster: newPoster(cfg, endpoint, lanes), timeout: o.Timeout}
 }
 
 // Push calls PostToConnection.
@@ -118,10 +73,9 @@ func (p *Pusher) Prepare(frame []byte) func(ctx context.Context, connection stri
 	sum := sha256.Sum256(frame)
 	hash := hex.EncodeToString(sum[:])
 	return func(ctx context.Context, connection string) error {
-		ctx, cancel := context.WithTimeout(context.WithValue(ctx, hashKey{}, hash), p.timeout)
+		ctx, cancel := context.WithTimeout(ctx, p.timeout)
 		defer cancel()
-		_, err := p.client.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connection, Data: frame})
-		return translate("post to", connection, err)
+		return translate("post to", connection, p.poster.post(ctx, connection, frame, hash))
 	}
 }
 
@@ -151,15 +105,12 @@ func translate(verb, connection string, err error) error {
 	if err == nil {
 		return nil
 	}
-	response, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok {
-		return fmt.Errorf("%s connection %s: %w", verb, connection, err)
-	}
-	switch response.HTTPStatusCode() {
+	status, code := answered(err)
+	switch status {
 	case http.StatusGone:
 		return hub.ErrGone
 	case http.StatusBadRequest: // a malformed id; other faults of a request are nothing that the connection did
-		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "BadRequestException" {
+		if code == "BadRequestException" {
 			return hub.ErrGone
 		}
 	case http.StatusTooManyRequests:
@@ -170,4 +121,18 @@ func translate(verb, connection string, err error) error {
 		return fmt.Errorf("%s connection %s: %w (the function needs execute-api:ManageConnections, and MANAGEMENT_ENDPOINT the stage at its end)", verb, connection, err)
 	}
 	return fmt.Errorf("%s connection %s: %w", verb, connection, err)
+}
+
+// answered gives the status and the code of an answer, of the client's or of one that was posted here; 0: there was none.
+func answered(err error) (status int, code string) {
+	if r, is := errors.AsType[*reply](err); is {
+		return r.status, r.code
+	}
+	if r, is := errors.AsType[*awshttp.ResponseError](err); is {
+		status = r.HTTPStatusCode()
+	}
+	if api, is := errors.AsType[smithy.APIError](err); is {
+		code = api.ErrorCode()
+	}
+	return status, code
 }

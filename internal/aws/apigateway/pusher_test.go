@@ -1,7 +1,6 @@
 package apigateway_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -185,37 +183,58 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// BenchmarkPush compares the pusher with the SDK's client as it comes, which does the same calls.
-func BenchmarkPush(b *testing.B) {
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
-	b.Cleanup(s.Close)
+// TestColdPool: who pushes to many at once for the first time opens 16 connections, and more by and by.
+func TestColdPool(t *testing.T) {
+	var opened, busy, most atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n := busy.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-time.After(2 * time.Millisecond)
+		busy.Add(-1)
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	const grow = 400 * time.Millisecond
 	cfg := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 256
-	b.Cleanup(transport.CloseIdleConnections)
-	plain := apigatewaymanagementapi.NewFromConfig(cfg, func(c *apigatewaymanagementapi.Options) {
-		endpoint := s.URL + "/dev"
-		c.BaseEndpoint, c.HTTPClient = &endpoint, &http.Client{Transport: transport}
-	})
-	frame := []byte(strings.Repeat("x", 200))
-	connection := id
-	for name, push := range map[string]func(ctx context.Context, connection string) error{
-		"pusher": apigateway.New(cfg, s.URL+"/dev", apigateway.Options{}).Prepare(frame),
-		"plain SDK": func(ctx context.Context, connection string) error {
-			_, err := plain.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connection, Data: frame})
-			return err
-		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetParallelism(32)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if err := push(b.Context(), connection); err != nil {
-						b.Error(err)
+	p := apigateway.New(cfg, s.URL+"/dev", apigateway.Options{Grow: grow, Connections: 40, TLS: s.Client().Transport.(*http.Transport).TLSClientConfig})
+	began := time.Now()
+	burst := func() int64 {
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				for range 3 {
+					if err := p.Push(t.Context(), id, []byte("{}")); err != nil {
+						t.Error(err)
 					}
 				}
 			})
-		})
+		}
+		wg.Wait()
+		return opened.Load()
+	}
+	first := burst()
+	if late := time.Since(began) > grow; first > 16 && !late || first < 2 {
+		t.Errorf("a cold pool opens %d connections", first)
+	}
+	for range 3 {
+		<-time.After(grow)
+		burst()
+	}
+	if n := opened.Load(); n <= 16 || n > 40 || most.Load() > 40 {
+		t.Errorf("a warm pool has %d connections of 40, at most %d busy", n, most.Load())
+	}
+	if t.Failed() {
+		return
+	}
+	p.Alive(t.Context(), id) // the service's client uses them too
+	if n := opened.Load(); n > 40 {
+		t.Errorf("it opens others")
 	}
 }
