@@ -38,7 +38,7 @@ type devCommand struct {
 	API            string            `name:"api" placeholder:"ID" help:"Logical id of the API to serve, if the template has several; otherwise all are."`
 	Stage          string            `placeholder:"NAME" help:"Stage to serve, instead of the template's."`
 	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`
-	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data; local: start one, in memory. The tables of the template are created."`
+	DynamoDB       string            `name:"dynamodb" placeholder:"URL" help:"Keep everything in this DynamoDB, such as DynamoDB Local, instead of --data; local: start one, in memory, which is fetched once and needs Java. The tables of the template are created."`
 	TakeOver       bool              `help:"Use the table in --dynamodb although another bellhop dev does, whose sessions end."`
 	NoWatch        bool              `help:"Leave functions and template as they are at the start. Otherwise a change is served from the next frame on, and connections stay."`
 	Inspect        []string          `placeholder:"FUNCTION" help:"Run this function (its logical id, or all) in a debugger and without timeouts: node --inspect, debugpy or Delve, on a port of its own from 9229 on."`
@@ -68,7 +68,7 @@ func (c devCommand) Run(ctx context.Context) error {
 	if c.DynamoDB != "local" {
 		return c.run(ctx)
 	}
-	url, stop, err := tables.Start(ctx)
+	url, stop, err := tables.Local{Cache: cache(), Say: func(text string) { terminal.New(os.Stderr, false).Note("DynamoDB", text) }}.Start(ctx)
 	if err != nil {
 		return err
 	}
@@ -177,18 +177,25 @@ func (c devCommand) foreign(ctx context.Context, log *terminal.Log) (server.API,
 		return nil, err
 	}
 	return server.OpenForeign(ctx, server.TemplateOf{
-		File: c.Template, Stage: c.Stage, API: c.API, Domain: c.Domain, Watch: !c.NoWatch, Say: func(text string) { log.Note("template", text) },
+		File: c.Template, Stage: c.Stage, API: c.API, Domain: c.Domain, Watch: !c.NoWatch, Say: func(text string) { log.Note("template", text) }, Warn: func(text string) { log.Warn("template", text) },
 	}, outside)
 }
 
 // outside is how functions run that are not in this process.
 func (c devCommand) outside(log *terminal.Log) (o server.Outside, err error) {
-	children := &processes.Children{Logger: slog.New(log.Handler()), Output: log.Output(), Tell: log.Note, Watch: !c.NoWatch, Runtimes: c.Runtime, Inspect: c.Inspect}
-	if cache, err := os.UserCacheDir(); err == nil {
-		children.Cache = filepath.Join(cache, "bellhop")
-	}
+	children := &processes.Children{Logger: slog.New(log.Handler()), Output: log.Output(), Tell: log.Note, Warn: log.Warn, Watch: !c.NoWatch, Runtimes: c.Runtime, Inspect: c.Inspect}
+	children.Cache = cache()
 	children.Built, err = c.built()
 	return server.Outside{How: c.Functions, DynamoDB: c.DynamoDB, Env: c.Env, EnvFile: c.EnvFile, Parameters: c.Parameter, Children: children}, err
+}
+
+// cache is where what is fetched once stays, whatever folder somebody works in.
+func cache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "bellhop")
 }
 
 // hooks reads --hook NAME=WHERE.

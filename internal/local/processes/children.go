@@ -43,8 +43,8 @@ type Children struct {
 	// Cache is where AWS's SDKs are fetched to, once for all templates, if functions use them and have none; empty: they are not.
 	Cache  string
 	Logger *slog.Logger
-	// Tell is told what a person wants to know of a function; nil: nobody is.
-	Tell func(function, text string)
+	// Tell is told what a person wants to know of a function, and Warn what is missing or wrong; nil: nobody, and the Logger.
+	Tell, Warn func(function, text string)
 	// Output is told what functions write, by logical id; nil: the Logger gets it. It must be safe for concurrent use.
 	Output func(function string, line runtimeapi.Line)
 
@@ -167,17 +167,26 @@ func (p *Children) tellf(function, format string, args ...any) {
 	}
 }
 
+// warn says what is missing or wrong.
+func (p *Children) warn(ctx context.Context, function, text string) {
+	if p.Warn != nil {
+		p.Warn(function, text)
+		return
+	}
+	p.Logger.WarnContext(ctx, "function", "function", function, "warning", text)
+}
+
 // warnOnce warns of something once, however often it comes.
-func (p *Children) warnOnce(ctx context.Context, text string) {
+func (p *Children) warnOnce(ctx context.Context, function, text string) {
 	p.mu.Lock()
-	known := p.said[text]
+	known := p.said[function+text]
 	if p.said == nil {
 		p.said = map[string]bool{}
 	}
-	p.said[text] = true
+	p.said[function+text] = true
 	p.mu.Unlock()
 	if !known {
-		p.Logger.WarnContext(ctx, "functions", "warning", text)
+		p.warn(ctx, function, text)
 	}
 }
 

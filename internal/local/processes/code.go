@@ -97,10 +97,10 @@ func (p *Children) newer(ctx context.Context, r template.Function, source string
 	}
 	info, err := os.Stat(filepath.Join(p.Folder, samBuild))
 	if err != nil || changed(source).After(info.ModTime()) {
-		p.warnOnce(ctx, r.ID+": "+source+" is newer than what sam build has made of it, and is run as it is")
+		p.warnOnce(ctx, r.ID, source+" is newer than what sam build has made of it, and is run as it is")
 		return source
 	}
-	p.warnOnce(ctx, r.ID+": what sam build has made is run, "+built+", and not its source")
+	p.warnOnce(ctx, r.ID, "what sam build has made is run, "+built+", and not its source")
 	return built
 }
 

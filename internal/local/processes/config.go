@@ -112,7 +112,7 @@ func (p *Children) environment(ctx context.Context, r template.Function) (map[st
 		return nil, fmt.Errorf("its environment: %w", err)
 	}
 	for _, w := range warnings {
-		p.warnOnce(ctx, w.Error())
+		p.warnOnce(ctx, r.ID, w.Error())
 	}
 	for name, value := range own {
 		env[name] = gateway.ReplaceAllStringFunc(value, func(match string) string {

@@ -24,12 +24,12 @@ func (p *Children) layersOf(ctx context.Context, r template.Function) (folders [
 	for _, id := range r.Layers {
 		l, own := known[id]
 		if !own {
-			p.warnOnce(ctx, fmt.Sprintf("the layer %s is not in this template: what %s loads from it has to be installed beside its code", id, r.ID))
+			p.warnOnce(ctx, r.ID, fmt.Sprintf("the layer %s is not in this template: what is loaded from it has to be installed beside the function's code", id))
 			continue
 		}
 		folder, err := p.layer(ctx, l)
 		if err != nil {
-			p.warnOnce(ctx, fmt.Sprintf("the layer %s (line %d) of %s is not here: %v", id, l.Line, r.ID, err))
+			p.warnOnce(ctx, r.ID, fmt.Sprintf("the layer %s (line %d) is not here: %v", id, l.Line, err))
 			continue
 		}
 		folders = append(folders, folder)

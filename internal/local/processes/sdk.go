@@ -37,7 +37,7 @@ func (p *Children) sdk(ctx context.Context, r template.Function, dir string) str
 		err = p.fetch(ctx, r, missingBoto(ctx, dir, folder), folder, "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder)
 	}
 	if err != nil {
-		p.warnOnce(ctx, r.ID+": "+err.Error())
+		p.warnOnce(ctx, r.ID, err.Error())
 	}
 	return folder
 }

@@ -37,7 +37,8 @@ type TemplateFile struct {
 	Path    string
 	Options template.Options
 	Tables  func(ctx context.Context, list []template.Table) error // makes those that are not there
-	Say     func(text string)
+	Say     func(text string) // what a person wants to know
+	Warn    func(text string) // what is missing or wrong
 }
 
 func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*composition, error) {
@@ -103,9 +104,9 @@ func (r *reloader) run(ctx context.Context, s *Server) {
 		}
 		r.seen = info
 		if text, err := r.reload(ctx, s); err != nil {
-			r.Watch.Say("the template has changed, and is served as it was before, since it is wrong now: " + err.Error())
+			r.Watch.Warn("it has changed, and is served as it was before, since it is wrong now: " + err.Error())
 		} else {
-			r.Watch.Say("the template has changed, and is served as it is now" + text)
+			r.Watch.Say("it has changed, and is served as it is now" + text)
 		}
 	}
 }
@@ -139,7 +140,7 @@ func (r *reloader) reload(ctx context.Context, s *Server) (text string, err erro
 	}
 	for _, w := range t.Warnings {
 		if !slices.ContainsFunc(r.served.Warnings, func(was *template.Error) bool { return was.Text == w.Text && was.Resource == w.Resource }) {
-			r.Watch.Say(w.Error())
+			r.Watch.Warn(w.Error())
 		}
 	}
 	r.served = t

@@ -64,7 +64,7 @@ func startForeign(t *testing.T, text string, files map[string]string, change ...
 	for _, c := range change {
 		c(&outside)
 	}
-	api, err := server.OpenForeign(t.Context(), server.TemplateOf{File: file, Watch: true, Say: say}, outside)
+	api, err := server.OpenForeign(t.Context(), server.TemplateOf{File: file, Watch: true, Say: say, Warn: say}, outside)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ exports.handler = async (event) => ({ statusCode: 200, body: "%s " + text + " " 
 	want(`{"action":"a"}`, "mended layer ")
 	file := filepath.Join(s.dir, "template.yaml")
 	write(t, file, strings.Replace(text, "Timeout: 20", "Timeout: 20, Environment: {Variables: {MOOD: glad}}", 1))
-	s.wait(t, "the template has changed, and is served as it is now")
+	s.wait(t, "it has changed, and is served as it is now")
 	want(`{"action":"a"}`, "mended layer glad")
 	write(t, file, "Resources: {")
 	s.wait(t, "is served as it was before, since it is wrong now")
@@ -273,7 +273,7 @@ exports.handler = async (event) => ({ statusCode: 200, body: "%s " + text + " " 
       IntegrationUri: !Sub arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Loud.Arn}/invocations
   Loud: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, CodeUri: loud/}}
 `)
-	s.wait(t, "the template has changed, and is served as it is now")
+	s.wait(t, "it has changed, and is served as it is now")
 	want(`{"action":"shout"}`, "LOUD")
 	want(`{"action":"a"}`, "mended layer ")
 }

@@ -100,7 +100,7 @@ func OpenDeployed(ctx context.Context, b Bellhop, o Outside) (Deployed, error) {
 type TemplateOf struct {
 	File, Stage, API, Domain string
 	Watch                    bool
-	Say                      func(text string)
+	Say, Warn                func(text string) // what a person wants to know, and what is missing or wrong
 }
 
 // OpenForeign reads a template, makes its tables where they are to be, and gets its functions ready.
@@ -122,7 +122,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 			return Foreign{}, err
 		}
 	} else if len(t.Tables) > 0 {
-		of.Say(fmt.Sprintf("the template has %d tables, and no DynamoDB: give --dynamodb local, or the URL of one, for its functions to find them", len(t.Tables)))
+		of.Warn(fmt.Sprintf("it has %d tables, and there is no DynamoDB: give --dynamodb local, or the URL of one, for its functions to find them", len(t.Tables)))
 	}
 	functions, err := o.open(ctx, t, filepath.Dir(of.File))
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
@@ -130,7 +130,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 	}
 	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB, Environment: o.environment()}
 	if of.Watch {
-		f.Watch = &TemplateFile{Path: of.File, Options: options, Tables: create, Say: of.Say}
+		f.Watch = &TemplateFile{Path: of.File, Options: options, Tables: create, Say: of.Say, Warn: of.Warn}
 	}
 	return f, nil
 }

@@ -1,53 +1,142 @@
 package tables
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// localDynamoDB is the script that fetches DynamoDB Local once, and runs it in memory.
-const localDynamoDB = "scripts/dynamodb-local"
+// Local is a DynamoDB Local, AWS's own DynamoDB for one machine, which is fetched once and keeps everything in memory.
+type Local struct {
+	Cache string            // where it is fetched to
+	Say   func(text string) // what a person wants to know meanwhile; nil: nothing
+}
 
-// Start runs a DynamoDB Local until stop is called.
-func Start(ctx context.Context) (url string, stop func() error, err error) {
-	if _, err := os.Stat(localDynamoDB); err != nil {
-		return "", nil, errors.New("--dynamodb local runs scripts/dynamodb-local: call it in the folder of Bellhop's sources, or give the URL of a DynamoDB that runs")
+const (
+	leastJava  = 17
+	startTime  = time.Minute
+	startTries = 3 // a port that was free can be taken before Java has it
+)
+
+// another says what can be done without a DynamoDB Local of ours.
+const another = "or run a DynamoDB yourself, as by docker run -p 8000:8000 amazon/dynamodb-local, and give its URL: --dynamodb http://127.0.0.1:8000"
+
+// Start runs it until stop is called.
+func (l Local) Start(ctx context.Context) (url string, stop func() error, err error) {
+	if err := checkJava(ctx); err != nil {
+		return "", nil, fmt.Errorf("--dynamodb local: %w", err)
+	}
+	list := parseLibraries(libraries)
+	folder := filepath.Join(l.Cache, "dynamodb-local", list[0].sum[:12])
+	if _, err := os.Stat(filepath.Join(folder, "complete")); err != nil {
+		if l.Say != nil {
+			l.Say("fetching DynamoDB Local once (49 MB from Maven Central), into " + folder)
+		}
+		if err := fetch(ctx, list, folder, mavenCentral); err != nil {
+			return "", nil, fmt.Errorf("--dynamodb local: %w: try again, %s", err, another)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "complete"), nil, 0o600); err != nil {
+			return "", nil, fmt.Errorf("--dynamodb local: %w", err)
+		}
+	}
+	for range startTries {
+		if url, stop, err = run(ctx, folder); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("--dynamodb local: %w", err)
+	}
+	return url, stop, nil
+}
+
+// javaVersion is in what java -version says: 17.0.15, 21, 1.8.0_412.
+var javaVersion = regexp.MustCompile(`version "(?:1\.)?(\d+)`)
+
+func checkJava(ctx context.Context) error {
+	text, err := exec.CommandContext(ctx, "java", "-version").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("DynamoDB Local needs Java %d or newer, and there is none (%w): install it, as by apt-get install default-jre-headless or brew install openjdk, %s", leastJava, err, another)
+	}
+	found := javaVersion.FindSubmatch(text)
+	if found == nil {
+		return nil // it will show
+	}
+	if version, err := strconv.Atoi(string(found[1])); err == nil && version < leastJava {
+		return fmt.Errorf("DynamoDB Local needs Java %d or newer, and this is %d: install a newer one, %s", leastJava, version, another)
+	}
+	return nil
+}
+
+// run starts a process, and waits until it answers.
+func run(ctx context.Context, folder string) (url string, stop func() error, err error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return "", nil, err
 	}
 	// It has to outlive ctx: what is stored at the end is stored there.
-	command := exec.CommandContext(context.WithoutCancel(ctx), localDynamoDB)
+	command := exec.CommandContext(context.WithoutCancel(ctx), "java", "-Xmx1g", "-Djava.library.path="+folder, "-cp", filepath.Join(folder, "*"), //nolint:gosec // what was fetched
+		"software.amazon.dynamodb.services.local.main.ServerRunner", "-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port))
 	ownGroup(command) // an interrupt from the keyboard is for this program alone
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	stderr, err := command.StderrPipe()
-	if err != nil {
-		return "", nil, fmt.Errorf("start DynamoDB Local: %w", err)
-	}
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
 	if err := command.Start(); err != nil {
 		return "", nil, fmt.Errorf("start DynamoDB Local: %w", err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
 	stop = func() error {
-		_ = command.Process.Signal(os.Interrupt)
-		return ended(command.Wait())
-	}
-	lines := bufio.NewScanner(stderr)
-	var said []string
-	for lines.Scan() {
-		if _, at, ok := strings.Cut(lines.Text(), "dynamodb-local: http"); ok {
-			return "http" + at, stop, nil
-		}
-		said = append(said, lines.Text())
-	}
-	return "", nil, errors.Join(fmt.Errorf("DynamoDB Local did not start: %s", strings.Join(said, " ")), command.Wait())
-}
-
-// ended is no error for a program that was asked to end.
-func ended(err error) error {
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 130 {
+		_ = command.Process.Kill() // there is nothing that it would have to keep
+		<-ended
 		return nil
 	}
-	return err
+	url = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	late := time.NewTimer(startTime)
+	defer late.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !answers(ctx, url) {
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			return "", nil, fmt.Errorf("DynamoDB Local did not start: %w: %s", err, strings.TrimSpace(said.String()))
+		case <-late.C:
+			return "", nil, errors.Join(fmt.Errorf("DynamoDB Local does not answer after %s", startTime), stop())
+		case <-ctx.Done():
+			return "", nil, errors.Join(ctx.Err(), stop())
+		}
+	}
+	return url, stop, nil
+}
+
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a port for DynamoDB Local: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck,forcetypeassert // of TCP
+}
+
+// answers reports whether something speaks HTTP there: DynamoDB Local answers a bare GET with 400.
+func answers(ctx context.Context, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil
 }

@@ -64,8 +64,15 @@ func (l *Log) print(at time.Time, colour, sign, text string) {
 	_, _ = io.WriteString(l.w, line)
 }
 
-// Note says something about a function or the template.
-func (l *Log) Note(about, text string) { l.print(time.Now(), cyan, "↻", about+": "+text) }
+// Note says something about a function or the template, unless the log is quiet.
+func (l *Log) Note(about, text string) {
+	if !l.quiet {
+		l.print(time.Now(), cyan, "↻", about+": "+text)
+	}
+}
+
+// Warn says what is missing or wrong about a function or the template.
+func (l *Log) Warn(about, text string) { l.print(time.Now(), yellow, "!", about+": "+text) }
 
 // Welcome says what is where. foreign: it is another application's API.
 func (l *Log) Welcome(address, path, data string, foreign bool) {
@@ -242,6 +249,10 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	}
 	text := r.Message
 	add := func(a slog.Attr) bool {
+		if a.Key == "warning" { // a sentence that says what it is about
+			text += "  " + a.Value.String()
+			return true
+		}
 		text += fmt.Sprintf("  %s=%v", a.Key, a.Value)
 		return true
 	}
