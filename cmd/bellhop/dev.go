@@ -73,7 +73,8 @@ func (c devCommand) Run(ctx context.Context) error {
 		return err
 	}
 	c.DynamoDB = url
-	return errors.Join(c.run(ctx), stop())
+	defer stop()
+	return c.run(ctx)
 }
 
 // memoryForTime has the garbage collector run when the heap is four times what is alive, not twice, unless GOGC says something: a sixth of

@@ -10,10 +10,10 @@ const GROUPS = {
   push: { words: "pushes", kinds: ["push"] },
   invoke: { words: "invocations", kinds: ["invoke", "schedule"] },
   output: { words: "what functions print", kinds: ["output"] },
-  queue: { words: "queues", kinds: ["queue", "dead"] },
+  queue: { words: "queues and streams", kinds: ["queue", "stream", "dead"] },
   connect: { words: "connections", kinds: ["connect", "disconnect", "authorize"] },
 };
-const SIGNS = { message: "→", reply: "↩", push: "←", invoke: "λ", output: "│", schedule: "◷", queue: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
+const SIGNS = { message: "→", reply: "↩", push: "←", invoke: "λ", output: "│", schedule: "◷", queue: "≡", stream: "≡", dead: "†", connect: "+", disconnect: "−", authorize: "?" };
 
 const hidden = new Set();
 let items = []; // the newest first
@@ -62,7 +62,8 @@ function what({ kind, object, events, data = "", status, reason, function: name,
     case "output":
       return words(`${name}:`, data.slice(0, 300));
     case "queue":
-      return words(queue, name, object?.Records ? `${count(object.Records.length)} messages` : "");
+    case "stream":
+      return words(queue, name, object?.Records ? `${count(object.Records.length)} ${kind === "queue" ? "messages" : "records"}` : "");
     case "dead":
       return words(queue, "gave up", reason);
     case "connect":

@@ -74,8 +74,8 @@ func deployed(tb testing.TB) *deployment {
 	return d
 }
 
-// elsewhere skips a test that needs a server of its own, while the tests run at a stack.
-func elsewhere(tb testing.TB) {
+// OwnServer skips a test that needs a server of its own, while the tests run at a stack.
+func OwnServer(tb testing.TB) {
 	tb.Helper()
 	if deployed(tb) != nil {
 		tb.Skip("this needs a server of its own, and " + stackVariable + " is set")

@@ -49,7 +49,7 @@ func On(store socketio.Store) Place { return Place{Store: store, api: inProcess}
 // Bolt is an embedded store in memory, with the functions in this process.
 func Bolt(tb testing.TB) Place {
 	tb.Helper()
-	elsewhere(tb)
+	OwnServer(tb)
 	store, err := bolt.Open("", bolt.Options{})
 	if err != nil {
 		tb.Fatal(err)
@@ -65,7 +65,7 @@ func Bolt(tb testing.TB) Place {
 // Dynamo is a table in DynamoDB Local, with the functions in this process.
 func Dynamo(tb testing.TB) Place {
 	tb.Helper()
-	elsewhere(tb)
+	OwnServer(tb)
 	db := dynamotest.New(tb, "e2e")
 	return On(dynamo.New(db.Client, db.Name, dynamo.Options{}))
 }
@@ -73,7 +73,7 @@ func Dynamo(tb testing.TB) Place {
 // Deployed is a table in DynamoDB Local that the functions use as they are deployed: built, in processes of their own.
 func Deployed(tb testing.TB) Place {
 	tb.Helper()
-	elsewhere(tb)
+	OwnServer(tb)
 	db := dynamotest.New(tb, "e2e")
 	return Place{Store: dynamo.New(db.Client, db.Name, dynamo.Options{}), api: func(tb testing.TB, c server.Config, b server.Bellhop) server.API {
 		tb.Helper()

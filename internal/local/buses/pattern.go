@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// Matches reports whether a pattern matches an event, both as encoding/json decodes them.
+func Matches(pattern, event map[string]any) bool { return matches(pattern, event) }
+
 // checkPattern finds what matches does not know.
 func checkPattern(pattern map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(pattern)) {

@@ -118,6 +118,8 @@ func (f watched) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case invoke.ByAuthorizer, invoke.ByConnect, invoke.ByDisconnect: // the gateway tells of them
 	case invoke.ByQueue:
 		f.show(emulator.KindQueue, v.Began, took, payload, err)
+	case invoke.ByStream:
+		f.show(emulator.KindStream, v.Began, took, payload, err)
 	default:
 		f.show(emulator.KindInvoke, v.Began, took, payload, err)
 	}
@@ -176,7 +178,7 @@ func (w *Watch) Observe(next func(emulator.Event)) func(emulator.Event) {
 		}
 		w.count(e)
 		switch e.Kind {
-		case emulator.KindInvoke, emulator.KindQueue, emulator.KindSchedule: // the function's wrapper has their payload
+		case emulator.KindInvoke, emulator.KindQueue, emulator.KindStream, emulator.KindSchedule: // the function's wrapper has their payload
 		default:
 			if w.stream.room(e.Kind) {
 				w.stream.put(e, cmp.Or(owner, w.meter.Owner(e.Connection)))

@@ -2,7 +2,7 @@
 // template and runs what is in it, so that functions written for AWS run unchanged.
 //
 // Each product is a package of its own: internal/local/gateway holds the sockets, internal/local/queues the messages,
-// internal/local/buses the rules and schedules, and internal/local/invoke runs the functions for all of them. This package wires them by
+// internal/local/buses the rules and schedules, internal/local/streams follows tables, and internal/local/invoke runs the functions for all of them. This package wires them by
 // the template and answers for all of them at one address; it starts them in one order and ends them in the other, so that what is under
 // way is finished and what a function still sends finds its queue.
 //
@@ -23,6 +23,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
+	"github.com/bellhop-rt/bellhop/internal/local/streams"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -49,6 +50,8 @@ type Config struct {
 	QueueRetry time.Duration
 	QueueFile  string
 	QueueSync  bool
+	// Tables is the URL of the DynamoDB whose streams are followed, with the region and key of its tables; empty: none are.
+	Tables, TablesRegion, TablesKey string
 	// NoSchedules leaves the template's schedules off.
 	NoSchedules bool
 
@@ -67,6 +70,7 @@ type Emulator struct {
 	Gateway   *gateway.Server // of the first API, if there are several
 	Queues    *queues.Service
 	Buses     *buses.Service
+	Streams   *streams.Service
 
 	others []*gateway.Server // of all APIs but the first
 
@@ -93,6 +97,12 @@ func New(cfg Config) (e *Emulator, err error) {
 	if err = e.openGateways(cfg); err == nil {
 		e.Buses, err = buses.New(buses.Config{
 			Template: cfg.Template, Functions: e.Functions, NoSchedules: cfg.NoSchedules, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeBuses(),
+		})
+	}
+	if err == nil {
+		e.Streams, err = streams.New(streams.Config{
+			Template: cfg.Template, Functions: e.Functions, Endpoint: cfg.Tables, Region: cfg.TablesRegion, Key: cfg.TablesKey,
+			Matches: buses.Matches, Logger: cfg.Logger, Observe: cfg.observeStreams(),
 		})
 	}
 	if err == nil { // the last, since it has a file open
@@ -136,6 +146,7 @@ func (e *Emulator) Start() {
 	}
 	e.Queues.Start()
 	e.Buses.Start()
+	e.Streams.Start()
 }
 
 // Close ends everything: no new connection or invocation is accepted, schedules stop, every socket is closed with 1001 and its $disconnect
@@ -168,6 +179,7 @@ func (e *Emulator) end() {
 	defer close(e.closed)
 	e.Functions.Stop()
 	e.Buses.Close()
+	e.Streams.Close()
 	for _, g := range e.gateways() {
 		g.Close()
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
+	"github.com/bellhop-rt/bellhop/internal/local/streams"
 )
 
 // Kind says what an Event is about.
@@ -23,6 +24,7 @@ const (
 	KindInvoke   Kind = "invoke"   // the Invoke API ran a function
 	KindQueue    Kind = "queue"    // a batch was delivered; Status is its size, Bytes the number of messages that failed
 	KindDead     Kind = "dead"     // a message went to the dead-letter queue; Reason is the last error
+	KindStream   Kind = "stream"   // records of a table's stream were delivered; Queue is the table, Status their number
 	KindSchedule Kind = "schedule" // a schedule fired
 	KindBus      Kind = "bus"      // an event came onto a bus; Reason is its source and detail-type
 )
@@ -75,6 +77,15 @@ func (c *Config) observeQueues() func(queues.Event) {
 			out.Kind, out.Bytes, out.Data, out.Reason = KindDead, len(e.Body), e.Body, e.Reason
 		}
 		c.Observe(out)
+	}
+}
+
+func (c *Config) observeStreams() func(streams.Batch) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(b streams.Batch) {
+		c.Observe(Event{Kind: KindStream, Time: b.Time, Duration: b.Duration, Queue: b.Table, Function: b.Function, Status: b.Records, Err: b.Err})
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	ByMessage    Trigger = "message"
 	ByDisconnect Trigger = "disconnect"
 	ByQueue      Trigger = "queue"
+	ByStream     Trigger = "stream"
 )
 
 // Cause is what a function runs for, as those know it who watch; the function itself has it in its event.

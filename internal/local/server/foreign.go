@@ -17,6 +17,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/names"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -37,8 +38,8 @@ type TemplateFile struct {
 	Path    string
 	Options template.Options
 	Tables  func(ctx context.Context, list []template.Table) error // makes those that are not there
-	Say     func(text string) // what a person wants to know
-	Warn    func(text string) // what is missing or wrong
+	Say     func(text string)                                      // what a person wants to know
+	Warn    func(text string)                                      // what is missing or wrong
 }
 
 func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*composition, error) {
@@ -56,8 +57,11 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	}
 	end := []func(context.Context) error{f.Functions.Close, func(context.Context) error { return gate.Close() }}
 	c := &composition{
-		emulator: emulator.Config{Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain, Environment: f.Environment},
-		watch:    watch, console: console.Foreign{},
+		emulator: emulator.Config{
+			Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain, Environment: f.Environment,
+			Tables: f.Tables, TablesRegion: tables.Region, TablesKey: tables.Key,
+		},
+		watch: watch, console: console.Foreign{},
 		pages:    map[string]http.Handler{"GET /{$}": http.RedirectHandler("/_bellhop/", http.StatusFound)},
 		extras:   []extra{{wants: asksSecret, handle: noSecret}, {wants: asksTables, handle: f.serveTables}},
 		listener: gate.Listener,

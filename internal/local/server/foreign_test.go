@@ -51,6 +51,7 @@ type foreign struct {
 // startForeign serves a template with files beside it. Both are watched.
 func startForeign(t *testing.T, text string, files map[string]string, change ...func(*server.Outside)) foreign {
 	t.Helper()
+	servertest.OwnServer(t)
 	s := foreign{dir: t.TempDir(), said: make(chan string, 100)}
 	for name, content := range files {
 		write(t, filepath.Join(s.dir, name), content)

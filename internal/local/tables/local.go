@@ -3,7 +3,6 @@ package tables
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,7 +31,7 @@ const (
 const another = "or run a DynamoDB yourself, as by docker run -p 8000:8000 amazon/dynamodb-local, and give its URL: --dynamodb http://127.0.0.1:8000"
 
 // Start runs it until stop is called.
-func (l Local) Start(ctx context.Context) (url string, stop func() error, err error) {
+func (l Local) Start(ctx context.Context) (url string, stop func(), err error) {
 	if err := checkJava(ctx); err != nil {
 		return "", nil, fmt.Errorf("--dynamodb local: %w", err)
 	}
@@ -79,7 +78,7 @@ func checkJava(ctx context.Context) error {
 }
 
 // run starts a process, and waits until it answers.
-func run(ctx context.Context, folder string) (url string, stop func() error, err error) {
+func run(ctx context.Context, folder string) (url string, stop func(), err error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return "", nil, err
@@ -93,12 +92,15 @@ func run(ctx context.Context, folder string) (url string, stop func() error, err
 	if err := command.Start(); err != nil {
 		return "", nil, fmt.Errorf("start DynamoDB Local: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	stop = func() error {
+	var ended error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ended = command.Wait()
+	}()
+	stop = func() {
 		_ = command.Process.Kill() // there is nothing that it would have to keep
-		<-ended
-		return nil
+		<-done
 	}
 	url = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	late := time.NewTimer(startTime)
@@ -108,12 +110,14 @@ func run(ctx context.Context, folder string) (url string, stop func() error, err
 	for !answers(ctx, url) {
 		select {
 		case <-tick.C:
-		case err := <-ended:
-			return "", nil, fmt.Errorf("DynamoDB Local did not start: %w: %s", err, strings.TrimSpace(said.String()))
+		case <-done:
+			return "", nil, fmt.Errorf("DynamoDB Local did not start: %w: %s", ended, strings.TrimSpace(said.String()))
 		case <-late.C:
-			return "", nil, errors.Join(fmt.Errorf("DynamoDB Local does not answer after %s", startTime), stop())
+			stop()
+			return "", nil, fmt.Errorf("DynamoDB Local does not answer after %s", startTime)
 		case <-ctx.Done():
-			return "", nil, errors.Join(ctx.Err(), stop())
+			stop()
+			return "", nil, ctx.Err()
 		}
 	}
 	return url, stop, nil
@@ -125,7 +129,11 @@ func freePort(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("find a port for DynamoDB Local: %w", err)
 	}
 	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck,forcetypeassert // of TCP
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return 0, fmt.Errorf("find a port for DynamoDB Local: %w", err)
+	}
+	return strconv.Atoi(port)
 }
 
 // answers reports whether something speaks HTTP there: DynamoDB Local answers a bare GET with 400.

@@ -17,23 +17,23 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
-// Who asks a DynamoDB on this machine, which keeps tables apart by them. They open nothing anywhere else.
+// Region and Key are who asks a DynamoDB on this machine, which keeps tables apart by them. They open nothing anywhere else.
 const (
-	localRegion = "us-east-1"
-	localKey    = "bellhop"
+	Region = "us-east-1"
+	Key    = "bellhop"
 )
 
 // Client is one for a DynamoDB that is not AWS's: DynamoDB Local, or LocalStack.
 func Client(endpoint string) *dynamodb.Client {
 	return dynamo.NewClient(
-		aws.Config{Region: localRegion, Credentials: credentials.NewStaticCredentialsProvider(localKey, localKey, "")},
+		aws.Config{Region: Region, Credentials: credentials.NewStaticCredentialsProvider(Key, Key, "")},
 		func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint },
 	)
 }
 
 // Environment is what a function has to know to find the same tables.
 func Environment(endpoint string) map[string]string {
-	env := map[string]string{"AWS_REGION": localRegion, "AWS_ACCESS_KEY_ID": localKey, "AWS_SECRET_ACCESS_KEY": localKey}
+	env := map[string]string{"AWS_REGION": Region, "AWS_ACCESS_KEY_ID": Key, "AWS_SECRET_ACCESS_KEY": Key}
 	if endpoint != "" {
 		env["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
 	}

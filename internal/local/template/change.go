@@ -14,6 +14,7 @@ func Changes(before, now *Template) (list []string) {
 	}{
 		{"queues", reflect.DeepEqual(placeless(before.Queues, placelessQueue), placeless(now.Queues, placelessQueue))},
 		{"rules", reflect.DeepEqual(placeless(before.Rules, func(r *Rule) { r.Line = 0 }), placeless(now.Rules, func(r *Rule) { r.Line = 0 }))},
+		{"streams", reflect.DeepEqual(placeless(before.Streams, func(s *Stream) { s.Line = 0 }), placeless(now.Streams, func(s *Stream) { s.Line = 0 }))},
 		{"schedules", reflect.DeepEqual(placeless(before.Schedules, func(s *Schedule) { s.Line = 0 }), placeless(now.Schedules, func(s *Schedule) { s.Line = 0 }))},
 		{"tables", reflect.DeepEqual(before.Tables, now.Tables)},
 	} {

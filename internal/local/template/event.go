@@ -92,6 +92,12 @@ func (r *reader) readFunctionEvent(res *resource, name string, e functionEvent) 
 			return err
 		}
 		return r.mapQueue(res, res.id, p)
+	case "DynamoDB":
+		var p streamProps
+		if err := decode(&p); err != nil {
+			return err
+		}
+		return r.mapStream(res, res.id, p)
 	case "Schedule", "ScheduleV2":
 		var p scheduleProps
 		if err := decode(&p); err != nil {

@@ -117,7 +117,7 @@ type mappingProps struct {
 // readMapping reads an event source mapping that is a resource of its own.
 func (r *reader) readMapping(res *resource) error {
 	var p struct {
-		mappingProps `yaml:",inline"`
+		streamProps `yaml:",inline"`
 
 		Source   string `yaml:"EventSourceArn"`
 		Function string `yaml:"FunctionName"`
@@ -125,13 +125,18 @@ func (r *reader) readMapping(res *resource) error {
 	if err := r.decode(res, &p); err != nil {
 		return err
 	}
-	if !strings.Contains(p.Source, ":sqs:") {
-		r.warnf(res.line, "%s: events from %s do not come; of event source mappings only those of queues are emulated", res.id, p.Source)
+	queue, stream := strings.Contains(p.Source, ":sqs:"), strings.Contains(p.Source, ":dynamodb:")
+	if !queue && !stream {
+		r.warnf(res.line, "%s: events from %s do not come; of event source mappings only those of queues and of tables' streams are emulated", res.id, p.Source)
 		return nil
 	}
 	fn, ok := r.out.Function(p.Function)
 	if !ok {
 		return res.errorf("FunctionName %s is no function of this template", p.Function)
+	}
+	if stream {
+		p.Stream = p.Source
+		return r.mapStream(res, fn.ID, p.streamProps)
 	}
 	p.Queue = p.Source
 	return r.mapQueue(res, fn.ID, p.mappingProps)

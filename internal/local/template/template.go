@@ -26,6 +26,7 @@ type Template struct {
 	Layers    []Layer
 	Tables    []Table
 	Queues    []Queue
+	Streams   []Stream
 	Schedules []Schedule
 	Rules     []Rule
 	APIs      []API // WebSocket APIs

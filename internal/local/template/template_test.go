@@ -66,7 +66,7 @@ Resources:
       Handler: index.handler
       InlineCode: "def handler(event, context): return {}"
       Events:
-        Stream: {Type: DynamoDB, Properties: {Stream: !GetAtt Orders.StreamArn, StartingPosition: LATEST}}
+        Stream: {Type: Kinesis, Properties: {Stream: "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks", StartingPosition: LATEST}}
   Plain:
     Type: AWS::Lambda::Function
     Properties: {Runtime: python3.13, Handler: index.handler, Code: {ZipFile: "x = 1"}, FunctionName: plain}
@@ -286,7 +286,7 @@ func TestReadSaysWhatIsNotDone(t *testing.T) {
 	all := said(readShop(t).Warnings)
 	for _, want := range []string{
 		"template line 3: the transform MyMacro is not run",
-		"Inline: events of the type DynamoDB do not come",
+		"Inline: events of the type Kinesis do not come",
 		"Subscription: topics deliver nothing",
 		"Mystery: custom resources are not made",
 		"Deployment: a deployment without DependsOn of the routes",
@@ -474,5 +474,36 @@ Resources:
 	}
 	if len(out.Functions[1].Layers) > 0 {
 		t.Errorf("Globals are SAM's: got %v", out.Functions[1].Layers)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	const head = `
+Resources:
+  T: {Type: AWS::DynamoDB::Table, Properties: {TableName: words, AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}], StreamSpecification: {StreamViewType: NEW_IMAGE}}}
+  Plain: {Type: AWS::DynamoDB::Table, Properties: {AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}]}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties: {Events: {E: {Type: DynamoDB, Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: LATEST, FilterCriteria: {Filters: [{Pattern: '{"eventName": ["INSERT"]}'}]}}}}}
+  G: {Type: AWS::Lambda::Function}
+  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {EventSourceArn: !GetAtt T.StreamArn, FunctionName: !Ref G, StartingPosition: TRIM_HORIZON, BatchSize: 7, MaximumRetryAttempts: 2, FunctionResponseTypes: [ReportBatchItemFailures]}}
+`
+	out, err := Read([]byte(head), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Stream{
+		{Line: 5, Table: "T", Function: "F", BatchSize: 100, Latest: true, Filters: []map[string]any{{"eventName": []any{"INSERT"}}}, Retries: -1},
+		{Line: 9, Table: "T", Function: "G", BatchSize: 7, Partial: true, Retries: 2},
+	}
+	if !reflect.DeepEqual(out.Streams, want) {
+		t.Errorf("got %+v, want %+v", out.Streams, want)
+	}
+	if _, err := Read([]byte(strings.Replace(head, "FunctionName: !Ref G", "FunctionName: !Ref G, Enabled: false", 1)), Options{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Read([]byte(strings.Replace(head, "EventSourceArn: !GetAtt T.", "EventSourceArn: !GetAtt Plain.", 1)), Options{}); err == nil || !strings.Contains(err.Error(), "the table Plain has no StreamSpecification") {
+		t.Errorf("a table without a stream: got %v", err)
 	}
 }

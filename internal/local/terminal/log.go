@@ -205,6 +205,8 @@ func describe(e emulator.Event) (colour, sign, text string) {
 		return cyan, "λ", fmt.Sprintf("%s %s", e.Function, shorten(e.Data))
 	case emulator.KindQueue:
 		return dim, "≡", fmt.Sprintf("%s to %s", e.Queue, e.Function)
+	case emulator.KindStream:
+		return dim, "≡", fmt.Sprintf("%d of the stream of %s to %s", e.Status, e.Queue, e.Function)
 	case emulator.KindDead:
 		return red, "†", fmt.Sprintf("%s dead letter: %s", e.Queue, e.Reason)
 	case emulator.KindBus:
