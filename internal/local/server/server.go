@@ -101,7 +101,7 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 	s.console = console.New(s.emulator, parts.console, parts.watch, c.Local)
 	s.end = parts.end
 	s.web = &http.Server{Handler: s.handler(c, parts), ReadHeaderTimeout: 10 * time.Second}
-	s.emulator.Start()
+	s.emulator.Start() //nolint:contextcheck // its clocks are its own
 	for _, begin := range parts.begin {
 		if err := begin(ctx); err != nil {
 			return nil, errors.Join(err, listener.Close(), s.Stop(ctx))

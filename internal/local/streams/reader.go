@@ -152,7 +152,6 @@ func (r *reader) attempt(list []record) (rest []record, err error) {
 	if err != nil {
 		return list, fmt.Errorf("write event: %w", err)
 	}
-	//nolint:contextcheck // a function outlives who asked for it, as on AWS
 	out, err := r.cfg.Functions.Await(invoke.For(r.cfg.Functions.Context(), invoke.Cause{By: invoke.ByStream}), r.fn, event, invocation)
 	if err != nil {
 		return list, err
