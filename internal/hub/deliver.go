@@ -213,7 +213,7 @@ func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 		return err
 	}
 	passed := j.Passed
-	err = h.eachPage(ctx, j, func(members []Member) error {
+	err = h.eachPage(ctx, jobs, func(members []Member) error {
 		passed += len(members)
 		return h.pushMembers(ctx, events, j.Epoch, members, j.Except)
 	})
@@ -229,9 +229,10 @@ func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
 	return nil
 }
 
-// eachPage gives the members of a job's shard, from behind its After. When the function's time is nearly over it leaves the rest to
-// another job: that a shard is so large is rare, since rooms grow.
-func (h *Hub) eachPage(ctx context.Context, j Job, do func(members []Member) error) error {
+// eachPage gives the members of the shard of jobs for the same page, from behind their After. When the function's time is nearly over it
+// leaves the rest to another job for each: that a shard is so large is rare, since rooms grow.
+func (h *Hub) eachPage(ctx context.Context, jobs []Job, do func(members []Member) error) error {
+	j := jobs[0]
 	for {
 		page, err := h.store.Members(ctx, j.Room, j.Shard, j.After, h.limits.Page)
 		if err != nil {
@@ -242,7 +243,11 @@ func (h *Hub) eachPage(ctx context.Context, j Job, do func(members []Member) err
 		}
 		j.After, j.Passed = page.Next, j.Passed+len(page.Members)
 		if deadline, ok := ctx.Deadline(); ok && deadline.Sub(h.now()) < 2*reserve {
-			return h.Enqueue(ctx, j, 0)
+			return each(len(jobs), 16, func(i int) error {
+				rest := jobs[i]
+				rest.After, rest.Passed = j.After, j.Passed
+				return h.Enqueue(ctx, rest, 0)
+			})
 		}
 	}
 }

@@ -512,7 +512,7 @@ func (c CloseCommand) do(ctx context.Context, h *Hub) (any, error) {
 
 // empty does a job of close. Those who came after the room was closed stay.
 func (h *Hub) empty(ctx context.Context, j Job) error {
-	return h.eachPage(ctx, j, func(members []Member) error { return h.expel(ctx, j, members) })
+	return h.eachPage(ctx, []Job{j}, func(members []Member) error { return h.expel(ctx, j, members) })
 }
 
 func (h *Hub) expel(ctx context.Context, j Job, members []Member) error {

@@ -491,6 +491,30 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("bob got it %d times, want 1", n)
 		}
 	})
+	t.Run("what several jobs have no time for is left to the queue by each", func(t *testing.T) {
+		w := newWorld(t, func(c *hub.Config) { c.Limits.Page = 2 })
+		var all []hub.Caller
+		for _, user := range []string{"ana", "bob", "carla", "dan", "eve"} {
+			all = append(all, w.Open(user))
+			w.Must(all[len(all)-1], `{"action":"join","room":"channel:1"}`)
+		}
+		var jobs []hub.Job
+		for n := range int64(3) {
+			e := protocol.Event{Event: "message:new", Room: "channel:1", Seq: n + 1, ID: fmt.Sprint("m", n)}
+			jobs = append(jobs, hub.Job{Kind: hub.JobFanOut, Room: "channel:1", Event: &e})
+		}
+		for _, err := range w.WorkAll(hurried{t.Context(), w.Clock.Now().Add(5 * time.Second)}, jobs) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Drain()
+		for _, c := range all {
+			if n := count(w.Network.Names(c.Connection), "message:new"); n != len(jobs) {
+				t.Errorf("%s got %d of %d events", c.User, n, len(jobs))
+			}
+		}
+	})
 	t.Run("what never gets through ends as a dead letter", func(t *testing.T) {
 		w := newWorld(t)
 		ana := w.Open("ana")
