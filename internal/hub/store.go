@@ -55,6 +55,7 @@ type Connection struct {
 	ConnectedAt time.Time
 	LastSeen    time.Time       // its last action
 	Entered     time.Time       // when it last entered a room; zero: never
+	TakenOut    time.Time       // when it was last taken out of a room without having asked; zero: never
 	Expires     time.Time       // when its token does
 	Busy        time.Time       // the rate limit's state: when all that it sent so far is paid for
 	Closing     bool            // it is being departed; it may do nothing more
@@ -130,6 +131,9 @@ func (ch Change) Apply(c Connection) Connection {
 		delete(c.Rooms, room)
 		delete(c.Gens, room)
 		c.Leaving[room], c.Gen = l, max(c.Gen, l.Gen)
+		if l.Why != "" {
+			c.TakenOut = ch.Now
+		}
 	}
 	for room, seat := range ch.Enter {
 		c.Rooms[room], c.Gens[room], c.Gen = seat.Shard, seat.Gen, max(c.Gen, seat.Gen)

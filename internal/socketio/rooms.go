@@ -248,10 +248,13 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 	r.callers.drop(c.ID)
 	now := r.now()
 	away := absence{Left: now.UnixMilli(), Since: c.ConnectedAt.UnixMilli()}
-	if c.Ended == "" || c.Ended.Retry() { // who was disconnected by the server is not waited for
-		away.Rooms = slices.Sorted(maps.Keys(c.Rooms))
-	} else {
+	switch {
+	case c.Ended != "" && !c.Ended.Retry(): // who was disconnected by the server is not waited for
 		away.Left = 0
+	case now.Sub(c.TakenOut) < unnoticed: // it may not have heard that, and would take itself for a member
+		away.Left = 0
+	default:
+		away.Rooms = slices.Sorted(maps.Keys(c.Rooms))
 	}
 	text, err := json.Marshal(away)
 	if err != nil {

@@ -365,6 +365,9 @@ func (d *device) join(v *view) {
 			return
 		}
 		v.busy = false
+		if !in.OK && in.Error.Code == protocol.CodeForbidden && d.forbidden(v) {
+			return
+		}
 		if !in.OK {
 			d.retry(in, func() { d.recheck(s, v) })
 			return
@@ -585,6 +588,8 @@ func (d *device) receive(s *socket, in *inbound) {
 		}
 	case in.Event == protocol.SessionEnding:
 		d.logf("hears that its session ends")
+	case in.Event == protocol.RoomClosed && in.Seq == 0:
+		d.takenOut(in.Room)
 	case in.Seq > 0:
 		d.heard(in.event())
 	}
@@ -669,6 +674,10 @@ func (d *device) deliver(o *outgoing) {
 			if in.Error.Code == protocol.CodeNotInRoom {
 				v.joined = false
 				d.tend(v)
+			}
+			if in.Error.Code == protocol.CodeForbidden && d.forbidden(v) {
+				d.outbox = slices.DeleteFunc(d.outbox, func(x *outgoing) bool { return x == o })
+				return
 			}
 			d.retry(in, func() { d.deliver(o) })
 			return

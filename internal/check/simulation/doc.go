@@ -34,6 +34,9 @@
 // takes effect at most 3 s after it. A connection of Socket.IO that began when the faults were over must come to be, be
 // pinged, and stay.
 //
+// In some worlds the owner has a word: its hooks keep users out of rooms that it has banned them from, and its program takes them out.
+// From then on they are no members, and nothing of theirs is told, whichever way they come.
+//
 // # What recovery does not promise
 //
 // A client tells of one event that it has seen, so its server cannot know all that it has not. What that leaves open is

@@ -29,7 +29,8 @@ type ledger struct {
 	rooms      map[string]*roomLedger
 	spans      []*span
 	epochs     []string
-	secrets    []string // private ids of Socket.IO
+	secrets    []string        // private ids of Socket.IO
+	unread     map[string]bool // rows that an invocation could not read
 }
 
 type roomLedger struct {
@@ -118,6 +119,7 @@ func (l *ledger) logged(e hub.Entry, d hub.Draft) {
 	if old := r.bySeq[e.Seq]; old != nil {
 		l.w.violatef("position used twice", []string{e.Room}, "%s %d holds %s and %s", e.Room, e.Seq, old.ID, e.ID)
 	}
+	l.checkMuted(e, d)
 	entry := &ledgerEntry{Entry: e, at: l.w.elapsed(), memory: max(hub.IDMemory, d.Keep)}
 	r.bySeq[e.Seq] = entry
 	if d.Key.Maker != hub.MakerNobody {
@@ -146,14 +148,17 @@ func (l *ledger) acked(p protocol.PublishResult) {
 	}
 }
 
+func unreadBy(inv *invocation, connection string) string { return fmt.Sprint(inv.id, " ", connection) }
+
 // member is called when a membership begins or ends.
-func (l *ledger) member(room, connection string, in bool) {
+func (l *ledger) member(inv *invocation, room, connection string, in bool) {
 	r := l.room(room)
 	stays := r.members[connection]
 	last := len(stays) - 1
 	switch now := l.w.elapsed(); {
 	case last >= 0 && stays[last].now == in:
 	case in:
+		l.checkBanned(inv, room, connection)
 		r.members[connection] = append(stays, stay{now: true})
 	case last >= 0:
 		stays[last].now, stays[last].to = false, now
@@ -163,9 +168,9 @@ func (l *ledger) member(room, connection string, in bool) {
 // pushed is called when a frame is accepted for a connection. It must have been a member of the event's room at some
 // moment since the event was logged, or, of one that is not logged, since it was sent: whoever left before that must not
 // hear it. Whoever left between may, since members are read once and jobs carry them along.
-func (l *ledger) pushed(connection string, in *inbound) {
+func (l *ledger) pushed(inv *invocation, connection string, in *inbound) {
 	for _, one := range in.inner {
-		l.pushed(connection, one)
+		l.pushed(inv, connection, one)
 	}
 	if in.Room == "" || in.Reply != nil {
 		return
@@ -179,7 +184,7 @@ func (l *ledger) pushed(connection string, in *inbound) {
 			return
 		}
 		since = e.at
-		if row, err := l.w.store.real.Connection(plain, connection); err == nil && e.at > row.Expires.Sub(l.w.start) {
+		if row, err := l.w.store.real.Connection(plain, connection); err == nil && !l.unread[unreadBy(inv, connection)] && e.at > row.Expires.Sub(l.w.start) {
 			l.w.violatef("token over", []string{in.Room, connection}, "%s %d %s, logged at %v, is pushed to %s, whose token ended at %v", in.Room, in.Seq, in.Event, e.at, connection, row.Expires.Sub(l.w.start))
 		}
 	} else {

@@ -274,6 +274,7 @@ func (g *gateway) Push(ctx context.Context, connection string, frame []byte) err
 		if s == nil || s.server != open {
 			return hub.ErrGone
 		}
+		w.ledger.checkRepeated(inv, g.decode(frame))
 		if !inv.charmed {
 			switch {
 			case w.fault("post throttled", w.rates.throttle):
@@ -281,20 +282,20 @@ func (g *gateway) Push(ctx context.Context, connection string, frame []byte) err
 			case w.fault("post timed out, not delivered", w.rates.postLost):
 				return errPost
 			case w.fault("post timed out, delivered", w.rates.postUnknown):
-				g.accept(s, frame)
+				g.accept(inv, s, frame)
 				return errPost
 			}
 		}
-		g.accept(s, frame)
+		g.accept(inv, s, frame)
 		return nil
 	})
 }
 
-func (g *gateway) accept(s *socket, frame []byte) {
+func (g *gateway) accept(inv *invocation, s *socket, frame []byte) {
 	if g.w.store.losesSeq && s.dev.socketIO != nil {
 		frame = seqOf.ReplaceAll(frame, nil)
 	}
-	g.w.ledger.pushed(s.id, g.decode(frame))
+	g.w.ledger.pushed(inv, s.id, g.decode(frame))
 	g.transmit(s, frame)
 }
 

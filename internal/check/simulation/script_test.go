@@ -25,6 +25,7 @@ type settings struct {
 	trouble      time.Duration
 	actions      int
 	inSteps      bool // the log appends in steps
+	hooked       bool // the owner is asked who may join and publish
 	quick, usual time.Duration
 	shortTokens  float64
 	otherKeeps   hub.Kinds // what a deployment changes; nil: nothing
@@ -49,6 +50,8 @@ type plant struct {
 	forgetsFloor   bool // it is not written down that what comes is kept for another time
 	forgetsTokens  bool // members are not written down with the end of their tokens
 	forgetsLeaves  bool // a row does not remember when its client asked to leave a room
+	recoversAll    bool // recovery asks nobody whether the user may still join
+	repeatsAll     bool // a repetition is not asked about
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
 	// of Socket.IO
@@ -82,10 +85,11 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced, taken: map[string]bool{},
 		stats: stats{faults: map[string]int{}},
 	}
-	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}}
+	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}, unread: map[string]bool{}}
 	w.gateway = &gateway{w: w, sockets: map[string]*socket{}, frames: map[string]*inbound{}}
 	w.queue = &queue{w: w}
 	w.program = &program{w: w}
+	w.owner = &owner{w: w, banned: map[string]time.Duration{}, muted: map[string]time.Duration{}}
 	w.settings = w.drawSettings()
 	w.rates = w.drawFaults()
 	kept, err := bolt.Open("", bolt.Options{Now: time.Now, FlushEvery: -1})
@@ -147,6 +151,7 @@ func (w *world) drawSettings() settings {
 	if w.chance(0.2) {
 		s.shortTokens = 0.3
 	}
+	s.hooked = w.chance(0.3)
 	if w.chance(0.3) {
 		s.sockets.KeepAlive = socketio.Noop
 	}
@@ -247,6 +252,18 @@ func (w *world) changeKeeps() {
 	}
 }
 
+// forbid has a user do something in a room, and forbids it meanwhile.
+func (w *world) forbid(d *device) {
+	room := w.shared()
+	if w.chance(0.5) {
+		d.publish(room, protocol.MessageNew, fmt.Sprintf("%s.f%d", d.name, w.stats.acts), `{"last":"words"}`)
+		w.after(w.between(0, 500*time.Millisecond), func() { w.owner.mute(d.user, room) })
+		return
+	}
+	d.disconnect(false)
+	w.after(w.between(0, 3*time.Second), func() { w.owner.ban(d.user, room) })
+}
+
 // shared are the rooms that are not of one user.
 func (w *world) shared() string {
 	for {
@@ -298,8 +315,10 @@ func (w *world) act() {
 		}
 	case n < 90:
 		d.setStatus()
-	case n < 95:
+	case n < 94:
 		d.type_(w.shared())
+	case n < 96 && w.hooked:
+		w.forbid(d)
 	case n < 97:
 		w.program.emit(hub.DisconnectCommand{Selection: hub.Selection{User: d.user}, Reason: "kicked"})
 	default:

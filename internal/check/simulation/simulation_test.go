@@ -156,6 +156,8 @@ func TestSimulationIsAlive(t *testing.T) {
 		"a join reads the log before it writes the membership":     {joinsLate: true},
 		"a key is remembered after its entry is written":           {remembersLater: true, countsTwice: true},
 		"a change of keep is not written down":                     {forgetsFloor: true},
+		"recovery skips the join hook":                             {recoversAll: true},
+		"a repetition skips the publish hook":                      {repeatsAll: true},
 		"whose token has ended hears until the sweep":              {forgetsTokens: true},
 		"a leave that is faster than the join before it is lost":   {forgetsLeaves: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},

@@ -36,6 +36,11 @@ func (s *store) Connection(ctx context.Context, id string) (row hub.Connection, 
 		}
 		return err
 	})
+	if err != nil {
+		s.w.mu.Lock()
+		s.w.ledger.unread[unreadBy(ctx.Value(invocationKey{}).(*invocation), id)] = true
+		s.w.mu.Unlock()
+	}
 	return row, err
 }
 
@@ -95,7 +100,7 @@ func (s *store) AddMember(ctx context.Context, room string, m hub.Member) error 
 		add := func() error {
 			err := s.real.AddMember(plain, room, m)
 			if err == nil {
-				s.w.ledger.member(room, m.Connection, true)
+				s.w.ledger.member(ctx.Value(invocationKey{}).(*invocation), room, m.Connection, true)
 			}
 			return err
 		}
@@ -119,7 +124,7 @@ func (s *store) RemoveMember(ctx context.Context, room string, shard int, connec
 		}
 		page, err := s.real.Members(plain, room, shard, "", 1000)
 		is := slices.ContainsFunc(page.Members, func(m hub.Member) bool { return m.Connection == connection })
-		s.w.ledger.member(room, connection, is)
+		s.w.ledger.member(ctx.Value(invocationKey{}).(*invocation), room, connection, is)
 		return err
 	})
 }

@@ -42,6 +42,7 @@ type world struct {
 	gateway   *gateway
 	queue     *queue
 	program   *program
+	owner     *owner
 	devices   []*device
 	ledger    *ledger
 	taken     map[string]bool // what users have published under: user, room and id
@@ -158,6 +159,7 @@ func (w *world) logf(format string, args ...any) {
 type invocation struct {
 	id      int
 	name    string
+	began   time.Duration
 	charmed bool          // no fault befalls it
 	chain   int           // how many jobs there were in a row with those that it does
 	thawed  time.Duration // frozen until then
@@ -198,7 +200,7 @@ func (w *world) invoke(name string, timeout time.Duration, charmed bool, run fun
 // invokeAfter is invoke of a job that comes after others in a row.
 func (w *world) invokeAfter(chain int, name string, timeout time.Duration, charmed bool, run func(context.Context, sandbox), then func(ok bool)) {
 	w.invocations++
-	inv := &invocation{id: w.invocations, name: name, charmed: charmed, chain: chain, then: then}
+	inv := &invocation{id: w.invocations, name: name, began: w.elapsed(), charmed: charmed, chain: chain, then: then}
 	ctx, cancel := context.WithDeadline(context.WithValue(context.Background(), invocationKey{}, inv), time.Now().Add(timeout))
 	inv.cancel = cancel
 	w.live[inv.id] = inv
@@ -418,6 +420,14 @@ func (w *world) newSandboxes(n int) {
 	}
 }
 
+// hooks are the owner's; nil: it has none.
+func (w *world) hooks() hub.Hooks {
+	if !w.hooked {
+		return nil
+	}
+	return w.owner
+}
+
 // deploy makes a sandbox anew.
 func (w *world) deploy(i int, kinds hub.Kinds) {
 	h, sockets := socketio.Wire(hub.Config{
@@ -426,7 +436,7 @@ func (w *world) deploy(i int, kinds hub.Kinds) {
 			_ = w.call(ctx, "Sleep", d.String(), d, func() error { return nil })
 		},
 		Jitter: func(limit time.Duration) time.Duration { return limit / 2 },
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), Hooks: w.hooks(),
 	}, w.store, w.sockets)
 	w.sandboxes[i] = sandbox{h, sockets}
 }

@@ -228,6 +228,7 @@ type connectionRecord struct {
 	ConnectedAt millis                 `json:"connectedAt"`
 	LastSeen    millis                 `json:"lastSeen"`
 	Entered     millis                 `json:"entered,omitempty"`
+	TakenOut    millis                 `json:"takenOut,omitempty"`
 	Expires     millis                 `json:"expires"`
 	Busy        millis                 `json:"busy,omitempty"`
 	Closing     bool                   `json:"closing,omitempty"`
@@ -246,7 +247,7 @@ func (a *connections) changes() ([]rows.Row, func()) {
 		if c, ok := a.rows[hub.Partition(id)].Get(id); ok {
 			r.Value = connectionRecord{
 				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, Gens: c.Gens, Gen: c.Gen, Leaving: c.Leaving, LeftAt: c.LeftAt, Rev: c.Rev, Ended: c.Ended, ConnectedAt: toMillis(c.ConnectedAt),
-				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
+				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), TakenOut: toMillis(c.TakenOut), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
 				Closing: c.Closing, TTL: toMillis(c.TTL),
 			}
 		}
@@ -262,7 +263,7 @@ func (a *connections) buckets() []bucket {
 		}
 		a.rows[hub.Partition(id)].Set(id, &hub.Connection{
 			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, Gens: r.Gens, Gen: r.Gen, Leaving: r.Leaving, LeftAt: r.LeftAt, Rev: r.Rev, Ended: r.Ended, ConnectedAt: r.ConnectedAt.time(),
-			LastSeen: r.LastSeen.time(), Entered: r.Entered.time(), Expires: r.Expires.time(), Busy: r.Busy.time(),
+			LastSeen: r.LastSeen.time(), Entered: r.Entered.time(), TakenOut: r.TakenOut.time(), Expires: r.Expires.time(), Busy: r.Busy.time(),
 			Closing: r.Closing, TTL: r.TTL.time(),
 		})
 		return nil

@@ -49,6 +49,9 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	if !c.Entered.IsZero() {
 		row["entered"] = millis(c.Entered)
 	}
+	if !c.TakenOut.IsZero() {
+		row["takenOut"] = millis(c.TakenOut)
+	}
 	if c.Closing {
 		row["closing"] = yes()
 	}
@@ -97,6 +100,9 @@ func connectionOf(row item) (hub.Connection, error) {
 	}
 	if row["entered"] != nil {
 		c.Entered = timeOf(row, "entered")
+	}
+	if row["takenOut"] != nil {
+		c.TakenOut = timeOf(row, "takenOut")
 	}
 	if err := json.Unmarshal([]byte(textOf(row, "grants")), &c.Grants); err != nil {
 		return c, fmt.Errorf("decode grants of connection %s: %w", c.ID, err)
@@ -219,6 +225,9 @@ func (c *change) move(was hub.Connection, ch hub.Change) {
 	c.set("leaving", leavingItem(after.Leaving))
 	if len(ch.Enter) > 0 {
 		c.set("entered", millis(ch.Now))
+	}
+	if after.TakenOut.Equal(ch.Now) {
+		c.set("takenOut", millis(ch.Now))
 	}
 	var out []string
 	n := 0

@@ -100,7 +100,7 @@ func (f *fixture) sameRow(what string, got, want hub.Connection) {
 
 // utcRow gives a row in one form: no rooms are nil, times are in UTC and whole milliseconds.
 func utcRow(c hub.Connection) hub.Connection {
-	for _, t := range []*time.Time{&c.ConnectedAt, &c.LastSeen, &c.Entered, &c.Expires, &c.Busy, &c.TTL} {
+	for _, t := range []*time.Time{&c.ConnectedAt, &c.LastSeen, &c.Entered, &c.TakenOut, &c.Expires, &c.Busy, &c.TTL} {
 		*t = utc(*t)
 	}
 	if len(c.Rooms) == 0 {
@@ -139,6 +139,7 @@ func rowComesBack(f *fixture) {
 	c.Codec, c.Name = "socket.io", `Ana "ü" O'Hara`
 	c.ConnectedAt, c.LastSeen = c.ConnectedAt.Add(-123*time.Millisecond), c.LastSeen.Add(456*time.Millisecond)
 	c.Busy, c.Entered = c.LastSeen.Add(time.Second), c.LastSeen.Add(-time.Millisecond)
+	c.TakenOut = c.LastSeen.Add(-2 * time.Millisecond)
 	f.ok("open", f.Open(f.Context(), c))
 	f.sameRow("the row", f.row(c.ID), c)
 
