@@ -37,6 +37,9 @@
 // In some worlds the owner has a word: its hooks keep users out of rooms that it has banned them from, and its program takes them out.
 // From then on they are no members, and nothing of theirs is told, whichever way they come.
 //
+// Some clients are no friends: they publish under ids that others have used or are about to, and come with the private id of another
+// user's session.
+//
 // # What recovery does not promise
 //
 // A client tells of one event that it has seen, so its server cannot know all that it has not. What that leaves open is

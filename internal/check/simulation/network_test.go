@@ -308,6 +308,7 @@ func (g *gateway) Close(ctx context.Context, connection string) error {
 		}
 		s.kicked = true
 		g.checkMayClose(ctx, s)
+		g.checkNotByAnother(ctx, s)
 		if s.server != open {
 			return hub.ErrGone
 		}
@@ -322,6 +323,15 @@ func (g *gateway) checkMayClose(ctx context.Context, s *socket) {
 	inv := ctx.Value(invocationKey{}).(*invocation)
 	if strings.HasPrefix(inv.name, "deliver ") && s.calm && s.dev.isOpen && s.alive() {
 		g.w.violatef("live connection closed", []string{s.id}, "%s is closed by a job while its client is there", s.id)
+	}
+}
+
+// checkNotByAnother holds that nobody's CONNECT closes a socket of another user, unless it finds that its token has ended.
+func (g *gateway) checkNotByAnother(ctx context.Context, s *socket) {
+	inv := ctx.Value(invocationKey{}).(*invocation)
+	row, err := g.w.store.real.Connection(plain, s.id)
+	if strings.HasSuffix(inv.name, " CONNECT") && !strings.HasPrefix(inv.name, s.dev.user+"-") && err == nil && row.Ended != protocol.ReasonExpired {
+		g.w.violatef("closed by another", []string{s.id}, "%s is closed by %s", s.id, inv.name)
 	}
 }
 

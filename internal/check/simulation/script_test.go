@@ -59,6 +59,7 @@ type plant struct {
 	beatsNever      bool // nobody pings
 	losesPongs      bool // what a client answers to a ping is not taken note of
 	losesSeq        bool // events do not say where in their room they are
+	anybodysPID     bool // a session is anybody's who knows its private id
 	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
 
 	arrivals int

@@ -166,6 +166,7 @@ func TestSimulationIsAlive(t *testing.T) {
 		"no ping is sent":                                       {beatsNever: true},
 		"a pong is not taken note of":                           {losesPongs: true},
 		"events to clients of Socket.IO have no seq":            {losesSeq: true},
+		"a session is recovered for another user":               {anybodysPID: true},
 		"a client that is recovered is not told what it missed": {recoversNothing: true},
 	}
 	for _, name := range slices.Sorted(maps.Keys(bugs)) {

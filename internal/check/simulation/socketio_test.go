@@ -159,6 +159,10 @@ func (d *device) greet(s *socket, data json.RawMessage) {
 			auth["offset"] = c.offset
 		}
 	}
+	if other := d.w.devices[d.w.rng.IntN(len(d.w.devices))]; other.user != d.user && other.socketIO != nil && d.w.chance(0.1) {
+		auth["pid"], auth["offset"] = other.socketIO.pid, other.socketIO.offset // of somebody else's session
+		c.pid, c.offset, c.seen = "", "", seen{}
+	}
 	text, err := json.Marshal(auth)
 	if err != nil {
 		panic(err)

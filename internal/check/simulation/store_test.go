@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type store struct {
 }
 
 var _ socketio.Store = (*store)(nil)
+
+// userOf finds the user of a session.
+var userOf = regexp.MustCompile(`"user":"[a-z]+"`)
 
 // plain is the context for the real store: what the invocation's deadline does is decided by the world.
 var plain = context.Background()
@@ -164,6 +168,10 @@ func (s *store) NoteOnce(ctx context.Context, name string, value []byte, ttl tim
 func (s *store) Noted(ctx context.Context, name string) (value []byte, err error) {
 	err = s.w.call(ctx, "Noted", name, 0, func() error {
 		value, err = s.real.Noted(plain, name)
+		if s.anybodysPID && strings.HasPrefix(name, "pid#") {
+			user, _, _ := strings.Cut(ctx.Value(invocationKey{}).(*invocation).name, "-")
+			value = userOf.ReplaceAll(value, []byte(`"user":"`+user+`"`))
+		}
 		return err
 	})
 	return value, err
