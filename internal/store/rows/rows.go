@@ -23,6 +23,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -61,6 +62,8 @@ type File struct {
 	path    string
 	o       Options
 	db      *bbolt.DB
+	handle  *os.File              // of the database
+	broken  atomic.Pointer[error] // bbolt has panicked, and may hold its locks
 	commits commits
 	trouble trouble // of commits
 	behind  trouble // of checkpoints
@@ -95,7 +98,7 @@ func Open(path string, o Options) (f *File, err error) {
 		return nil, err
 	}
 	if err := f.recover(); err != nil {
-		return nil, errors.Join(err, f.db.Close())
+		return nil, errors.Join(err, f.closeDatabase())
 	}
 	return f, nil
 }
@@ -130,22 +133,21 @@ func (f *File) damaged(why any) error {
 
 // open opens the database, and looks whether it is the owner's.
 func (f *File) open() error {
-	var file *os.File
 	var openErr error
 	err := f.Guarded(func() error {
 		f.db, openErr = bbolt.Open(f.path, 0o600, &bbolt.Options{
 			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-				f, err := os.OpenFile(name, flag, perm) //nolint:gosec // the path is the operator's choice
-				file = f
-				return f, err
+				file, err := os.OpenFile(name, flag, perm) //nolint:gosec // the path is the operator's choice
+				f.handle = file
+				return file, err
 			},
 		})
 		return nil
 	})
 	switch {
 	case err != nil:
-		_ = file.Close() // which bbolt has not done, since it panicked
+		_ = f.handle.Close() // which bbolt has not done, since it panicked
 		return err
 	case errors.Is(openErr, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s %s is in use by another process", f.o.What, f.path)
@@ -158,7 +160,7 @@ func (f *File) open() error {
 		return nil
 	}
 	if err := f.View(f.o.Check); err != nil {
-		return errors.Join(err, f.db.Close())
+		return errors.Join(err, f.closeDatabase())
 	}
 	return nil
 }
@@ -168,10 +170,23 @@ func (f *File) Guarded(do func() error) (err error) {
 	defer func() {
 		if damage := recover(); damage != nil {
 			err = f.damaged(damage)
+			f.broken.Store(&err)
 		}
 	}()
+	if was := f.broken.Load(); was != nil {
+		return *was
+	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return do()
+}
+
+// closeDatabase closes the database. One that bbolt has panicked with is left as it is but for its handle, and with that the lock of the
+// file: the panic may have passed through the end of a transaction, and then Close would wait for it for ever.
+func (f *File) closeDatabase() error {
+	if f.broken.Load() != nil {
+		return f.handle.Close()
+	}
+	return f.db.Close()
 }
 
 // View reads the database, which does not have what the journal has. It is for opening.
@@ -316,7 +331,7 @@ func (f *File) Close(last func(tx *bbolt.Tx) error) error {
 	if f.journal != nil {
 		err = errors.Join(err, f.journal.close())
 	}
-	return errors.Join(err, f.db.Close())
+	return errors.Join(err, f.closeDatabase())
 }
 
 // Err is why nothing can be saved at the moment; nil: it can.
@@ -341,5 +356,5 @@ func (f *File) Abandon() error {
 	if f.journal != nil {
 		err = f.journal.close()
 	}
-	return errors.Join(err, f.db.Close())
+	return errors.Join(err, f.closeDatabase())
 }
