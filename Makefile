@@ -14,7 +14,7 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run test lint licences docs fmt bench fuzz simulate build release validate invoke deploy ministack localstack deploy-local delete logs outputs clean
+.PHONY: help run check test lint licences docs fmt bench fuzz simulate build release validate invoke deploy ministack localstack deploy-local delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -44,6 +44,14 @@ test: validate lint ## install what is needed and run every test
 		CHROMIUM=$$(scripts/chromium); BELLHOP=$(CURDIR)/.bin/bellhop; export CHROMIUM BELLHOP; \
 		cd web; npm test; \
 	fi
+
+# Without DynamoDB Local, whose address would be another each time, Go runs again only what has changed.
+check: web/node_modules/.package-lock.json ## what to run every few minutes: mistakes, Go tests that changed, types, web tests of what is not committed
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+	$(GO) test ./...
+	cd web/client && npx tsc --noEmit && npx vitest run --project node --changed --passWithNoTests
+	cd web/demo && npx tsc --noEmit
 
 lint: ## find mistakes without running anything
 	$(GO) vet ./...

@@ -1,7 +1,7 @@
 //go:build ignore
 
 // Licences fails, with the module's name, when something that Bellhop is made of has a licence that is not on the list:
-// the Go modules in the functions, the command and package emitter, and the npm packages in the client and the page.
+// the Go modules in the functions, the command and the packages emitter and tokens, and the npm packages in the client and the page.
 // What only tests and tools use is not looked at. npm packages must also be pinned by the hash of what was looked at; Go
 // modules always are, by go.sum.
 //
@@ -32,7 +32,7 @@ const tool = "github.com/google/go-licenses@v1.6.0"
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("licences: ")
-	if err := goModules("./functions/...", "./cmd/...", "./emitter/..."); err != nil {
+	if err := goModules("./functions/...", "./cmd/...", "./emitter/...", "./tokens/..."); err != nil {
 		log.Fatal(err)
 	}
 	n, err := npmPackages("web/package-lock.json", "client", "demo")

@@ -7,6 +7,10 @@ import (
 	"runtime/debug"
 )
 
+// stamped is the version that scripts/release builds, which is known to it alone where Go was told to leave out the repository's
+// state (-buildvcs=false).
+var stamped string //nolint:gochecknoglobals // set by -ldflags -X
+
 type versionCommand struct{}
 
 // Run prints which source the program was built from.
@@ -15,13 +19,16 @@ func (versionCommand) Run() error {
 	return err
 }
 
-// version is that of the module, or of the commit: "v1.2.0 go1.26.8 linux/amd64". The release sets none; Go knows both.
+// version is that of the module, or of the commit: "v1.2.0 go1.26.8 linux/amd64". Go knows both, unless scripts/release has said it.
 func version() string {
 	return fmt.Sprintf("%s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // release is the first word of version.
 func release() string {
+	if stamped != "" {
+		return stamped
+	}
 	name := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		name = info.Main.Version
