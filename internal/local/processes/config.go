@@ -25,7 +25,7 @@ func (p *Children) config(ctx context.Context, r template.Function, dir string) 
 	}
 	c := runtimeapi.Config{
 		Name: r.Name, Runtime: r.Runtime, Handler: r.Handler, Dir: dir, Env: env, Memory: r.MemoryMB, Timeout: r.Timeout, ARN: r.ARN,
-		Layers: p.layersOf(ctx, r), SDK: p.sdk(ctx, r, dir), Logger: p.Logger.With("function", r.ID), Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
+		Layers: p.layersOf(ctx, r), SDK: p.sdk(ctx, r, dir), Logger: p.Logger, Redirect: redirects(base, env["AWS_ENDPOINT_URL_DYNAMODB"]),
 	}
 	if r.Concurrency != nil {
 		c.Concurrency = *r.Concurrency

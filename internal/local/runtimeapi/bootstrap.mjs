@@ -1,5 +1,6 @@
 // A Lambda runtime for Node.js handlers, by "Using the Lambda runtime API for custom runtimes" and "Define Lambda function handler in
 // Node.js" of the AWS Lambda developer guide.
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import https from "node:https";
@@ -79,7 +80,7 @@ async function load() {
   try {
     module = await import(pathToFileURL(found).href);
   } catch (error) {
-    throw explain(error);
+    throw explain(error, found);
   }
   // Of a CommonJS module, default is all of module.exports; the names that import finds in it may be incomplete.
   const pick = (from) => names.reduce((value, name) => value?.[name], from);
@@ -90,13 +91,16 @@ async function load() {
   return handler;
 }
 
-// explain gives an error of an import Lambda's type for it.
-function explain(error) {
+// explain gives an error of importing a file Lambda's type for it.
+function explain(error, file) {
   let type;
   if (error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND") {
     type = "Runtime.ImportModuleError";
   } else if (error instanceof SyntaxError) {
     type = "Runtime.UserCodeSyntaxError";
+    // Of a module the error does not say where it is; node says so of a program.
+    const place = spawnSync(process.execPath, ["--check", file], { encoding: "utf8" }).stderr?.split("\n").find((line) => /:\d+$/.test(line));
+    if (place !== undefined && !String(error.stack).includes(place)) error.stack = `${place}\n${error.stack}`;
   } else {
     return error;
   }

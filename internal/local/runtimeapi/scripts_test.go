@@ -467,3 +467,18 @@ def handler(event, context):
 	}
 	redirected(t, cfg, ways)
 }
+
+// TestSyntaxErrorHasItsPlace: a handler that cannot be read is told by file and line.
+func TestSyntaxErrorHasItsPlace(t *testing.T) {
+	for name, text := range map[string]string{
+		"index.mjs": "export const a = 1\nexport const handler = async () => {\n  return {{\n}\n",
+		"index.cjs": "exports.a = 1\nexports.handler = async () => {\n  return {{\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := wantError(t, open(t, script(t, "nodejs22.x", name, text)), order{}, "Runtime.UserCodeSyntaxError", "SyntaxError")
+			if !strings.Contains(string(e.Payload), name+":3") {
+				t.Errorf("got %s", e.Payload)
+			}
+		})
+	}
+}

@@ -122,7 +122,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 			return Foreign{}, err
 		}
 	} else if len(t.Tables) > 0 {
-		of.Warn(fmt.Sprintf("it has %d tables, and there is no DynamoDB: give --dynamodb local, or the URL of one, for its functions to find them", len(t.Tables)))
+		of.Warn("it has tables, and there is no DynamoDB: give --dynamodb local, or the URL of one, for its functions to find them")
 	}
 	functions, err := o.open(ctx, t, filepath.Dir(of.File))
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called

@@ -238,7 +238,7 @@ func TestTemplateErrors(t *testing.T) {
 		{"a parameter without a value", replace(", Default: dev}", "}"), "parameter Stage has no default"},
 		{"a second API", chat + "  Other: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}\n", "a second WebSocket API besides Chat"},
 		{"an unknown condition", chat + "  Other: {Type: AWS::SQS::Queue, Condition: Nope}\n", `condition "Nope" is not declared`},
-		{"text for a number", replace("VisibilityTimeout: 60", "VisibilityTimeout: soon"), "cannot unmarshal"},
+		{"text for a number", replace("VisibilityTimeout: 60", "VisibilityTimeout: soon"), "soon is no whole number"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

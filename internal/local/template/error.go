@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -50,4 +53,43 @@ func lineError(n *yaml.Node, format string, args ...any) error {
 
 func atLine(line int, format string, args ...any) error {
 	return &Error{Line: line, Text: fmt.Sprintf(format, args...)}
+}
+
+// misfitting is what the YAML decoder says of a value that is not what is asked for: line 7: cannot unmarshal !!str `soon` into int.
+var misfitting = regexp.MustCompile("line (\\d+): cannot unmarshal !!(\\w+)(?: `([^`]*)`)? into (\\S+)")
+
+// misfit is an error about a value that does not fit, at its own line if that is known.
+func misfit(line int, err error) error {
+	if found := misfitting.FindStringSubmatch(err.Error()); found != nil {
+		if own, err := strconv.Atoi(found[1]); err == nil && own > 0 {
+			line = own
+		}
+	}
+	return atLine(line, "%s", misfits(err))
+}
+
+// misfits says in words what the decoder says in names of types.
+func misfits(err error) string {
+	found := misfitting.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err.Error()
+	}
+	value := found[3]
+	if value == "" {
+		value = map[string]string{"map": "an object", "seq": "a list"}[found[2]]
+	}
+	want := "text"
+	switch kind := strings.TrimLeft(found[4], "*"); {
+	case strings.HasPrefix(kind, "int"):
+		want = "whole number"
+	case strings.HasPrefix(kind, "float"):
+		want = "number"
+	case kind == "bool":
+		return value + " is neither true nor false"
+	case strings.HasPrefix(kind, "[]"):
+		want = "list"
+	case strings.ContainsAny(kind, ".{["):
+		want = "object"
+	}
+	return value + " is no " + want
 }

@@ -81,7 +81,7 @@ func (r *reader) readFunctionEvents(res *resource) error {
 func (r *reader) readFunctionEvent(res *resource, name string, e functionEvent) error {
 	decode := func(into any) error {
 		if err := e.Properties.Decode(into); err != nil {
-			return res.errorf("event %s: %v", name, err)
+			return res.errorf("event %s: %s", name, misfits(err))
 		}
 		return nil
 	}

@@ -193,7 +193,7 @@ func (t *source) decodeNode(n *yaml.Node, into any) error {
 		}
 	}
 	if err := picked.Decode(into); err != nil {
-		return lineError(n, "%v", err)
+		return misfit(n.Line, err)
 	}
 	return nil
 }
