@@ -54,7 +54,7 @@ func TestReplay(t *testing.T) {
 	c.send(`{"action":"ping"}`)
 	c.wantText(`{"event":"pong"}`) // and nothing of the other
 	mu.Lock()
-	if len(events) != 2 || seen[0] != seen[1] || seen[0] != (invoke.Cause{By: invoke.ByMessage, Connection: id, Route: seen[0].Route}) {
+	if len(events) != 2 || seen[0] != seen[1] || seen[0] != (invoke.Cause{By: invoke.ByMessage, Connection: id, Route: seen[0].Route, Lineage: seen[0].Lineage}) {
 		t.Errorf("it ran for %+v", seen)
 	}
 	if a, b := timeless(t, events[0]), timeless(t, events[1]); a != b {
