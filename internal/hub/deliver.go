@@ -430,6 +430,17 @@ func (h *Hub) tryLater(ctx context.Context, e protocol.Event, epoch string, fail
 	if attempt >= jobTries {
 		return fmt.Errorf("push %s of %s to %d connections: tried %d times", e.ID, e.Room, len(failed), attempt)
 	}
+	if attempt == 0 {
+		err := each(len(failed), 8, func(i int) error {
+			if d := h.dialect(failed[i].Codec); d != nil {
+				return d.Late(ctx, failed[i].Connection, e)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("note that %s of %s is late: %w", e.ID, e.Room, err)
+		}
+	}
 	delay := time.Second<<(2*attempt) + h.jitter(time.Second)
 	for page := range slices.Chunk(failed, retryPage) {
 		job := Job{Kind: JobRetry, Room: e.Room, Event: &e, Epoch: epoch, Targets: page, Attempt: attempt + 1}

@@ -19,6 +19,8 @@ type Dialect interface {
 	// Departed is told of a connection of this dialect that was just taken out of everything, before its row goes. It may be
 	// told twice.
 	Departed(ctx context.Context, c Connection) error
+	// Late is told of a logged event that could not be pushed to a connection of this dialect, and waits in the queue.
+	Late(ctx context.Context, connection string, e protocol.Event) error
 	// NoteTold keeps that a logged event's delivery came to its end: all of a room were told of it, or not. Clients of this dialect do
 	// not drop what they have heard before, so a repetition asks first.
 	NoteTold(ctx context.Context, e protocol.Event, epoch string, all bool) error

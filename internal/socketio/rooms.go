@@ -91,6 +91,44 @@ func (r *Rooms) Told(ctx context.Context, e protocol.Event, epoch string) (hub.T
 	return hub.ToldSome, nil
 }
 
+// late is what is kept of events that waited for a connection in the queue. Nobody knows whether they have arrived: recovery gives
+// everything again since then.
+type late struct {
+	First int64 `json:"first"` // Unix milliseconds, when the first of them was logged
+	Last  int64 `json:"last"`
+}
+
+// retries is longer than an event waits in the queue, with all its tries.
+const retries = 10 * time.Minute
+
+func lateNote(connection string) string { return "late#" + connection }
+
+// Late is [hub.Dialect].Late.
+func (r *Rooms) Late(ctx context.Context, connection string, e protocol.Event) error {
+	was, err := r.lately(ctx, connection)
+	if err != nil {
+		return err
+	}
+	now := late{First: e.TS, Last: max(e.TS, was.Last)}
+	if was.First != 0 {
+		now.First = min(e.TS, was.First)
+	}
+	text, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("encode late events: %w", err)
+	}
+	return r.notes.Note(ctx, lateNote(connection), text, r.now().Add(lifetime))
+}
+
+// lately gives the events of a connection that may still wait; zero: there are none.
+func (r *Rooms) lately(ctx context.Context, connection string) (late, error) {
+	var l late
+	if err := r.noted(ctx, lateNote(connection), &l); err != nil || r.now().Sub(time.UnixMilli(l.Last)) > retries {
+		return late{}, ignoreMissing(err)
+	}
+	return l, nil
+}
+
 // Connect lets a user in. The token comes in the payload, {"token":…}, or came with the handshake.
 func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
 	var given struct {
@@ -225,6 +263,11 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 		seen = hub.Seen{At: time.UnixMilli(s.At)} // it has seen no event that says when
 	}
 	if first := s.left.Add(-unnoticed); seen.At.Before(first) { // whatever it tells of, it was pushed all until then
+		seen = hub.Seen{At: first}
+	}
+	if waited, err := r.lately(ctx, s.Socket); err != nil {
+		return false, err
+	} else if first := time.UnixMilli(waited.First); waited.First != 0 && !seen.At.Before(first) {
 		seen = hub.Seen{At: first}
 	}
 	got, err := r.hub.Recover(ctx, socket, rooms, seen)

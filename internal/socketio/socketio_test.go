@@ -491,6 +491,39 @@ func TestRecoveryIsBounded(t *testing.T) {
 	}
 }
 
+// TestRecoveryOfWhatWaited: an event that could not be pushed, and waits in the queue when its client is cut, is not lost by what the
+// client has seen since in another room.
+func TestRecoveryOfWhatWaited(t *testing.T) {
+	w := newWorld(t, socketio.Options{})
+	sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+	for _, room := range []string{"channel:1", "channel:2"} {
+		w.send("a1", fmt.Sprintf(`42["join",{"room":%q}]`, room))
+	}
+	say := func(room, id string) {
+		t.Helper()
+		if answer := w.Emit(t.Context(), hub.PublishCommand{Rooms: []string{room}, Event: "x", ID: id}); !answer.OK {
+			t.Fatal(answer.Error)
+		}
+	}
+	say("channel:1", "before")
+	w.Clock.Pass(time.Minute)
+	w.Network.Fail(hubtest.Of(hub.ErrThrottled, "a1"))
+	say("channel:1", "waits")
+	w.Network.Fail(nil)
+	w.Clock.Pass(time.Minute)
+	w.Network.TakeFrom("a1")
+	say("channel:2", "seen")
+	got := w.Network.TakeFrom("a1")
+	last := got[len(got)-1]
+	offset := last[strings.LastIndex(last, `,"`)+2 : len(last)-2]
+	w.Network.Cut("a1")
+	again, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset)))
+	frames := strings.Join(w.Network.TakeFrom("a2"), "\n")
+	if again != sid || !strings.Contains(frames, `"id":"waits"`) || strings.Contains(frames, `"id":"before"`) {
+		t.Errorf("recovered: %v, it was given %s", again == sid, frames)
+	}
+}
+
 // TestHeardOnce: a client that repeats a message until it is acknowledged is heard once, whatever has become of its first try. What was
 // deleted in between is told as deleted.
 func TestHeardOnce(t *testing.T) {

@@ -275,7 +275,7 @@ func (l *ledger) mustHear(s *socket, v *view) {
 
 // promised: a client tells of one event that it has seen, and recovery takes it that all else has arrived which was logged
 // until the slack before. It cannot know of what had not:
-//   - An event that was on its way for longer than the slack.
+//   - An event that was on its way for longer than the slack, and did not wait in the queue.
 //   - One that was overtaken by the event that the client tells of, in the same room.
 func (c *socketIO) promised(e *ledgerEntry) bool {
 	return e.TS > c.seen.at.Add(-slack).UnixMilli() && (e.Room != c.seen.room || e.Seq > c.seen.seq)
