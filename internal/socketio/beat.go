@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/socketio/packet"
@@ -22,7 +23,7 @@ import (
 // it has sent, whose note it names: of any other note it does not know whether the ping was sent, and sends it.
 const (
 	chainBeats = 6  // after which a pong is asked to go on; and between two claims
-	chainMost  = 13 // beats in a row, with the job of the open packet before them and the look for the last answer behind them
+	chainMost  = 12 // beats in a row, with the open packet's job and the reaper before them and the look for the last answer behind them
 )
 
 // What of a job is a beat's:
@@ -32,18 +33,22 @@ const (
 //	Since    the note of the ping that the beat before it has sent, 0: there is none
 //	Left     what tells it from a double, in Unix nanoseconds
 //
-// Jobs of an older version have none of them.
-func (s *Server) nextBeat(ctx context.Context, connection string, next hub.Job) error {
-	after := noopInterval
-	if s.Options.KeepAlive == Heartbeat {
-		// Not before a client that has not answered is known to be dead.
-		after = max(s.Options.PingInterval, s.Options.PingTimeout)
-	}
+// Jobs of an older version have none of them. passed is how much of the time between two beats is over.
+func (s *Server) nextBeat(ctx context.Context, connection string, next hub.Job, passed time.Duration) error {
 	next.Kind, next.Targets = jobBeat, []hub.Target{{Connection: connection}}
-	if err := s.Queue.Enqueue(ctx, next, after); err != nil {
+	if err := s.Queue.Enqueue(ctx, next, s.beatInterval()-passed); err != nil {
 		return fmt.Errorf("enqueue beat: %w", err)
 	}
 	return nil
+}
+
+// beatInterval is the time between two beats.
+func (s *Server) beatInterval() time.Duration {
+	if s.Options.KeepAlive == Heartbeat {
+		// Not before a client that has not answered is known to be dead.
+		return max(s.Options.PingInterval, s.Options.PingTimeout)
+	}
+	return noopInterval
 }
 
 // firstBeat is the first beat of a generation.
@@ -79,7 +84,10 @@ func (s *Server) beat(ctx context.Context, connection string, j hub.Job) error {
 	if err != nil && !errors.Is(err, hub.ErrThrottled) {
 		return fmt.Errorf("push beat: %w", err)
 	}
-	return s.nextBeat(ctx, connection, next)
+	if s.Options.KeepAlive == Noop && time.Duration(next.Attempt)*noopInterval > 2*time.Hour {
+		return nil // API Gateway has ended the connection by then
+	}
+	return s.nextBeat(ctx, connection, next, 0)
 }
 
 // notePing notes the ping that a beat is to send, and gives its note. 0: the beat is the last one.
@@ -173,7 +181,7 @@ func (s *Server) ponged(ctx context.Context, connection string) error {
 		return nil
 	}
 	first := s.firstBeat(gen)
-	if err = s.nextBeat(ctx, connection, first); err == nil {
+	if err = s.nextBeat(ctx, connection, first, 0); err == nil {
 		_, err = s.Notes.NoteOnce(ctx, claimed(connection, gen, 1), number(first.Left), s.Now().Add(lifetime))
 	}
 	if err != nil {

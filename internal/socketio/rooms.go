@@ -129,19 +129,32 @@ func (r *Rooms) lately(ctx context.Context, connection string) (late, error) {
 	return l, nil
 }
 
-// Connect lets a user in. The token comes in the payload, {"token":…}, or came with the handshake.
-func (r *Rooms) Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error) {
-	var given struct {
-		Token  string `json:"token"`
-		PID    string `json:"pid"`
-		Offset string `json:"offset"`
+// connecting is the payload of a CONNECT.
+type connecting struct {
+	Token  string `json:"token"`
+	PID    string `json:"pid"`
+	Offset string `json:"offset"`
+}
+
+func readConnecting(auth json.RawMessage) (given connecting, err error) {
+	if len(auth) > 0 && json.Unmarshal(auth, &given) != nil {
+		return given, protocol.Errorf(protocol.CodeBadRequest, `auth must be an object such as {"token":"…"}`)
 	}
-	if len(auth) > 0 {
-		if err := json.Unmarshal(auth, &given); err != nil {
-			return Welcome{}, protocol.Errorf(protocol.CodeBadRequest, `auth must be an object such as {"token":"…"}`)
-		}
+	return given, nil
+}
+
+// Identify reads the token of a CONNECT. It comes in the payload, {"token":…}, or came with the handshake.
+func (r *Rooms) Identify(ctx context.Context, c hub.Caller, auth json.RawMessage) (hub.Identity, error) {
+	given, err := readConnecting(auth)
+	if err != nil {
+		return hub.Identity{}, err
 	}
-	who, err := r.identify(ctx, c, given.Token)
+	return r.identify(ctx, c, given.Token)
+}
+
+// Connect lets a user in.
+func (r *Rooms) Connect(ctx context.Context, c hub.Caller, who hub.Identity, namespace string, auth json.RawMessage) (Welcome, error) {
+	given, err := readConnecting(auth)
 	if err != nil {
 		return Welcome{}, err
 	}

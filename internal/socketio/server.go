@@ -6,9 +6,9 @@
 //  1. The connect route lets a client in that says EIO=4 and transport=websocket. It writes nothing, and leaves a job: the
 //     client waits for the open packet, which can only be pushed once the route has returned.
 //  2. The job pushes the open packet, again for a while as long as the connection is not there yet. Twice does no harm. It
-//     leaves two jobs more: one that closes sockets which never send a CONNECT, and the first beat.
+//     leaves a job more, which closes a socket that has sent no good CONNECT by then, and else leaves the first beat.
 //  3. A CONNECT is where a client of Socket.IO proves who it is. The [App] decides; a note makes sure that there is one
-//     CONNECT for each namespace.
+//     CONNECT for each namespace. Before that a socket has nothing written, and costs no more than that push and those two jobs.
 //  4. Beats push pings (or frames that only keep the connection awake) and leave the next beat, until the connection is gone.
 //     Now and then the answer to a ping begins them anew: beat.go says why.
 //  5. An EVENT is an action, whose reply is the ACK. It goes back as the route's response, which costs nothing.
@@ -53,6 +53,7 @@ const (
 
 // Options are what can be set; the zero value works.
 type Options struct {
+	Off            bool          // nobody is let in; who is in already stays
 	KeepAlive      KeepAlive     // default: Heartbeat
 	PingInterval   time.Duration // of Heartbeat: 240 s
 	PingTimeout    time.Duration // of Heartbeat: 180 s; the two together stay below API Gateway's ten minutes
@@ -116,8 +117,10 @@ type Welcome struct {
 
 // App is what a client of Socket.IO talks to.
 type App interface {
+	// Identify gives who sends a CONNECT. It writes nothing. A [protocol.Error] is the refusal.
+	Identify(ctx context.Context, c hub.Caller, auth json.RawMessage) (hub.Identity, error)
 	// Connect decides about a CONNECT to a namespace there is. A [protocol.Error] is the refusal.
-	Connect(ctx context.Context, c hub.Caller, namespace string, auth json.RawMessage) (Welcome, error)
+	Connect(ctx context.Context, c hub.Caller, who hub.Identity, namespace string, auth json.RawMessage) (Welcome, error)
 	// Event does an EVENT, and gives the frame of its ACK, or nil.
 	Event(ctx context.Context, c hub.Caller, p packet.Packet) ([]byte, error)
 	// Acked takes an ACK, which has an ID.
@@ -169,6 +172,14 @@ func New(c Config) *Server {
 		c.Allow = func(string) bool { return true }
 	}
 	return &Server{Config: c}
+}
+
+// Handshake is [Handshake] where clients are let in at all.
+func (s *Server) Handshake(query map[string]string) error {
+	if s.Options.Off {
+		return errors.New("clients of Socket.IO are not let in here: speak " + protocol.Name + ", or have the parameter SocketClients set to on")
+	}
+	return Handshake(query)
 }
 
 // Handshake checks the query of a client that says it speaks Engine.IO. The error is a sentence for people.
@@ -244,19 +255,22 @@ func (s *Server) open(ctx context.Context, connection string) error {
 	if err := s.Queue.Enqueue(ctx, s.job(jobReap, connection), s.Options.ConnectTimeout); err != nil {
 		return fmt.Errorf("enqueue reaper: %w", err)
 	}
-	if s.Options.KeepAlive == None {
-		return nil
+	if s.Options.KeepAlive == None || s.beatInterval() > s.Options.ConnectTimeout {
+		return nil // the reaper leaves the first beat, if the socket is somebody's by then
 	}
-	return s.nextBeat(ctx, connection, s.firstBeat(1))
+	return s.nextBeat(ctx, connection, s.firstBeat(1), 0)
 }
 
-// reap closes a connection that has not sent a CONNECT.
+// reap closes a connection that has not sent a CONNECT, and else sees to it that it is kept awake.
 func (s *Server) reap(ctx context.Context, connection string) error {
 	_, err := s.Notes.Noted(ctx, welcomed(connection))
-	if !errors.Is(err, hub.ErrNotFound) {
+	if errors.Is(err, hub.ErrNotFound) {
+		return s.shut(ctx, connection)
+	}
+	if err != nil || s.Options.KeepAlive == None || s.beatInterval() <= s.Options.ConnectTimeout {
 		return err
 	}
-	return s.shut(ctx, connection)
+	return s.nextBeat(ctx, connection, s.firstBeat(1), s.Options.ConnectTimeout)
 }
 
 func (s *Server) shut(ctx context.Context, connection string) error {
@@ -350,7 +364,10 @@ func (s *Server) message(ctx context.Context, c hub.Caller, p packet.Packet) ([]
 	case packet.Disconnect:
 		name := joined(c.Connection, p.Namespace)
 		s.known.drop(name)
-		return nil, errors.Join(s.Notes.Unnote(ctx, name), s.App.Leave(ctx, c, p.Namespace))
+		if err := s.App.Leave(ctx, c, p.Namespace); err != nil {
+			return nil, err // which closes the connection; the note says that there is something to end
+		}
+		return nil, s.Notes.Unnote(ctx, name)
 	case packet.Ack:
 		return nil, s.App.Acked(ctx, c, p)
 	default:
@@ -374,9 +391,33 @@ func (s *Server) isIn(ctx context.Context, connection, namespace string) (bool, 
 	return true, nil
 }
 
+// refusedConnect is how many frames a CONNECT counts for that is refused, against the rate limit: three in a row close the connection,
+// unless the owner allows more than the default.
+const refusedConnect = 6
+
+// turnAway answers a CONNECT that is refused.
+func (s *Server) turnAway(c hub.Caller, namespace, message string, data []byte) []byte {
+	for range refusedConnect {
+		s.Allow(c.Connection)
+	}
+	return packet.AppendConnectError(nil, namespace, message, data)
+}
+
+func (s *Server) refuse(c hub.Caller, namespace string, refused *protocol.Error) ([]byte, error) {
+	data, err := json.Marshal(refused)
+	return s.turnAway(c, namespace, refused.Message, data), err
+}
+
 func (s *Server) connect(ctx context.Context, c hub.Caller, p packet.Packet) ([]byte, error) {
 	if !s.serves(p.Namespace) {
-		return packet.AppendConnectError(nil, p.Namespace, "Invalid namespace", nil), nil
+		return s.turnAway(c, p.Namespace, "Invalid namespace", nil), nil
+	}
+	who, err := s.App.Identify(ctx, c, p.Data)
+	if refused, is := errors.AsType[*protocol.Error](err); is {
+		return s.refuse(c, p.Namespace, refused)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identify: %w", err)
 	}
 	name, ttl := joined(c.Connection, p.Namespace), s.Now().Add(lifetime)
 	first, err := s.Notes.NoteOnce(ctx, name, []byte("-"), ttl)
@@ -386,13 +427,13 @@ func (s *Server) connect(ctx context.Context, c hub.Caller, p packet.Packet) ([]
 	if !first {
 		return nil, errOrder
 	}
-	w, err := s.App.Connect(ctx, c, p.Namespace, p.Data)
+	w, err := s.App.Connect(ctx, c, who, p.Namespace, p.Data)
 	if refused, is := errors.AsType[*protocol.Error](err); is {
-		data, encodeErr := json.Marshal(refused)
-		return packet.AppendConnectError(nil, p.Namespace, refused.Message, data), errors.Join(encodeErr, s.Notes.Unnote(ctx, name))
+		answer, encodeErr := s.refuse(c, p.Namespace, refused)
+		return answer, errors.Join(encodeErr, s.Notes.Unnote(ctx, name))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect: %w", err), s.Notes.Unnote(ctx, name))
+		return nil, fmt.Errorf("connect: %w", err) // which closes the connection; the note says that there may be something to end
 	}
 	if err := s.Notes.Note(ctx, welcomed(c.Connection), []byte(p.Namespace), ttl); err != nil {
 		return nil, err
@@ -415,8 +456,8 @@ func (s *Server) serves(namespace string) bool {
 
 // Closed answers the disconnect route of a client of Socket.IO.
 func (s *Server) Closed(ctx context.Context, connection string) error {
-	err := s.App.Gone(ctx, connection, "/")
-	for _, n := range s.Options.Namespaces {
+	var err error
+	for _, n := range s.Options.namespaces() {
 		is, readErr := s.isIn(ctx, connection, n)
 		if err = errors.Join(err, readErr); is {
 			err = errors.Join(err, s.App.Gone(ctx, connection, n))

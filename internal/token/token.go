@@ -55,7 +55,7 @@ type Config struct {
 	// were before it and are still trusted. It is asked again every 5 minutes, and after a minute at the earliest for a token that is
 	// signed with none of them. It bounds its own time.
 	Secrets func(ctx context.Context) ([][]byte, error)
-	JWKSURL string // key set of the other algorithms; https, unless its host is this machine
+	JWKSURL string // key set of the other algorithms; https, unless its host is this machine; the parameter JwksUrl has the same rule
 
 	// Issuer and Audience are what the claims iss and aud must be; empty: not checked. A key set that signs tokens for
 	// other systems too needs an Audience.
@@ -181,7 +181,7 @@ func (c Config) check() ([]string, error) {
 
 func checkURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	if err != nil || u.Host == "" || !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "http://") {
 		return errors.New("tokens: the URL of the key set must be like https://example.com/.well-known/jwks.json")
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {

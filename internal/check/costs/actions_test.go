@@ -24,6 +24,16 @@ func socketOpened(t testing.TB) feature {
 	return f.plus(a.receive(ana, "40"))
 }
 
+// socketStranger is a socket that never shows a token, from its handshake until the reaper has closed it.
+func socketStranger(t testing.TB) feature {
+	t.Helper()
+	a := newAccount(t, socketio.Options{})
+	who := a.caller("stranger")
+	f := a.spend("a socket that never shows a token, closed after 45 s", smallMB, 0, func() int { return a.event(route.Connect(a.Hub, a.sockets, a.log), who, "socketio") })
+	f.usage.ConnectionMinutes++
+	return f.plus(a.spend("its disconnect", smallMB, 0, func() int { return a.event(route.Disconnect(a.Hub, a.sockets, a.log), who, "socketio") }))
+}
+
 // socketPinged is a ping with its pong, of those that keep a client's connection open and find out when it is dead: of 24 in a row,
 // since not every one costs the same.
 func socketPinged(t testing.TB) feature {
@@ -83,6 +93,8 @@ func features(t testing.TB) []feature {
 	}
 	add(authorizer(a.spend("connect (authorizer, `$connect`)", smallMB, 0, func() int { return a.event(route.Connect(a.Hub, a.sockets, a.log), ana, "") })))
 	add(authorizer(socketOpened(t)))
+	add(authorizer(socketStranger(t)))
+	add(authorizer(feature{name: "a refused handshake"}))
 	add(feature{name: "connection minute", usage: cost.Usage{ConnectionMinutes: 1}})
 	add(feature{name: "ping and pong", usage: cost.Usage{MessagesIn: 1, MessagesOut: 1, BytesOut: 16}})
 	add(socketPinged(t))

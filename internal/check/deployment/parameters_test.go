@@ -1,6 +1,8 @@
 package deployment
 
 import (
+	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -8,7 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-rt/bellhop"
+	"github.com/bellhop-rt/bellhop/internal/lambda/setup"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
+	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
 // TestParametersAreRefused: what would deploy and then answer every client with an internal error does not deploy. The emulator reads
@@ -29,6 +33,8 @@ func TestParametersAreRefused(t *testing.T) {
 		"HookOptions":          {[]string{"{}", `{"join":{"timeout":"2s"}}`}, []string{"", "join=2s"}},
 		"BusFacts":             {[]string{"", "connection.opened", "connection.opened,presence.online"}, []string{"rain", "connection", "connection.opened,"}},
 		"JwtAlgorithms":        {[]string{"", "HS256", "RS256,ES256"}, []string{"none", "HS512", "HS256,"}},
+		"JwtLeeway":            {[]string{"1s", "60s", "300s", "5m"}, []string{"0s", "301s", "6m", "1h", "60", ""}},
+		"SocketClients":        {[]string{"on", "token", "off"}, []string{"", "yes"}},
 		"JwtSecretKeyArn":      {[]string{"", "arn:aws:kms:eu-west-1:1:key/x"}, []string{"alias/mine"}},
 		"AlarmTopicArn":        {[]string{"", "arn:aws:sns:eu-west-1:1:alarms"}, []string{"alarms"}},
 		"ExistingTable":        {[]string{"", "bellhop-Table-1ABC"}, []string{"a b", "ab"}},
@@ -48,6 +54,46 @@ func TestParametersAreRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestKeySetAddress: the template, the functions and bellhop dev have one rule for the address of the key set.
+func TestKeySetAddress(t *testing.T) {
+	for address, good := range map[string]bool{
+		"https://id.example/jwks.json": true, "https://id.example:8443": true, "https://id.example?tenant=1": true,
+		"http://localhost:9000/jwks": true, "http://127.0.0.1/jwks": true, "http://127.1.2.3:1": true, "http://[::1]:9000/jwks": true, "http://localhost": true,
+		"http://id.example/jwks": false, "http://localhost.example/jwks": false, "http://localhost@id.example/jwks": false,
+		"http://127.0.0.1.example/jwks": false, "http://10.0.0.1/jwks": false, "http://0.0.0.0/jwks": false, "https://": false, "https:///jwks": false,
+		"HTTP://id.example/jwks": false, "HTTPS://id.example/jwks": false, "ftp://localhost/jwks": false, "file:///etc/jwks": false, "id.example": false,
+	} {
+		given := map[string]string{"JwksUrl": address}
+		_, err := template.Read(bellhop.Template, template.Options{Parameters: given})
+		if (err == nil) != good {
+			t.Errorf("the template, %s: %v", address, err)
+		}
+		for _, name := range []string{"authorize", "message"} {
+			variables := map[string]string{
+				"JWKS_URL": address, "ALLOWED_ORIGINS": "*", "TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example", "DELIVER_QUEUE_URL": "https://q.example",
+			}
+			if err := setup.Check(t.Context(), setup.Functions()[name], variables); (err == nil) != good {
+				t.Errorf("%s, %s: %v", name, address, err)
+			}
+		}
+		settings, err := setup.Local(given) // what bellhop dev makes its verifier of
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings.Token.HTTPClient = &http.Client{Transport: nobody{}}
+		if _, err := token.New(t.Context(), settings.Token); (err == nil) != good {
+			t.Errorf("bellhop dev, %s: %v", address, err)
+		}
+	}
+}
+
+// nobody is a network in which nobody answers.
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nobody answers")
 }
 
 // TestRules: parameters that do not go together do not deploy.

@@ -215,7 +215,11 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 // echo is the application of the Socket.IO suite: it tells what the CONNECT brought, and sends messages back.
 type echo struct{ pusher *hubports.AWS }
 
-func (e echo) Connect(_ context.Context, c hub.Caller, namespace string, _ json.RawMessage) (socketio.Welcome, error) {
+func (echo) Identify(context.Context, hub.Caller, json.RawMessage) (hub.Identity, error) {
+	return hub.Identity{}, nil
+}
+
+func (e echo) Connect(_ context.Context, c hub.Caller, _ hub.Identity, namespace string, _ json.RawMessage) (socketio.Welcome, error) {
 	return socketio.Welcome{SID: c.Connection + strings.TrimPrefix(namespace, "/")}, nil
 }
 

@@ -54,14 +54,21 @@ var errUnauthorized = errors.New("Unauthorized") // the text is the contract
 // maxContext is how much of an authorizer's 8 KB result the grants may take.
 const maxContext = 7 << 10
 
-// Authorize answers the authorizer of $connect. A missing or wrong token is 401, an origin that is not allowed 403. The
-// origins are exact ("https://app.example.org"), or have "*" for a port or for everything. Clients that are no
-// browsers send none, and are allowed.
+// Admission is who is let in beside having a good token.
+type Admission struct {
+	// Origins are exact ("https://app.example.org"), or have "*" for a port or for everything. Clients that are no browsers
+	// send none, and are allowed.
+	Origins []string
+	// SocketTokens has clients of Socket.IO show their token in the query of the handshake, and not only in the first packet.
+	SocketTokens bool
+}
+
+// Authorize answers the authorizer of $connect. A missing or wrong token is 401, an origin that is not allowed 403.
 //
 // A refusal with 401 is an error of the function, since API Gateway knows no other way. What else goes wrong is logged as an error, which
 // is how the two are told apart: see AuthorizeFailures in infra/monitoring.yaml.
-func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handler {
-	authorize := authorizer(v, origins, log)
+func Authorize(v hub.Verifier, a Admission, log *slog.Logger) lambda.Handler {
+	authorize := authorizer(v, a, log)
 	return handler[authorizerEvent, policy](func(ctx context.Context, e authorizerEvent) (policy, error) {
 		p, err := authorize(ctx, e)
 		if err != nil && !errors.Is(err, errUnauthorized) {
@@ -71,15 +78,15 @@ func Authorize(v hub.Verifier, origins []string, log *slog.Logger) lambda.Handle
 	})
 }
 
-func authorizer(v hub.Verifier, origins []string, log *slog.Logger) handler[authorizerEvent, policy] {
+func authorizer(v hub.Verifier, a Admission, log *slog.Logger) handler[authorizerEvent, policy] {
 	return func(ctx context.Context, e authorizerEvent) (policy, error) {
-		if origin := header(e.Headers, "Origin"); origin != "" && !allowed(origin, origins) {
+		if origin := header(e.Headers, "Origin"); origin != "" && !allowed(origin, a.Origins) {
 			log.WarnContext(ctx, "origin refused", "origin", origin)
 			return decide("Deny", "anonymous", e.MethodARN), nil
 		}
 		socket := e.Query["EIO"] != ""
 		raw, ok := token.FromRequest(header(e.Headers, "Sec-WebSocket-Protocol"), e.Query["token"])
-		if !ok && socket { // Socket.IO: the token comes in the first packet
+		if !ok && socket && !a.SocketTokens { // Socket.IO: the token comes in the first packet
 			p := decide("Allow", "socket", e.MethodARN)
 			p.Context = map[string]string{"codec": socketIO}
 			return p, nil

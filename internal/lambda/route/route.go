@@ -135,7 +135,7 @@ func Connect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Hand
 
 // openSocket lets a client of Socket.IO in, if it is one that can be served.
 func openSocket(ctx context.Context, sockets *socketio.Server, e webSocketEvent, log *slog.Logger) response {
-	if err := socketio.Handshake(e.Query); err != nil {
+	if err := sockets.Handshake(e.Query); err != nil {
 		return response{StatusCode: http.StatusBadRequest, Body: err.Error()}
 	}
 	if err := sockets.Open(ctx, e.Context.ConnectionID); err != nil {

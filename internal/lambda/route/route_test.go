@@ -44,7 +44,7 @@ func TestEvents(t *testing.T) {
 	w.Config.Verifier = verifier
 	h, sockets := socketio.Wire(w.Config, w.Notes, socketio.Options{})
 	functions := map[string]lambda.Handler{
-		"authorize":  route.Authorize(verifier, []string{"https://example.org"}, log),
+		"authorize":  route.Authorize(verifier, route.Admission{Origins: []string{"https://example.org"}}, log),
 		"connect":    route.Connect(h, sockets, log),
 		"disconnect": route.Disconnect(h, sockets, log),
 		"message":    route.Message(h, sockets),
@@ -123,7 +123,7 @@ func TestAuthorize(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	f := route.Authorize(verifier, []string{"https://app.example.org", "http://localhost:*", "https://shop.example/", "https://desk.example:443", "http://plain.example:80/"}, log)
+	f := route.Authorize(verifier, route.Admission{Origins: []string{"https://app.example.org", "http://localhost:*", "https://shop.example/", "https://desk.example:443", "http://plain.example:80/"}}, log)
 	for name, c := range map[string]struct {
 		origin, protocol, query string
 		want                    string // Allow, Deny or the error
@@ -161,6 +161,42 @@ func TestAuthorize(t *testing.T) {
 			got = err.Error()
 		}
 		if !strings.Contains(got, c.want) || c.want == "Unauthorized" && got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestAdmissionOfSockets: clients of Socket.IO may show their token later, unless the owner wants it in the handshake. Then one
+// without it is refused as any other client is.
+func TestAdmissionOfSockets(t *testing.T) {
+	verifier, err := token.New(t.Context(), token.Config{Secret: []byte(eventsSecret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := token.Sign([]byte(eventsSecret), token.Claims{User: "ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		tokens      bool
+		query, want string
+	}{
+		"without a token":              {false, `{"EIO":"4","transport":"websocket"}`, `"Allow"`},
+		"with a token":                 {false, `{"EIO":"4","transport":"websocket","token":"` + good + `"}`, `"user":"ana"`},
+		"with a wrong one":             {false, `{"EIO":"4","transport":"websocket","token":"a.b.c"}`, "Unauthorized"},
+		"without, where it is needed":  {true, `{"EIO":"4","transport":"websocket"}`, "Unauthorized"},
+		"with it, where it is needed":  {true, `{"EIO":"4","transport":"websocket","token":"` + good + `"}`, `"user":"ana"`},
+		"a wrong one where it is":      {true, `{"EIO":"4","transport":"websocket","token":"a.b.c"}`, "Unauthorized"},
+		"bellhop.v1, where it is":      {true, `{"token":"` + good + `"}`, `"user":"ana"`},
+		"bellhop.v1, without, as ever": {false, `{}`, "Unauthorized"},
+	} {
+		f := route.Authorize(verifier, route.Admission{Origins: []string{"*"}, SocketTokens: c.tokens}, slog.New(slog.DiscardHandler))
+		out, err := f.Invoke(t.Context(), []byte(`{"type":"REQUEST","methodArn":"arn:x","headers":{},"queryStringParameters":`+c.query+`}`))
+		got := string(out)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}

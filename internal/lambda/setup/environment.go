@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,15 +79,42 @@ func (e *environment) duration(name string) time.Duration {
 	return d
 }
 
-// maxGrace is what SQS can hold a message back.
-const maxGrace = 15 * time.Minute
+// The longest times that an owner may set.
+const (
+	maxGrace  = 15 * time.Minute
+	maxLeeway = 5 * time.Minute
+)
 
-func (e *environment) grace() time.Duration {
-	d := e.duration("PRESENCE_GRACE")
-	if d > maxGrace {
-		e.failf("PRESENCE_GRACE", "must be %v at most, which is what SQS can hold a message back", maxGrace)
+// atMost reads a duration that has a bound, for a reason.
+func (e *environment) atMost(name string, limit time.Duration, why string) time.Duration {
+	d := e.duration(name)
+	if d > limit {
+		e.failf(name, "must be %v at most, %s", limit, why)
 	}
 	return d
+}
+
+// oneOf reads one of several words; absent gives the first.
+func (e *environment) oneOf(name string, words ...string) string {
+	v := e.text(name)
+	if v == "" {
+		return words[0]
+	}
+	if !slices.Contains(words, v) {
+		e.failf(name, "must be %s, not %q", strings.Join(words, " or "), v)
+	}
+	return v
+}
+
+// What SOCKET_CLIENTS may be.
+const (
+	socketsOn    = "on"
+	socketsToken = "token" // those whose handshake has a token
+	socketsOff   = "off"
+)
+
+func (e *environment) socketClients() string {
+	return e.oneOf("SOCKET_CLIENTS", socketsOn, socketsToken, socketsOff)
 }
 
 // parsed reads a variable by a parser; absent gives the zero value.
@@ -114,7 +142,7 @@ func (e *environment) hubConfig() hub.Config {
 			Burst:  e.number("RATE_BURST"),
 			Rooms:  e.number("MAX_ROOMS"),
 			Inline: e.number("INLINE_LIMIT"),
-			Grace:  e.grace(),
+			Grace:  e.atMost("PRESENCE_GRACE", maxGrace, "which is what SQS can hold a message back"),
 		},
 	}
 }
@@ -122,6 +150,7 @@ func (e *environment) hubConfig() hub.Config {
 // sockets reads what an owner can set of Socket.IO.
 func (e *environment) sockets() socketio.Options {
 	o := socketio.Options{
+		Off:       e.socketClients() == socketsOff,
 		KeepAlive: socketio.KeepAlive(e.text("SOCKET_KEEP_ALIVE")), Namespaces: e.list("SOCKET_NAMESPACES"),
 		PingInterval: e.duration("SOCKET_PING_INTERVAL"), PingTimeout: e.duration("SOCKET_PING_TIMEOUT"),
 		ConnectTimeout: e.duration("SOCKET_CONNECT_TIMEOUT"),
@@ -159,6 +188,7 @@ func (e *environment) tokenConfig() token.Config {
 		Audience:      e.text("JWT_AUDIENCE"),
 		Algorithms:    e.list("JWT_ALGORITHMS"),
 		DefaultGrants: parsed(e, "DEFAULT_GRANTS", hub.ParseGrants),
+		Leeway:        e.atMost("JWT_LEEWAY", maxLeeway, `which are the "few minutes" of RFC 7519`),
 	}
 }
 
@@ -169,6 +199,8 @@ type Settings struct {
 	Hooks   map[hub.Hook]hooks.Options
 	Sockets socketio.Options
 	Keys    apikey.Keys
+	// Tokens says that clients of Socket.IO need a token in the handshake.
+	Tokens bool
 }
 
 // Local reads the same settings for a composition that is not on AWS, from the parameters of template.yaml that the
@@ -176,6 +208,7 @@ type Settings struct {
 func Local(parameters map[string]string) (Settings, error) {
 	e := &environment{get: func(name string) string { return parameters[parameterName(name)] }, show: parameterName}
 	s := Settings{Hub: e.hubConfig(), Token: e.tokenConfig(), Hooks: parsed(e, "HOOK_OPTIONS", hooks.ParseOptions), Sockets: e.sockets(), Keys: parsed(e, "EMIT_KEYS", apikey.Parse)}
+	s.Tokens = e.socketClients() == socketsToken
 	return s, e.err()
 }
 

@@ -120,11 +120,12 @@ func Authorize(ctx context.Context, s *Setup) (lambda.Handler, error) {
 	if len(origins) == 0 {
 		s.env.failf("ALLOWED_ORIGINS", `is not set: it must be a list such as "https://app.example.org", or "*"`)
 	}
+	tokens := s.env.socketClients() == socketsToken
 	v, err := s.verifier(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return route.Authorize(v, origins, s.log), nil
+	return route.Authorize(v, route.Admission{Origins: origins, SocketTokens: tokens}, s.log), nil
 }
 
 // Connect is functions/connect. It can push to nobody: the connection is not open yet, and nobody else is concerned.

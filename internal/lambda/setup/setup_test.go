@@ -39,11 +39,11 @@ func sensible(tb testing.TB) map[string]string {
 	return map[string]string{
 		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q", "EMIT_KEYS": "", "EMIT_QUEUE_URL": "https://q.example/e",
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
-		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "",
+		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "", "JWT_LEEWAY": "60s",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
 		"HOOK_ACTION": "arn:a", "HOOK_JOIN": "arn:j", "HOOK_PUBLISH": "arn:p", "HOOK_CONNECT": "arn:c", "HOOK_DISCONNECT": "arn:d",
-		"HOOK_OPTIONS":      `{"join":{"timeout":"2s"}}`,
-		"SOCKET_NAMESPACES": "/chat", "SOCKET_KEEP_ALIVE": "noop", "SOCKET_PING_INTERVAL": "240s", "SOCKET_PING_TIMEOUT": "180s",
+		"HOOK_OPTIONS":   `{"join":{"timeout":"2s"}}`,
+		"SOCKET_CLIENTS": "on", "SOCKET_NAMESPACES": "/chat", "SOCKET_KEEP_ALIVE": "noop", "SOCKET_PING_INTERVAL": "240s", "SOCKET_PING_TIMEOUT": "180s",
 		"SOCKET_CONNECT_TIMEOUT": "45s",
 		"RATE_LIMIT":             "10", "RATE_BURST": "20", "MAX_ROOMS": "100", "PRESENCE_GRACE": "10s", "INLINE_LIMIT": "200",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.URL,
@@ -133,6 +133,11 @@ func TestMisconfigured(t *testing.T) {
 		{"authorize", "JWT_SECRET_ARN", "", "JWT_SECRET_ARN and JWKS_URL are not set"},
 		{"message", "JWT_SECRET_ARN", "arn:other", "read the secret JWT_SECRET_ARN"},
 		{"authorize", "JWT_ALGORITHMS", "none", "none"},
+		{"authorize", "JWT_LEEWAY", "1h", "JWT_LEEWAY must be 5m0s at most"},
+		{"message", "JWT_LEEWAY", "0s", "JWT_LEEWAY must be a duration"},
+		{"authorize", "SOCKET_CLIENTS", "yes", `SOCKET_CLIENTS must be on or token or off, not "yes"`},
+		{"connect", "SOCKET_CLIENTS", "no", "SOCKET_CLIENTS must be"},
+		{"authorize", "JWKS_URL", "http://id.example/jwks", "must begin with https://"},
 	} {
 		t.Run(c.function+" "+c.variable+" "+c.value, func(t *testing.T) {
 			variables := maps.Clone(sensible(t))
@@ -152,8 +157,8 @@ func TestMisconfigured(t *testing.T) {
 
 // TestLocal names the parameters, since that is what a person gives there.
 func TestLocal(t *testing.T) {
-	s, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`})
-	if err != nil || s.Hub.Limits.Rate != 50 || s.Hub.Limits.Grace.Seconds() != 3 || !s.Token.DefaultGrants.Allow("channel:1", "join") {
+	s, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`, "JwtLeeway": "5m"})
+	if err != nil || s.Hub.Limits.Rate != 50 || s.Hub.Limits.Grace.Seconds() != 3 || s.Token.Leeway.Minutes() != 5 || !s.Token.DefaultGrants.Allow("channel:1", "join") {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if _, err := Local(map[string]string{"RateLimit": "x", "RoomKinds": "{"}); err == nil ||

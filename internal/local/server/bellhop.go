@@ -60,7 +60,7 @@ func (b Bellhop) compose(ctx context.Context, c Config, here processes.Here) (*c
 	parts := b.parts(w, h, sockets, watch)
 	b.lease(parts, c.Logger, here)
 	parts.emulator.Functions = map[string]invoke.Function{
-		"authorize":  route.Authorize(rules.Verifier, b.Origins, c.Logger),
+		"authorize":  route.Authorize(rules.Verifier, route.Admission{Origins: b.Origins, SocketTokens: w.settings.Tokens}, c.Logger),
 		"connect":    route.Connect(h, sockets, c.Logger),
 		"disconnect": route.Disconnect(h, sockets, c.Logger),
 		"message":    route.Message(h, sockets),

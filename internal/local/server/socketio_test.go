@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -91,6 +92,34 @@ func TestSocketIOIsRecovered(t *testing.T) {
 					t.Errorf("welcomed by %s, before by %s", got, welcome)
 				}
 			})
+		}
+	})
+}
+
+// TestSocketIOIsOff: the owner decides whether clients of Socket.IO are let in, and by which token.
+func TestSocketIOIsOff(t *testing.T) {
+	t.Parallel()
+	const without = "/dev/?EIO=4&transport=websocket"
+	for value, want := range map[string]struct{ without, with int }{"on": {101, 101}, "token": {401, 101}, "off": {400, 400}} {
+		t.Run(value, func(t *testing.T) {
+			s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["SocketClients"] = value })
+			for path, want := range map[string]int{without: want.without, without + "&token=" + s.Token(token.Claims{User: "ana"}): want.with} {
+				conn, got := s.Handshake(path, http.Header{})
+				if conn != nil {
+					_ = conn.CloseNow()
+				}
+				if got != want {
+					t.Errorf("%.40s: got %d, want %d", path, got, want)
+				}
+			}
+			s.Connect("bob").Must(map[string]any{"action": "join", "room": "channel:1"})
+		})
+	}
+	t.Run("the refusal says so", func(t *testing.T) {
+		s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["SocketClients"] = "off" })
+		answer := string(s.Invoke("ConnectFunction", `{"requestContext":{"eventType":"CONNECT","connectionId":"c","authorizer":{"codec":"socketio"}},"queryStringParameters":{"EIO":"4","transport":"websocket"}}`))
+		if !strings.Contains(answer, "clients of Socket.IO are not let in here") {
+			t.Errorf("got %s", answer)
 		}
 	})
 }
