@@ -132,8 +132,9 @@ type Counted struct {
 // ErrLapsed is that there was an entry which is no longer kept.
 var ErrLapsed = errors.New("the entry has lapsed")
 
-// ErrUnavailable is that a store could not be reached, or has refused for its load, for as long as there was time.
-var ErrUnavailable = errors.New("the store is not available")
+// ErrUnavailable is that a store, or whatever else is asked, could not be reached, or has refused for its load, for as long as there was
+// time.
+var ErrUnavailable = errors.New("not available")
 
 // IDMemory is how long a key is remembered at least.
 const IDMemory = 10 * time.Minute

@@ -196,7 +196,7 @@ func loopback(host string) bool {
 }
 
 // Verify gives who a token names. A refusal is a [protocol.Error] of unauthenticated, or of expired for a token that is
-// good but for its exp. Any other error means that the keys could not be fetched, so that nothing is known about the
+// good but for its exp. Any other error is [hub.ErrUnavailable]: the keys could not be fetched, so that nothing is known about the
 // token: try again later.
 func (v *Verifier) Verify(ctx context.Context, token string) (hub.Identity, error) {
 	if len(token) > maxToken {
@@ -247,10 +247,10 @@ func (v *Verifier) key(ctx context.Context, t *jwt.Token, tried *[][]byte) (any,
 // is only called expired when nothing else is wrong with it.
 func (v *Verifier) refusal(t *jwt.Token, c claims, err error) error {
 	if down, ok := errors.AsType[*keySetError](err); ok {
-		return down
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, down)
 	}
 	if down, ok := errors.AsType[*secretsError](err); ok {
-		return down
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, down)
 	}
 	if t != nil && t.Header["alg"] != nil && !slices.Contains(v.algorithms, algorithm(t)) {
 		return refuse("the token must be signed with %s", strings.Join(v.algorithms, " or "))

@@ -11,6 +11,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/bellhop-rt/bellhop/internal/aws/away"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
@@ -29,7 +30,9 @@ const (
 
 // NewClient is sqs.NewFromConfig with a time for each try.
 func NewClient(cfg aws.Config) *sqs.Client {
-	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(tryTimeout) })
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) {
+		o.HTTPClient, o.APIOptions = awshttp.NewBuildableClient().WithTimeout(tryTimeout), append(o.APIOptions, away.Mark)
+	})
 }
 
 // Queue is a [hub.Queue] on one SQS standard queue.

@@ -126,7 +126,7 @@ func Connect(h *hub.Hub, sockets *socketio.Server, log *slog.Logger) lambda.Hand
 		}
 		if err != nil {
 			log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "userId", auth.User, "error", err)
-			return response{StatusCode: http.StatusInternalServerError}, nil
+			return response{StatusCode: http.StatusServiceUnavailable}, nil
 		}
 		log.InfoContext(ctx, "connected", "connectionId", e.Context.ConnectionID, "userId", auth.User)
 		return ok, nil
@@ -140,7 +140,7 @@ func openSocket(ctx context.Context, sockets *socketio.Server, e webSocketEvent,
 	}
 	if err := sockets.Open(ctx, e.Context.ConnectionID); err != nil {
 		log.ErrorContext(ctx, "connect", "connectionId", e.Context.ConnectionID, "error", err)
-		return response{StatusCode: http.StatusInternalServerError}
+		return response{StatusCode: http.StatusServiceUnavailable}
 	}
 	return response{StatusCode: http.StatusOK}
 }

@@ -102,6 +102,7 @@ func TestSocketIOIsOff(t *testing.T) {
 	const without = "/dev/?EIO=4&transport=websocket"
 	for value, want := range map[string]struct{ without, with int }{"on": {101, 101}, "token": {401, 101}, "off": {400, 400}} {
 		t.Run(value, func(t *testing.T) {
+			t.Parallel()
 			s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["SocketClients"] = value })
 			for path, want := range map[string]int{without: want.without, without + "&token=" + s.Token(token.Claims{User: "ana"}): want.with} {
 				conn, got := s.Handshake(path, http.Header{})
@@ -116,6 +117,7 @@ func TestSocketIOIsOff(t *testing.T) {
 		})
 	}
 	t.Run("the refusal says so", func(t *testing.T) {
+		t.Parallel()
 		s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["SocketClients"] = "off" })
 		answer := string(s.Invoke("ConnectFunction", `{"requestContext":{"eventType":"CONNECT","connectionId":"c","authorizer":{"codec":"socketio"}},"queryStringParameters":{"EIO":"4","transport":"websocket"}}`))
 		if !strings.Contains(answer, "clients of Socket.IO are not let in here") {

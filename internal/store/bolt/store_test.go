@@ -89,3 +89,14 @@ func TestFullDisk(t *testing.T) {
 		return onDisk{open(tb, path, o), disk, path}
 	})
 }
+
+// TestAway: while the disk is full, clients are told that it may be over some time.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	storetest.RunAway(t, true, func(tb testing.TB) (socketio.Store, func(bool)) {
+		tb.Helper()
+		disk := &rowstest.Disk{}
+		s := open(tb, filepath.Join(tb.TempDir(), "data"), bolt.Options{Disk: disk, Logger: slog.New(slog.DiscardHandler)})
+		return s, disk.Fill
+	})
+}

@@ -9,10 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-
+	"github.com/bellhop-rt/bellhop/internal/aws/away"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/store/steps"
@@ -154,21 +151,13 @@ func (t appender) row(a *steps.Attempt, c steps.Counted) (item, hub.Entry, error
 func insist(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
 		err := do()
-		if err == nil || !passing(err) {
+		if err == nil || !away.Is(err) {
 			return err
 		}
 		if try == tries || pause(ctx, time.Duration(try)*50*time.Millisecond) != nil {
 			return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 		}
 	}
-}
-
-// passing reports whether a failure may be over soon.
-func passing(err error) bool {
-	if _, spent := errors.AsType[ratelimit.QuotaExceededError](err); spent {
-		return true
-	}
-	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
 // pause waits for about a time.

@@ -25,6 +25,7 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -37,6 +38,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/bellhop-rt/bellhop/internal/aws/away"
 	"github.com/bellhop-rt/bellhop/internal/hub"
 )
 
@@ -64,7 +66,10 @@ func NewClient(cfg aws.Config, options ...func(*dynamodb.Options)) *dynamodb.Cli
 	client := awshttp.NewBuildableClient().WithTimeout(5 * time.Second).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 64
 	})
-	own := func(o *dynamodb.Options) { o.HTTPClient, o.DisableValidateResponseChecksum = client, true }
+	own := func(o *dynamodb.Options) {
+		o.HTTPClient, o.DisableValidateResponseChecksum = client, true
+		o.APIOptions = append(o.APIOptions, away.Mark)
+	}
 	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){own}, options...)...)
 }
 
@@ -324,7 +329,7 @@ func limitOf(n int) *int32 {
 // tries bounds how often a write is tried again that lost a race.
 const tries = 10
 
-var errBusy = errors.New("the row keeps changing")
+var errBusy = fmt.Errorf("%w: the row keeps changing", hub.ErrUnavailable)
 
 // shardCache remembers how many shards rooms have, for a minute: a room only ever grows, and an older number is as good.
 type shardCache struct {
