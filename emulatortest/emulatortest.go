@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
+	"github.com/bellhop-rt/bellhop/internal/local/body"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
@@ -96,7 +97,7 @@ func Start(tb testing.TB, c Config) *Server {
 		tb.Fatalf("emulatortest: %v", err)
 	}
 	s.Start()
-	web := httptest.NewServer(s)
+	web := httptest.NewServer(body.Within(body.Time, s))
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()

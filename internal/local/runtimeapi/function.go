@@ -83,6 +83,9 @@ type Config struct {
 	Concurrency int
 	// IdleTimeout ends a process that had no call for so long; default 10 minutes.
 	IdleTimeout time.Duration
+	// BodyTime is how long a process may take to send what it has to say; default Timeout and [body.Time], since an answer may be
+	// streamed for as long as the function runs.
+	BodyTime time.Duration
 	// ARN is the function's; by default one is made up.
 	ARN string
 	// Redirect maps host patterns to base URLs: what a Node.js or Python handler sends to such a host by HTTP or HTTPS goes to the

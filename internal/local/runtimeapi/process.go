@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/body"
 )
 
 type state int
@@ -228,7 +230,7 @@ func (f *Function) listen(ctx context.Context, p *process) (*server, error) {
 	p.addr = l.Addr().String()
 	f.mu.Unlock()
 	s := &server{done: make(chan struct{}), http: &http.Server{
-		Handler:           f.api(p, l.Addr().String()),
+		Handler:           body.Within(cmp.Or(f.cfg.BodyTime, f.cfg.Timeout+body.Time), f.api(p, l.Addr().String())),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // a process that dies breaks off its requests
 	}}

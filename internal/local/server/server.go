@@ -4,6 +4,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/local/body"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
@@ -32,6 +34,7 @@ type Config struct {
 	Parameters    map[string]string // of the template, over its defaults
 	IdleTimeout   time.Duration     // zero: API Gateway's
 	MaxConnection time.Duration     // zero: API Gateway's
+	BodyTime      time.Duration     // that the body of a request may take; zero: body.Time
 	Faults        gateway.Faults    // for tests of clients
 	Logger        *slog.Logger      // of the functions
 	Observe       func(emulator.Event)
@@ -100,7 +103,7 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 	}
 	s.console = console.New(s.emulator, parts.console, parts.watch, c.Local)
 	s.end = parts.end
-	s.web = &http.Server{Handler: s.handler(c, parts), ReadHeaderTimeout: 10 * time.Second}
+	s.web = &http.Server{Handler: body.Within(cmp.Or(c.BodyTime, body.Time), s.handler(c, parts)), ReadHeaderTimeout: 10 * time.Second}
 	s.emulator.Start() //nolint:contextcheck // its clocks are its own
 	for _, begin := range parts.begin {
 		if err := begin(ctx); err != nil {
