@@ -37,7 +37,7 @@ figures are of both ends together.`
 }
 
 // Run measures and prints one page.
-func (c benchCommand) Run(ctx context.Context) error { return c.measure(ctx, os.Stdout) }
+func (c benchCommand) Run(ctx context.Context) error { return c.measure(ctx, text.Terminal(os.Stdout)) }
 
 func (c benchCommand) measure(ctx context.Context, w io.Writer) (err error) {
 	most, phase, count := 60*time.Second, 7*time.Second, 5000

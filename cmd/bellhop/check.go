@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/smoke"
 	"github.com/bellhop-rt/bellhop/internal/local/stack"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 type checkCommand struct {
@@ -38,7 +39,7 @@ func (checkCommand) Help() string {
 var errCheck = errors.New("not everything works")
 
 // Run checks and prints.
-func (c checkCommand) Run(ctx context.Context) error { return c.check(ctx, os.Stdout) }
+func (c checkCommand) Run(ctx context.Context) error { return c.check(ctx, text.Terminal(os.Stdout)) }
 
 func (c checkCommand) check(ctx context.Context, w io.Writer) error {
 	s, err := c.find(ctx, "http://127.0.0.1:4000")
@@ -68,7 +69,7 @@ func (c checkCommand) check(ctx context.Context, w io.Writer) error {
 		}
 		return verdict(report)
 	}
-	out := printer{w: w}
+	out := printer{text.Page{W: w}}
 	out.linef("%s", s.Address)
 	if s.Unseen != nil {
 		out.linef("nothing else is known of it: %v", s.Unseen)
@@ -76,7 +77,7 @@ func (c checkCommand) check(ctx context.Context, w io.Writer) error {
 	check.Told = out.step
 	report := check.Run(ctx)
 	out.latencies(report.Latencies)
-	return errors.Join(verdict(report), out.err)
+	return errors.Join(verdict(report), out.Err)
 }
 
 // tokens are those that are given, or made with the secret; nil: only somebody else can make them, with a key set.
@@ -98,17 +99,10 @@ func verdict(r smoke.Report) error {
 	return errCheck
 }
 
-// printer writes a report as it comes.
-type printer struct {
-	w   io.Writer
-	err error // of the first line that could not be written
-}
+// printer prints what a check tells.
+type printer struct{ text.Page }
 
-func (p *printer) linef(format string, args ...any) {
-	if _, err := fmt.Fprintf(p.w, format+"\n", args...); err != nil && p.err == nil {
-		p.err = fmt.Errorf("print: %w", err)
-	}
-}
+func (p *printer) linef(format string, args ...any) { p.Sayf(format+"\n", args...) }
 
 func (p *printer) step(s smoke.Step) {
 	mark := map[smoke.Status]string{smoke.OK: "ok", smoke.Failed: "FAILED", smoke.Skipped: "skipped"}[s.Status]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 type costCommand struct {
@@ -34,7 +35,7 @@ reply to every message. Members beyond 200 of a room are served by the queue.`
 }
 
 // Run prints the bill.
-func (c costCommand) Run(ctx context.Context) error { return c.print(ctx, os.Stdout) }
+func (c costCommand) Run(ctx context.Context) error { return c.print(ctx, text.Terminal(os.Stdout)) }
 
 func (c costCommand) print(ctx context.Context, w io.Writer) error {
 	if l, described := c.Load(); described {

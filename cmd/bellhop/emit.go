@@ -16,6 +16,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/emitter"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 // endpointFlag is where the development server is.
@@ -95,7 +96,7 @@ func (c emitCommand) check() error {
 }
 
 // Run sends the event.
-func (c emitCommand) Run(ctx context.Context) error { return c.send(ctx, os.Stdout) }
+func (c emitCommand) Run(ctx context.Context) error { return c.send(ctx, text.Terminal(os.Stdout)) }
 
 func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 	if len(c.Rooms)+len(c.Users) == 0 {
@@ -112,7 +113,7 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 		if c.Strict {
 			return err
 		}
-		fmt.Fprintln(os.Stderr, "bellhop: warning:", err)
+		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop: warning:", err)
 	}
 	if c.From != "" {
 		p.From = &emitter.From{UserID: c.From}

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/bellhop-rt/bellhop/internal/apikey"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string) int {
 		kong.Vars{"secretVariable": secretVariable},
 	)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bellhop:", err)
+		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", err)
 		return exitFailed
 	}
 	if len(args) == 0 {
@@ -65,14 +66,14 @@ func run(ctx context.Context, args []string) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "bellhop: %v\nbellhop --help says what there is.\n", err)
+		fmt.Fprintf(text.Terminal(os.Stderr), "bellhop: %v\nbellhop --help says what there is.\n", err)
 		return exitUsage
 	}
 	if err := command.Run(); err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintln(os.Stderr, "bellhop:", token.Sentence(err))
+		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", token.Sentence(err))
 		return exitFailed
 	}
 	return 0

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
 
@@ -24,7 +25,7 @@ func (restoreCommand) Help() string {
 }
 
 // Run copies logs.
-func (c restoreCommand) Run(ctx context.Context) error { return c.copy(ctx, os.Stdout) }
+func (c restoreCommand) Run(ctx context.Context) error { return c.copy(ctx, text.Terminal(os.Stdout)) }
 
 func (c restoreCommand) copy(ctx context.Context, w io.Writer) error {
 	cfg, err := config.LoadDefaultConfig(ctx)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"text/tabwriter"
+
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 type statsCommand struct {
@@ -22,7 +24,7 @@ the last sweep for nothing.`
 }
 
 // Run prints the numbers.
-func (c statsCommand) Run(ctx context.Context) error { return c.print(ctx, os.Stdout) }
+func (c statsCommand) Run(ctx context.Context) error { return c.print(ctx, text.Terminal(os.Stdout)) }
 
 func (c statsCommand) print(ctx context.Context, w io.Writer) error {
 	e, err := c.emitter(ctx)

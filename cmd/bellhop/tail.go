@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/local/tail"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -33,7 +34,7 @@ func (tailCommand) Help() string {
 }
 
 // Run prints the events of a room.
-func (c tailCommand) Run(ctx context.Context) error { return c.follow(ctx, os.Stdout) }
+func (c tailCommand) Run(ctx context.Context) error { return c.follow(ctx, text.Terminal(os.Stdout)) }
 
 func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	if err := protocol.CheckRoom(c.Room); err != nil {
@@ -47,7 +48,7 @@ func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	joined := func() { fmt.Fprintln(os.Stderr, "watching", c.Room) }
+	joined := func() { fmt.Fprintln(text.Terminal(os.Stderr), "watching", c.Room) }
 	return tail.Follow(ctx, s.Address, bearer, c.Room, joined, func(frame []byte) error {
 		if _, err := fmt.Fprintf(w, "%s\n", frame); err != nil {
 			return fmt.Errorf("print event: %w", err)

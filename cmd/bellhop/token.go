@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -44,7 +45,7 @@ func (tokenCommand) Help() string {
 }
 
 // Run prints the token.
-func (c tokenCommand) Run() error { return c.print(os.Stdout) }
+func (c tokenCommand) Run() error { return c.print(text.Terminal(os.Stdout)) }
 
 func (c tokenCommand) print(w io.Writer) error {
 	grants, err := parseGrantFlags(c.Grants)

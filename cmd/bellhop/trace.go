@@ -32,7 +32,7 @@ queue. bellhop dev remembers the newest 2,000 logged events.
 }
 
 // Run prints the timeline.
-func (c traceCommand) Run(ctx context.Context) error { return c.print(ctx, os.Stdout) }
+func (c traceCommand) Run(ctx context.Context) error { return c.print(ctx, text.Terminal(os.Stdout)) }
 
 func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 	path := "/_bellhop/traces"

@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 // stamped is the version that scripts/release builds, which is known to it alone where Go was told to leave out the repository's
@@ -15,7 +17,7 @@ type versionCommand struct{}
 
 // Run prints which source the program was built from.
 func (versionCommand) Run() error {
-	_, err := fmt.Fprintln(os.Stdout, version())
+	_, err := fmt.Fprintln(text.Terminal(os.Stdout), version())
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
+	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 // Log is a line for each thing that happens, coloured on a terminal.
@@ -57,8 +58,9 @@ func (l *Log) colour(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (l *Log) print(at time.Time, colour, sign, text string) {
-	line := l.colour(dim, at.Format("15:04:05.000")) + " " + l.colour(colour, sign) + " " + text + "\n"
+// print prints a line. What others have chosen in it is visible already.
+func (l *Log) print(at time.Time, colour, sign, line string) {
+	line = l.colour(dim, at.Format("15:04:05.000")) + " " + l.colour(colour, sign) + " " + line + "\n"
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = io.WriteString(l.w, line)
@@ -131,17 +133,18 @@ func (l *Log) event(e emulator.Event) {
 	if !l.space(at) {
 		return
 	}
-	colour, sign, text := describe(e)
-	if text == "" {
+	colour, sign, what := describe(e)
+	if what == "" {
 		return
 	}
 	if e.Err != nil {
-		colour, text = red, text+"  "+e.Err.Error()
+		colour, what = red, what+"  "+e.Err.Error()
 	}
+	what = text.Visible(what)
 	if e.Duration >= 10*time.Microsecond {
-		text += "  " + l.colour(dim, e.Duration.Round(10*time.Microsecond).String())
+		what += "  " + l.colour(dim, e.Duration.Round(10*time.Microsecond).String())
 	}
-	l.print(at, colour, sign, text)
+	l.print(at, colour, sign, what)
 }
 
 // space reports whether another line may be printed now, and says afterwards how many could not.
@@ -176,7 +179,7 @@ func (l *Log) Output() func(function string, line runtimeapi.Line) {
 			colour = yellow
 		}
 		id, _, _ := strings.Cut(line.RequestID, "-")
-		l.print(at, dim, "│", strings.Join(strings.Fields(function+" "+id), " ")+"  "+l.colour(colour, line.Text))
+		l.print(at, dim, "│", text.Visible(strings.Join(strings.Fields(function+" "+id), " "))+"  "+l.colour(colour, text.Visible(line.Text)))
 	}
 }
 
@@ -249,20 +252,20 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
 		colour = red
 	}
-	text := r.Message
+	what := r.Message
 	add := func(a slog.Attr) bool {
 		if a.Key == "warning" { // a sentence that says what it is about
-			text += "  " + a.Value.String()
+			what += "  " + a.Value.String()
 			return true
 		}
-		text += fmt.Sprintf("  %s=%v", a.Key, a.Value)
+		what += fmt.Sprintf("  %s=%v", a.Key, a.Value)
 		return true
 	}
 	for _, a := range h.attrs {
 		add(a)
 	}
 	r.Attrs(add)
-	h.log.print(r.Time, colour, "!", text)
+	h.log.print(r.Time, colour, "!", text.Visible(what))
 	return nil
 }
 

@@ -1,9 +1,15 @@
 package terminal
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode"
 
+	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 )
 
@@ -26,5 +32,46 @@ func TestWhatFunctionsWriteIsShown(t *testing.T) {
 	}
 	if (&Log{quiet: true}).Output() != nil {
 		t.Error("a quiet log shows them too")
+	}
+}
+
+// TestHostileTexts: nothing that a client, or a function in a client's words, has chosen is obeyed by a terminal, or ends a line.
+func TestHostileTexts(t *testing.T) {
+	t.Parallel()
+	const hostile = "\x1b]0;pwned\x07\x1b[2J\u009b31m\u202eevil\u2066\u200b\x7f\u2028\xff\r\nforged"
+	kinds := []emulator.Kind{
+		emulator.KindAuthorize, emulator.KindConnect, emulator.KindDisconnect, emulator.KindMessage, emulator.KindPush, emulator.KindInvoke,
+		emulator.KindQueue, emulator.KindDead, emulator.KindBus, emulator.KindSchedule, "another",
+	}
+	var b strings.Builder
+	l := &Log{w: &b}
+	lines := 0
+	for _, kind := range kinds {
+		for _, status := range []int{101, 200, 410} {
+			e := emulator.Event{Kind: kind, Status: status, Err: errors.New(hostile)}
+			v := reflect.ValueOf(&e).Elem()
+			for i := range v.NumField() {
+				switch f := v.Field(i); {
+				case v.Type().Field(i).Name == "Kind":
+				case f.Kind() == reflect.String:
+					f.SetString(hostile)
+				case f.Type() == reflect.TypeFor[[]byte]():
+					f.SetBytes([]byte(`{"data":"` + hostile + `"}`))
+				}
+			}
+			before := b.Len()
+			if l.event(e); b.Len() > before {
+				lines++
+			}
+		}
+	}
+	l.Output()(hostile, runtimeapi.Line{Stream: "stdout", RequestID: hostile, Text: hostile})
+	slog.New(l.Handler()).With("userId", hostile).WarnContext(context.Background(), hostile, "error", errors.New(hostile), hostile, 1)
+	lines += 2
+	if got := strings.Count(b.String(), "\n"); got != lines || lines < len(kinds)*2 {
+		t.Errorf("%d lines were printed as %d", lines, got)
+	}
+	if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }); i >= 0 {
+		t.Errorf("%q in %q", b.String()[i:i+1], b.String())
 	}
 }

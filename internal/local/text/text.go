@@ -14,14 +14,23 @@ type Page struct {
 	Err error // of the first write that failed
 }
 
-// Sayf prints as fmt.Printf does.
+// Sayf prints as fmt.Printf does. Texts and errors among args are made [Visible].
 func (p *Page) Sayf(format string, args ...any) {
-	if p.Err == nil {
-		_, p.Err = fmt.Fprintf(p.W, format, args...)
+	if p.Err != nil {
+		return
 	}
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = Visible(arg)
+		case error:
+			args[i] = Visible(arg.Error())
+		}
+	}
+	_, p.Err = fmt.Fprintf(p.W, format, args...)
 }
 
-// Table prints rows in columns; a cell that begins with > is set to the right.
+// Table prints rows in columns, each cell [Visible]; one that begins with > is set to the right.
 func (p *Page) Table(rows [][]string) {
 	if p.Err != nil {
 		return
@@ -29,7 +38,8 @@ func (p *Page) Table(rows [][]string) {
 	width := map[int]int{}
 	for _, row := range rows {
 		for i, cell := range row {
-			if text, right := strings.CutPrefix(cell, ">"); right {
+			row[i] = Visible(cell)
+			if text, right := strings.CutPrefix(row[i], ">"); right {
 				width[i] = max(width[i], len([]rune(text)))
 			}
 		}
