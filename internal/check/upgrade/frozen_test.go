@@ -193,6 +193,7 @@ func tightened() map[string][]string {
 		"AllowedOrigins": {"https://a.example", "https://a.example,https://b.example", "http://localhost:3000, https://a.example"},
 		"BusFacts":       {"connection.opened", "presence.online,presence.offline,message.published"},
 		"RoomKinds":      {`{"user":{"owner":true,"keep":"720h"},"team":{"presence":true,"keep":"1h"}}`},
+		"JwksUrl":        {"", "https://id.example/jwks.json", "https://id.example:8443/keys?tenant=1"},
 		"DefaultGrants":  {`{"channel:*":["join","publish"]}`}, "HookOptions": {`{"publish":{"timeout":"2s","onError":"allow"}}`},
 	}
 }
