@@ -44,6 +44,13 @@ func socketPinged(t testing.TB) feature {
 	if err := a.work(hub.Job{Kind: "socket:open", Targets: []hub.Target{{Connection: ana.Connection}}}); err != nil {
 		t.Fatal(err)
 	}
+	a.sockets.Receive(t.Context(), ana, []byte("40"))
+	for _, reaper := range a.Queue.Take("socket:reap") { // which leaves the first beat
+		a.Clock.To(reaper.Due)
+		if err := a.work(reaper.Job); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f, waiting := feature{name: "ping and pong of Socket.IO"}, a.Queue.Take()
 	// part is an invocation whose jobs are done in their turn.
 	part := func(mb float64, in int, do func() int) (u cost.Usage) {
