@@ -171,8 +171,8 @@ func (s *Store) Vacate(ctx context.Context, room string) (bool, error) {
 // Grow costs 1 WCU.
 func (s *Store) Grow(ctx context.Context, room string, from int) error {
 	c := change{
-		key: roomMeta(room), update: "SET #shards = :double", when: "#shards = :from",
-		values: item{":double": number(2 * from), ":from": number(from)},
+		key: roomMeta(room), update: "SET #shards = :double, #ttl = if_not_exists(#ttl, :ttl)", when: "#shards = :from",
+		values: item{":double": number(2 * from), ":from": number(from), ":ttl": headTTL(s.now(), 0)},
 	}
 	if from == 1 {
 		c.when = "attribute_not_exists(#shards) OR #shards = :from"
