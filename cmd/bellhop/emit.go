@@ -113,7 +113,7 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 		if c.Strict {
 			return err
 		}
-		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop: warning:", err)
+		_, _ = fmt.Fprintln(text.Terminal(os.Stderr), "bellhop: warning:", err)
 	}
 	if c.From != "" {
 		p.From = &emitter.From{UserID: c.From}

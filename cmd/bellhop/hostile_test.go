@@ -54,7 +54,7 @@ func TestHostileTexts(t *testing.T) { //nolint:paralleltest // it takes the stan
 	}
 	go func() { // while tail watches
 		for range 20 {
-			time.Sleep(50 * time.Millisecond)
+			<-time.After(50 * time.Millisecond)
 			s.Emit(map[string]any{"command": "publish", "rooms": []string{"channel:a"}, "event": "message:new", "data": hostile, "from": map[string]any{"userId": "eve", "name": hostile}})
 		}
 		s.Emit(map[string]any{"command": "close", "room": "channel:a", "reason": hostile})

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string) int {
 		kong.Vars{"secretVariable": secretVariable},
 	)
 	if err != nil {
-		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", err)
+		_, _ = fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", err)
 		return exitFailed
 	}
 	if len(args) == 0 {
@@ -66,14 +66,14 @@ func run(ctx context.Context, args []string) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(text.Terminal(os.Stderr), "bellhop: %v\nbellhop --help says what there is.\n", err)
+		_, _ = fmt.Fprintf(text.Terminal(os.Stderr), "bellhop: %v\nbellhop --help says what there is.\n", err)
 		return exitUsage
 	}
 	if err := command.Run(); err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return 0
 		}
-		fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", token.Sentence(err))
+		_, _ = fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", token.Sentence(err))
 		return exitFailed
 	}
 	return 0

@@ -48,7 +48,7 @@ func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	joined := func() { fmt.Fprintln(text.Terminal(os.Stderr), "watching", c.Room) }
+	joined := func() { _, _ = fmt.Fprintln(text.Terminal(os.Stderr), "watching", c.Room) }
 	return tail.Follow(ctx, s.Address, bearer, c.Room, joined, func(frame []byte) error {
 		if _, err := fmt.Fprintf(w, "%s\n", frame); err != nil {
 			return fmt.Errorf("print event: %w", err)

@@ -35,7 +35,7 @@ type timed struct {
 
 func (t *timed) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
-	if t.left -= int64(n); err == io.EOF || t.left == 0 { //nolint:errorlint // a Reader gives it as it is
+	if t.left -= int64(n); err == io.EOF || t.left == 0 {
 		_ = t.connection.SetReadDeadline(time.Time{})
 	}
 	return n, err

