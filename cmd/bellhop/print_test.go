@@ -84,7 +84,7 @@ func TestCostOfALoad(t *testing.T) {
 	if err := c.print(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"50 members in a room", "19.82 M  $19.82", "14.40 M   $3.60", "X-Ray traces", "$36.20 a month", "Supabase", "$62.50", "Ably, per minute", "$85.00", "2026-08-03", "not confirmed"} {
+	for _, want := range []string{"50 members in a room", "19.82 M  $19.82", "14.40 M   $3.60", "X-Ray traces", "$36.15 a month", "Supabase", "$62.50", "Ably, per minute", "$85.00", "2026-08-03", "not confirmed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
