@@ -1,10 +1,12 @@
 package hub
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,7 +28,7 @@ func (h *Hub) deliver(ctx context.Context, e protocol.Event, epoch string, excep
 	if err != nil {
 		return err
 	}
-	return h.deliverFrom(ctx, e, epoch, except, page)
+	return h.deliverFrom(ctx, []tale{{e, except}}, epoch, page)
 }
 
 // firstMembers gives the members that a publish pushes to itself.
@@ -38,11 +40,15 @@ func (h *Hub) firstMembers(ctx context.Context, room string) (MemberPage, error)
 	return page, nil
 }
 
-// deliverFrom pushes to the room's first members, after the queue has got the others: a job for each shard. What they are is known
-// now, so no job leaves another one behind.
-func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, except []string, first MemberPage) error {
+// deliverFrom pushes events of one room to its first members, after the queue has got the others: a job for each shard. What they are is
+// known now, so no job leaves another one behind.
+func (h *Hub) deliverFrom(ctx context.Context, told []tale, epoch string, first MemberPage) error {
 	var jobs []Job
-	job := Job{Kind: JobFanOut, Room: e.Room, Event: &e, Epoch: epoch, Except: except, Shards: first.Shards}
+	e := told[0]
+	job := Job{Kind: JobFanOut, Room: e.Room, Event: &e.Event, Epoch: epoch, Except: e.out, Shards: first.Shards}
+	if len(told) > 1 {
+		job = Job{Kind: JobFlush, Room: e.Room, First: e.Seq, Last: told[len(told)-1].Seq, Epoch: epoch, Shards: first.Shards}
+	}
 	if first.Next != "" {
 		rest := job
 		rest.After, rest.Passed = first.Next, len(first.Members)
@@ -56,32 +62,66 @@ func (h *Hub) deliverFrom(ctx context.Context, e protocol.Event, epoch string, e
 	if err := each(len(jobs), 16, func(i int) error { return h.Enqueue(ctx, jobs[i], 0) }); err != nil {
 		return err
 	}
-	return h.pushMembers(ctx, []protocol.Event{e}, epoch, first.Members, except)
+	return h.pushMembers(ctx, told, epoch, first.Members)
 }
 
 // pushMembers pushes events to members. Those who are left out of an event that is logged are told that there is nothing for them at
 // its seq: they would take it for lost, and ask for it.
-func (h *Hub) pushMembers(ctx context.Context, events []protocol.Event, epoch string, members []Member, except []string) error {
-	told, out := make([]Target, 0, len(members)), []Target(nil)
-	for _, m := range h.withTokens(ctx, events[0].Room, members) {
-		t := Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard}
+func (h *Hub) pushMembers(ctx context.Context, told []tale, epoch string, members []Member) error {
+	groups := map[string][]Target{} // by what they are left out of
+	for _, m := range h.withTokens(ctx, told[0].Room, members) {
+		if m.Paused {
+			continue
+		}
+		left := leftOut(told, m)
+		groups[left] = append(groups[left], Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard})
+	}
+	var errs []error
+	for _, left := range slices.Sorted(maps.Keys(groups)) {
+		if left == "" {
+			errs = append(errs, h.push(ctx, eventsOf(told, "", false), epoch, groups[left], 0))
+			continue
+		}
+		var counting, others []Target
+		for _, t := range groups[left] {
+			if t.Codec == "" || t.Codec == protocol.Name { // no other dialect counts
+				counting = append(counting, t)
+			} else {
+				others = append(others, t)
+			}
+		}
+		errs = append(errs, h.push(ctx, eventsOf(told, left, true), epoch, counting, 0), h.push(ctx, eventsOf(told, left, false), epoch, others, 0))
+	}
+	return errors.Join(errs...)
+}
+
+// leftOut says which of several events a member is left out of, a letter for each; empty: of none.
+func leftOut(told []tale, m Member) string {
+	var left []byte
+	for i, t := range told {
+		if len(t.out) == 0 || !excepted(t.out, m.Connection, m.User) {
+			continue
+		}
+		if left == nil {
+			left = bytes.Repeat([]byte{'0'}, len(told))
+		}
+		left[i] = '1'
+	}
+	return string(left)
+}
+
+// eventsOf gives the events for those who are left out of some, and what says so in their place if they count.
+func eventsOf(told []tale, left string, counts bool) []protocol.Event {
+	events := make([]protocol.Event, 0, len(told))
+	for i, t := range told {
 		switch {
-		case m.Paused:
-		case !excepted(except, m.Connection, m.User):
-			told = append(told, t)
-		case m.Codec == "" || m.Codec == protocol.Name: // no other dialect counts
-			out = append(out, t)
+		case left == "" || left[i] == '0':
+			events = append(events, t.Event)
+		case counts && t.Seq != 0:
+			events = append(events, protocol.Event{Event: protocol.RoomSkipped, Room: t.Room, Seq: t.Seq, TS: t.TS})
 		}
 	}
-	err := h.push(ctx, events, epoch, told, 0)
-	if len(out) == 0 || events[0].Seq == 0 {
-		return err
-	}
-	skipped := make([]protocol.Event, len(events))
-	for i, e := range events {
-		skipped[i] = protocol.Event{Event: protocol.RoomSkipped, Room: e.Room, Seq: e.Seq, TS: e.TS}
-	}
-	return errors.Join(err, h.push(ctx, skipped, epoch, out, 0))
+	return events
 }
 
 // withTokens gives the members whose tokens have not ended. Who is written down with one that has is looked at: it has renewed it, or
@@ -200,6 +240,8 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 		return h.enterLater(ctx, j)
 	case JobClose:
 		return h.empty(ctx, j)
+	case JobFlush:
+		return h.flush(ctx, j)
 	default:
 		return fmt.Errorf("there are no %q jobs", j.Kind)
 	}
@@ -207,15 +249,24 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 
 // fanOut pushes to one shard, a page of members after the other.
 func (h *Hub) fanOut(ctx context.Context, jobs []Job) error {
-	j := jobs[0]
 	events, err := h.current(ctx, jobs)
 	if err != nil || len(events) == 0 {
 		return err
 	}
+	told := make([]tale, len(events))
+	for i, e := range events {
+		told[i] = tale{e, jobs[0].Except}
+	}
+	return h.pushShard(ctx, jobs, told)
+}
+
+// pushShard pushes what jobs for one page of members tell, to them and those after them in the shard.
+func (h *Hub) pushShard(ctx context.Context, jobs []Job, told []tale) error {
+	j := jobs[0]
 	passed := j.Passed
-	err = h.eachPage(ctx, jobs, func(members []Member) error {
+	err := h.eachPage(ctx, jobs, func(members []Member) error {
 		passed += len(members)
-		return h.pushMembers(ctx, events, j.Epoch, members, j.Except)
+		return h.pushMembers(ctx, told, j.Epoch, members)
 	})
 	if err != nil {
 		return err
@@ -290,7 +341,7 @@ func (h *Hub) current(ctx context.Context, jobs []Job) ([]protocol.Event, error)
 // push sends events of one room to connections. Those that are gone are departed; those that could not be reached are
 // queued for another try, unless the event is ephemeral: then it is dropped for them.
 func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, to []Target, attempt int) error {
-	if len(to) == 0 {
+	if len(to) == 0 || len(events) == 0 {
 		return nil
 	}
 	room, began := events[0].Room, h.now()

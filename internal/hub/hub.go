@@ -1,6 +1,6 @@
 // Package hub is the rules of Bellhop: who may join which room, what order events have, who is present, and who is told.
 // It knows no AWS and no WebSocket. What it needs of the world are the small interfaces of store.go and ports.go. Invocations may
-// meet, be cut off, come twice and lose answers anywhere; it stays correct because of five rules:
+// meet, be cut off, come twice and lose answers anywhere; it stays correct because of six rules:
 //
 //   - A connection's row alone decides which rooms it is in. It is changed as it was read or not at all ([Change]), and gives each
 //     coming and going a generation. Memberships and presences only follow: a later generation wins, whichever is written first,
@@ -11,6 +11,7 @@
 //     same id appends nothing and delivers again, to clients that do not drop what they know only if the first delivery failed.
 //   - A user's presence in a room is one row, the set of the user's connections there, which is replaced as a whole. It remembers
 //     what others have been told, so whoever sees the row next makes good what a crash left untold.
+//   - What waits to be pushed with others is pending, and whoever pushes anything of its room pushes that first: hold.go says how.
 //   - A large room is reached by one job for each shard of its members. A job leaves no other behind but to retry single members,
 //     and is void when the room's log has begun anew since.
 //
@@ -37,6 +38,8 @@ type Limits struct {
 	Inline   int           // members that a publish pushes to itself: 200
 	Page     int           // members that are read at once: 1,000
 	Shard    int           // members of a shard, and so of one fan-out job, before the room grows: 1,000
+	Dots     int           // members up to which they are told at once who comes and goes: 25
+	Busy     int           // events of a room within a second, from which on it is busy: 4
 	Parallel int           // pushes at the same time: 64
 	Grace    time.Duration // how long a user who left still counts as present: 10 s
 	Lifetime time.Duration // how long a connection may be open: 2 h
@@ -63,6 +66,8 @@ func (l Limits) orDefaults() Limits {
 	def(&l.Inline, 200)
 	def(&l.Page, 1000)
 	def(&l.Shard, 1000)
+	def(&l.Dots, 25)
+	def(&l.Busy, 4)
 	def(&l.Parallel, 64)
 	def(&l.Asks, 1000)
 	dur(&l.Grace, 10*time.Second)

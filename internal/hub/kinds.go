@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ type Kind struct {
 	Owner    bool          // only the user that the room is named after may join, and every connection of that user does
 	Presence bool          // keeps and announces who is in the room
 	Keep     time.Duration // how long its log is kept
+	Lazy     time.Duration // how long it may take until a large room is told who comes and goes; 0: not at all
+	Coalesce time.Duration // how long an event of a busy room may wait for others, to go in one frame; 0: not at all
 	Typing   int           // members up to which they are told who types; 0: nobody ever is
 }
 
@@ -28,7 +31,7 @@ func DefaultKinds() Kinds {
 	return Kinds{
 		"user":      {Owner: true, Keep: 30 * 24 * time.Hour, Typing: DefaultTyping},
 		"channel":   {Keep: 24 * time.Hour, Typing: DefaultTyping},
-		"community": {Presence: true, Keep: time.Hour, Typing: DefaultTyping},
+		"community": {Presence: true, Keep: time.Hour, Lazy: DefaultLazy, Typing: DefaultTyping},
 	}
 }
 
@@ -36,13 +39,15 @@ func DefaultKinds() Kinds {
 //
 //	{"user":{"owner":true,"keep":"720h"},"channel":{"keep":"24h","typing":50},"community":{"presence":true,"keep":"1h"}}
 //
-// "typing" may be left out, see [DefaultTyping].
+// "typing" may be left out, see [DefaultTyping]; so may "lazy", see [DefaultLazy], and "coalesce", which is "0s" then.
 func ParseKinds(text []byte) (Kinds, error) {
 	var raw map[string]struct {
-		Owner    bool   `json:"owner"`
-		Presence bool   `json:"presence"`
-		Keep     string `json:"keep"`
-		Typing   *int   `json:"typing"`
+		Owner    bool    `json:"owner"`
+		Presence bool    `json:"presence"`
+		Keep     string  `json:"keep"`
+		Typing   *int    `json:"typing"`
+		Lazy     *string `json:"lazy"`
+		Coalesce *string `json:"coalesce"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -65,10 +70,32 @@ func ParseKinds(text []byte) (Kinds, error) {
 		if kind.Typing < 0 {
 			return nil, fmt.Errorf(`room kinds: %q: "typing" must be a number of members, 0 for never, not %d`, name, kind.Typing)
 		}
+		if kind.Presence && keep >= KeepToWait {
+			kind.Lazy = DefaultLazy
+		}
+		if err := errors.Join(readWait("lazy", k.Lazy, MaxLazy, keep, &kind.Lazy), readWait("coalesce", k.Coalesce, MaxCoalesce, keep, &kind.Coalesce)); err != nil {
+			return nil, fmt.Errorf("room kinds: %q: %w", name, err)
+		}
 		kinds[name] = kind
 	}
 	if !kinds["user"].Owner {
 		return nil, fmt.Errorf(`room kinds: "user" must be there with "owner":true: notifications go to it`)
 	}
 	return kinds, nil
+}
+
+// readWait reads how long something may wait, if it is there.
+func readWait(key string, text *string, most, keep time.Duration, to *time.Duration) error {
+	if text == nil {
+		return nil
+	}
+	wait, err := time.ParseDuration(*text)
+	switch {
+	case err != nil, wait < 0, wait > most:
+		return fmt.Errorf("%q must be a duration of at most %q, \"0s\" for never, not %q", key, most, *text)
+	case wait > 0 && keep < KeepToWait:
+		return fmt.Errorf("%q needs a \"keep\" of at least %q: what waits is read from the log", key, KeepToWait)
+	}
+	*to = wait
+	return nil
 }

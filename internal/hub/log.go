@@ -66,6 +66,8 @@ type Draft struct {
 	Except []string // connections, users and rooms that are not told of it
 	out    []string // the same, with the members of the rooms instead
 
+	Hold time.Time // if the room has nothing pending, this event is from now on, until then; zero: it is pushed at once
+
 	Key  Key
 	Sum  string // of what the maker asked for: tells a repetition from another event under the same Key; empty: it may differ
 	Keep time.Duration
@@ -111,6 +113,8 @@ type Entry struct {
 	Except []string // the Draft's
 	Sum    string   // the Draft's; empty in entries of versions before there was one
 	Void   bool     // no event: a hole that Void has filled; only Room, Seq and TS are set
+
+	Counted Head // where the log stood when Append counted this; zero in what is read
 }
 
 // Head is where a room's log stands.
@@ -121,6 +125,15 @@ type Head struct {
 	Keep              time.Duration
 	Floor             int64     // the first seq that is kept for Keep; those before were kept for another time
 	Recent            []Counted // the newest seqs given out, the newest first, as far as it is known when
+	Pending           Pending
+	Lately            int // entries counted within a second, at most 16; only in an Entry's Counted
+}
+
+// Pending is what of a room's log may not have been pushed yet. Zero: all of it is pushed by whoever logs it. Functions of before do
+// not know it: they push what they log, and what was held back comes later.
+type Pending struct {
+	Flushed int64     // what follows this was held back
+	Due     time.Time // when somebody is to push it; exact to the millisecond
 }
 
 // Counted is when a seq was given out.
@@ -171,9 +184,12 @@ type Log interface {
 	Void(ctx context.Context, room string, seq int64, keep time.Duration) (bool, error)
 	// Head gives where the log stands, and begins an epoch in a room that has none. It stays there until a time at least.
 	Head(ctx context.Context, room string, until time.Time) (Head, error)
+	// Pend replaces what a room has pending, if that is was, and unless newest is 0, if no seq after that has been given out. It
+	// gives the head as it is then. Of two calls with the same arguments both may be told that they did it.
+	Pend(ctx context.Context, room string, was, now Pending, newest int64) (Head, bool, error)
 	// Redact replaces the data of an entry by null. A missing one is no error.
 	Redact(ctx context.Context, room string, seq int64) error
-	// Reset begins a new epoch whose Base is the newest seq; seq goes on counting.
+	// Reset begins a new epoch whose Base is the newest seq, in which nothing is pending; seq goes on counting.
 	Reset(ctx context.Context, room string) error
 }
 

@@ -40,6 +40,9 @@ const (
 type Observer interface {
 	// Logged is an event that has its place in the room's log. again: it had it before, and is delivered again.
 	Logged(ctx context.Context, e Entry, again bool)
+	// Held is an event that was logged and waits to be pushed with others, at a time at the latest: "lazy" or "coalesce", the keys of
+	// RoomKinds.
+	Held(ctx context.Context, e Entry, why string, until time.Time)
 	// Pushed is what became of frames that were on their way to some connections, when each of them has been tried.
 	Pushed(ctx context.Context, d Delivery)
 	// Queued is a job that the queue has taken, for after a delay.
@@ -85,12 +88,13 @@ type NoObserver struct{}
 var _ Observer = NoObserver{}
 
 // Logged does nothing, and so do the others.
-func (NoObserver) Logged(context.Context, Entry, bool)        {}
-func (NoObserver) Pushed(context.Context, Delivery)           {}
-func (NoObserver) Queued(context.Context, Job, time.Duration) {}
-func (NoObserver) Refused(context.Context, Refusal)           {}
-func (NoObserver) Count(Metric, int)                          {}
-func (NoObserver) Time(Metric, time.Duration)                 {}
+func (NoObserver) Logged(context.Context, Entry, bool)            {}
+func (NoObserver) Held(context.Context, Entry, string, time.Time) {}
+func (NoObserver) Pushed(context.Context, Delivery)               {}
+func (NoObserver) Queued(context.Context, Job, time.Duration)     {}
+func (NoObserver) Refused(context.Context, Refusal)               {}
+func (NoObserver) Count(Metric, int)                              {}
+func (NoObserver) Time(Metric, time.Duration)                     {}
 
 // observers tells each of them.
 type observers []Observer
@@ -98,6 +102,12 @@ type observers []Observer
 func (o observers) logged(ctx context.Context, e Entry, again bool) {
 	for _, one := range o {
 		one.Logged(ctx, e, again)
+	}
+}
+
+func (o observers) held(ctx context.Context, e Entry, why string, until time.Time) {
+	for _, one := range o {
+		one.Held(ctx, e, why, until)
 	}
 }
 

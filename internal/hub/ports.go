@@ -53,6 +53,8 @@ type Job struct {
 	After   string          `json:"after,omitempty"`   // the page begins after this connection id
 	Passed  int             `json:"passed,omitempty"`  // members of the shard on the pages before
 	Shards  int             `json:"shards,omitempty"`  // what the room has, to double it when this shard is full
+	First   int64           `json:"first,omitempty"`   // flush: what it was left for, or the first of a stretch of the log that one shard is told
+	Last    int64           `json:"last,omitempty"`    // of that stretch; none: all that is pending
 	Targets []Target        `json:"targets,omitempty"` // retry: whom the event has not reached; enter: who enters
 	Attempt int             `json:"attempt,omitempty"` // retry: how often that was tried
 	Epoch   string          `json:"epoch,omitempty"`   // of the log that the event is in; of another one it is not told any more
@@ -74,6 +76,7 @@ const (
 	JobAbsence JobKind = "absence" // announce that a user is offline, unless the user is back
 	JobEnter   JobKind = "enter"   // put a new connection into a room
 	JobClose   JobKind = "close"   // take one shard of members out of a closed room
+	JobFlush   JobKind = "flush"   // push what a room has pending, or a stretch of its log to one shard
 )
 
 // Target is a connection to push to, and how to speak to it.

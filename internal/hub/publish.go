@@ -111,13 +111,20 @@ func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry) (protoco
 	if err := h.sayable(d.Event, d.out); err != nil {
 		return protocol.PublishResult{}, err
 	}
+	k, err := h.kind(d.Room)
+	if err != nil {
+		return protocol.PublishResult{}, err
+	}
+	if d, err = h.lazily(ctx, d, k); err != nil {
+		return protocol.PublishResult{}, err
+	}
 	e, again, err := h.logOnce(ctx, d, known)
 	if err != nil {
 		return protocol.PublishResult{}, err
 	}
 	h.observe.logged(ctx, e, again)
 	got := protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
-	return got, h.tellPublished(ctx, e, func() error { return h.deliverOnce(ctx, e, d, again) })
+	return got, h.tellPublished(ctx, e, func() error { return h.deliverLogged(ctx, d, e, again) })
 }
 
 // longestPublish is how long a publish may still be at work on its delivery: the timeout of the function, and a second.
@@ -132,14 +139,14 @@ func (h *Hub) deliverOnce(ctx context.Context, e Entry, d Draft, again bool) err
 	}
 	plain := h.spoken(page)
 	if plain == nil || d.Key.Maker == MakerNobody || presenceEvent(e.Event.Event) {
-		return h.deliverFrom(ctx, e.Event, e.Epoch, d.out, page)
+		return h.deliverWith(ctx, e, d.out, page)
 	}
-	if again {
+	if again && h.kinds[protocol.RoomKind(e.Room)].Coalesce == 0 { // what waited was told by whoever flushed it
 		if told, err := h.awaitTold(ctx, plain, e); err != nil || told {
 			return err
 		}
 	}
-	err = h.deliverFrom(ctx, e.Event, e.Epoch, d.out, page)
+	err = h.deliverWith(ctx, e, d.out, page)
 	if noteErr := plain.NoteTold(ctx, e.Event, e.Epoch, err == nil); noteErr != nil { // then a repetition is heard again
 		h.log.WarnContext(ctx, "note that an event was told", "room", e.Room, "eventId", e.ID, "error", noteErr)
 	}
@@ -208,7 +215,7 @@ func (h *Hub) logOnce(ctx context.Context, d Draft, known *Entry) (e Entry, agai
 			if !d.Repeats(*known) {
 				return Entry{}, false, protocol.Errorf(protocol.CodeConflict, "another event of %s has the id %s", d.Room, d.Key.ID)
 			}
-			known.Epoch = head.Epoch
+			known.Epoch, known.Counted = head.Epoch, head
 			return *known, true, nil
 		}
 		known = nil

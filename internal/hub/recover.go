@@ -119,12 +119,18 @@ func (h *Hub) missed(ctx context.Context, row Connection, room string, k Kind, s
 		if err != nil {
 			return Recovered{}, err
 		}
+		some := len(page.Events) > 0
+		if room != seen.Room { // what does not wait was pushed long before
+			page.Events = slices.DeleteFunc(page.Events, func(e protocol.Event) bool {
+				return !Waits(e.Event) && e.TS <= seen.At.Add(-slack-appendTime).UnixMilli()
+			})
+		}
 		got.Whole, got.Events = page.Recovered, append(got.Events, page.Events...)
 		if len(got.Events) > recoverEvents {
 			return Recovered{}, nil
 		}
 		since.Seq = page.Seq
-		if !page.Recovered || !page.More || len(page.Events) == 0 {
+		if !page.Recovered || !page.More || !some {
 			got.Whole = got.Whole && !page.More // a young hole may still be filled
 			return got, nil
 		}
@@ -138,7 +144,7 @@ func (h *Hub) positionAt(ctx context.Context, room string, k Kind, seen Seen) (p
 	if err != nil {
 		return protocol.Position{}, fmt.Errorf("read head of %s: %w", room, err)
 	}
-	before := seen.At.Add(-slack)
+	before := seen.At.Add(-slack - k.Lazy)
 	anew := head.Began.After(seen.At) && head.Base > 0
 	if anew || h.now().Sub(before) > head.keep(k) {
 		return protocol.Position{Epoch: "-"}, nil

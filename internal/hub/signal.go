@@ -44,7 +44,7 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 			return protocol.RoomResult{Room: a.Room}, err
 		}
 	}
-	if err := h.deliverFrom(ctx, e, "", []string{c.Connection}, page); err != nil {
+	if err := h.deliverFrom(ctx, []tale{{e, []string{c.Connection}}}, "", page); err != nil {
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil

@@ -291,13 +291,11 @@ func TestSweepTellsWhenItIsDone(t *testing.T) {
 }
 
 // counted keeps what is told of open connections.
-type counted struct{ open []int }
+type counted struct {
+	hub.NoObserver
 
-func (*counted) Logged(context.Context, hub.Entry, bool)        {}
-func (*counted) Pushed(context.Context, hub.Delivery)           {}
-func (*counted) Queued(context.Context, hub.Job, time.Duration) {}
-func (*counted) Refused(context.Context, hub.Refusal)           {}
-func (*counted) Time(hub.Metric, time.Duration)                 {}
+	open []int
+}
 
 func (c *counted) Count(m hub.Metric, n int) {
 	if m == hub.ConnectionsOpen {

@@ -97,11 +97,14 @@ func (m *Meter) Pushed(_ context.Context, d hub.Delivery) {
 	m.Count(hub.Gone, gone)
 	m.Count(hub.PushFailures, len(d.To)-reached-gone)
 	for _, e := range d.Events {
-		if e.TS != 0 && d.Room != "" {
+		if e.TS != 0 && d.Room != "" && !hub.Waits(e.Event) {
 			m.Time(hub.DeliveryLatency, d.At.Sub(time.UnixMilli(e.TS)))
 		}
 	}
 }
+
+// Held does nothing: what waits is no slower than it may be.
+func (m *Meter) Held(context.Context, hub.Entry, string, time.Time) {}
 
 func (m *Meter) Queued(_ context.Context, j hub.Job, _ time.Duration) {
 	if j.Kind == hub.JobRetry {

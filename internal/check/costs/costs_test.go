@@ -26,7 +26,7 @@ func TestCosts(t *testing.T) {
 	}
 	tables := map[string]func(testing.TB) [][]string{
 		"prices": priceTable, "units": unitTable, "broadcast": broadcastTable, "months": monthTable, "peers": peerTable,
-		"budget": budgetTable, "knobs": knobTable, "parts": partTable, "load": rateTable, "quotas": quotaTable, "sweep": sweepTable,
+		"budget": budgetTable, "knobs": knobTable, "parts": partTable, "coalesce": coalesceTable, "load": rateTable, "quotas": quotaTable, "sweep": sweepTable,
 	}
 	marked := regexp.MustCompile(`(?s)<!-- table: ([a-z]+) -->\n(.*?)<!-- end -->`)
 	found := 0

@@ -311,3 +311,42 @@ func partTable(testing.TB) [][]string {
 	}
 	return append(rows, sum)
 }
+
+// coalesceTable is what a million events of a room cost, pushed one by one and in frames of a quarter of a second. Below four a second
+// a room is not busy, and nothing waits.
+func coalesceTable(t testing.TB) [][]string {
+	t.Helper()
+	const window = 0.25
+	rows := [][]string{{"a million events", "members", "in one frame", "$ one by one", "$ coalesced", "saved", "later by, in the middle"}}
+	for _, members := range []float64{5, 50, 500} {
+		l := cost.DefaultLoad()
+		l.Users, l.Rooms = members, 1
+		one := cost.Usage{}
+		for _, f := range l.Flows() {
+			if f.Name == cost.FlowMessages {
+				one = f.Usage.Times(1e6 / f.Count)
+			}
+		}
+		for _, rate := range []float64{1, 10, 100} {
+			together := 1 + rate*window
+			frames := 1e6 / together
+			all, later := one, "0.12 s, and the queue"
+			if rate < 4 {
+				together, later = 1, "0"
+			} else {
+				jobs := math.Ceil(math.Max(0, members-200)/1000) * frames
+				all.MessagesOut -= 1e6*members - frames*members
+				all.WriteUnits += 2 * frames // begun, and ended
+				all.SQSRequests += 6*frames + 3*jobs - 3*math.Ceil(math.Max(0, members-200)/1000)*1e6
+				all.LambdaRequests += 2 * frames
+				all.LambdaGBSeconds += frames * ((2*l.LambdaMs+l.PushMs)/1000 + window)
+				all.ReadUnits += 5 * frames
+			}
+			before, after := one.Bill().Dollars, all.Bill().Dollars
+			rows = append(rows, []string{
+				short(rate) + " a second", short(members), short(together), dollars(before), dollars(after), fmt.Sprintf("%.0f %%", 100*(1-after/before)), later,
+			})
+		}
+	}
+	return rows
+}

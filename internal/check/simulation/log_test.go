@@ -37,6 +37,7 @@ type steppedRoom struct {
 	began       time.Time
 	keep        time.Duration
 	floor       int64
+	pending     hub.Pending
 	recent      []steppedCount // the newest first
 	rows        []steppedRow   // ascending by seq
 	memories    map[string]memory
@@ -104,7 +105,17 @@ func (l *stepped) Count(ctx context.Context, a *steps.Attempt) (c steps.Counted,
 			}
 			r.keep = a.Draft.Keep
 		}
+		if !a.Draft.Hold.IsZero() && r.pending.Due.IsZero() {
+			r.pending = hub.Pending{Flushed: r.seq - 1, Due: time.UnixMilli(a.Draft.Hold.UnixMilli())}
+		}
 		c = steps.Counted{Seq: r.seq, At: time.Now(), Epoch: r.epoch, Base: r.base, Mine: true}
+		c.Head = r.head()
+		c.Head.Lately = 1
+		for _, before := range r.recent {
+			if time.Since(before.At) < time.Second {
+				c.Head.Lately++
+			}
+		}
 		r.recent = slices.Insert(r.recent, 0, steppedCount{name, a.Token, c})
 		r.recent = r.recent[:min(len(r.recent), steppedRecent)]
 		return nil
@@ -263,14 +274,26 @@ func (l *stepped) void(room string, seq int64, keep time.Duration) (bool, error)
 }
 
 func (l *stepped) Head(_ context.Context, room string, _ time.Time) (hub.Head, error) {
-	r := l.room(room)
+	return l.room(room).head(), nil
+}
+
+func (r *steppedRoom) head() hub.Head {
 	h := hub.Head{
-		Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began, Keep: r.keep, Floor: r.floor,
+		Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began, Keep: r.keep, Floor: r.floor, Pending: r.pending,
 	}
 	for _, c := range r.recent {
 		h.Recent = append(h.Recent, hub.Counted{Seq: c.Seq, At: c.At})
 	}
-	return h, nil
+	return h
+}
+
+func (l *stepped) Pend(_ context.Context, room string, was, now hub.Pending, newest int64) (hub.Head, bool, error) {
+	r := l.room(room)
+	did := r.pending.Flushed == was.Flushed && r.pending.Due.Equal(was.Due) && (newest == 0 || r.seq == newest)
+	if did {
+		r.pending = now
+	}
+	return r.head(), did, nil
 }
 
 func (l *stepped) Redact(_ context.Context, room string, seq int64) error {
@@ -284,6 +307,6 @@ func (l *stepped) Redact(_ context.Context, room string, seq int64) error {
 func (l *stepped) Reset(_ context.Context, room string) error {
 	r := l.room(room)
 	r.begin()
-	r.base, r.recent = r.seq, nil
+	r.base, r.recent, r.pending = r.seq, nil, hub.Pending{}
 	return nil
 }

@@ -52,6 +52,7 @@ type plant struct {
 	forgetsLeaves  bool // a row does not remember when its client asked to leave a room
 	recoversAll    bool // recovery asks nobody whether the user may still join
 	repeatsAll     bool // a repetition is not asked about
+	forgetsNewer   bool // what is pending is taken for pushed, though more was logged meanwhile
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
 	// of Socket.IO
@@ -156,7 +157,31 @@ func (w *world) drawSettings() settings {
 	if w.chance(0.3) {
 		s.sockets.KeepAlive = socketio.Noop
 	}
+	w.drawWaits(&s)
 	return s
+}
+
+// drawWaits says what waits to be pushed with others, in rooms that are large and busy for this world.
+func (w *world) drawWaits(s *settings) {
+	s.limits.Dots, s.limits.Busy = 1+w.rng.IntN(3), 1+w.rng.IntN(2)
+	lazy, coalesce := time.Duration(0), time.Duration(0)
+	if w.chance(0.6) {
+		lazy = w.between(time.Second, time.Minute)
+	}
+	if w.chance(0.6) {
+		coalesce = w.between(50*time.Millisecond, time.Second)
+	}
+	for _, kinds := range []hub.Kinds{s.kinds, s.otherKeeps} {
+		for _, name := range []string{"channel", "community"} {
+			if k, is := kinds[name]; is && k.Keep >= hub.KeepToWait {
+				k.Coalesce = coalesce
+				if k.Presence {
+					k.Lazy = lazy
+				}
+				kinds[name] = k
+			}
+		}
+	}
 }
 
 func (w *world) drawFaults() faults {

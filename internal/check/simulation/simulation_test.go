@@ -160,6 +160,7 @@ func TestSimulationIsAlive(t *testing.T) {
 		"a repetition skips the publish hook":                      {repeatsAll: true},
 		"whose token has ended hears until the sweep":              {forgetsTokens: true},
 		"a leave that is faster than the join before it is lost":   {forgetsLeaves: true},
+		"what is pending is taken for pushed":                      {forgetsNewer: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},

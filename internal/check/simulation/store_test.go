@@ -126,8 +126,13 @@ func (s *store) RemoveMember(ctx context.Context, room string, shard int, connec
 		if err := s.real.RemoveMember(plain, room, shard, connection, gen, until); err != nil {
 			return err
 		}
-		page, err := s.real.Members(plain, room, shard, "", 1000)
-		is := slices.ContainsFunc(page.Members, func(m hub.Member) bool { return m.Connection == connection })
+		shards, err := s.real.Shards(plain, room)
+		is := false
+		for n := 0; n < shards && err == nil; n++ { // it may be in another one by now
+			var page hub.MemberPage
+			page, err = s.real.Members(plain, room, n, "", 1000)
+			is = is || slices.ContainsFunc(page.Members, func(m hub.Member) bool { return m.Connection == connection })
+		}
 		s.w.ledger.member(ctx.Value(invocationKey{}).(*invocation), room, connection, is)
 		return err
 	})
@@ -271,6 +276,17 @@ func (s *store) Head(ctx context.Context, room string, until time.Time) (head hu
 		return err
 	})
 	return head, err
+}
+
+func (s *store) Pend(ctx context.Context, room string, was, now hub.Pending, newest int64) (head hub.Head, did bool, err error) {
+	err = s.w.call(ctx, "Pend", fmt.Sprintf("%s %d %v", room, now.Flushed, now.Due.IsZero()), 0, func() error {
+		if s.forgetsNewer {
+			newest = 0
+		}
+		head, did, err = s.logOf().Pend(plain, room, was, now, newest)
+		return err
+	})
+	return head, did, err
 }
 
 func (s *store) Redact(ctx context.Context, room string, seq int64) error {

@@ -21,6 +21,7 @@ type Flags struct {
 	PushMs   *float64 `name:"push-ms" group:"A load, instead of a recording" placeholder:"N" help:"Milliseconds of a push; 64 are on the way at the same time. Default: 10, a guess."`
 
 	TypingUpTo *float64 `name:"typing-up-to" group:"The stack of a load" placeholder:"N" help:"Members up to which a room is told who types, typing of RoomKinds. Default: 100."`
+	Lazy       *float64 `group:"The stack of a load" placeholder:"SECONDS" help:"How long rooms of more than 25 may wait to be told who comes and goes, lazy of RoomKinds. Default: 60; 0 is not at all."`
 	Monitoring *Level   `group:"The stack of a load" placeholder:"LEVEL" help:"The template's parameter: off, on or full. Default: on."`
 	Metrics    *bool    `group:"The stack of a load" negatable:"" help:"Functions write metrics, the template's parameter. Default: they do."`
 	Tracing    *bool    `group:"The stack of a load" help:"X-Ray traces invocations, Tracing=Active."`
@@ -35,6 +36,7 @@ func (f Flags) Load() (l Load, described bool) {
 	for to, from := range map[*float64]*float64{
 		&l.Users: f.Users, &l.Rooms: f.Rooms, &l.Messages: f.Messages, &l.Joined: f.Joined, &l.Typing: f.Typing, &l.Bytes: f.Bytes, &l.Days: f.Days,
 		&l.Active: f.Active, &l.Hidden: f.Hidden, &l.Hides: f.Hides, &l.LambdaMs: f.LambdaMs, &l.PushMs: f.PushMs, &l.TypingUpTo: f.TypingUpTo,
+		&l.Lazy: f.Lazy,
 	} {
 		described = set(to, from) || described
 	}

@@ -11,6 +11,7 @@ const (
 	beatMinutes  = 4.0     // between two pings of Socket.IO
 	inline       = 200.0   // members that a publish pushes to itself; others by the queue
 	jobPage      = 1000.0  // members that one job is for
+	dots         = 25.0    // members up to which who comes and goes is told at once
 	parallel     = 64.0    // pushes at the same time
 	together     = 50.0    // rooms of one frame of a client's
 	sweepMinutes = 5.0     // between two sweeps
@@ -135,7 +136,17 @@ func (l Load) entered(n, missed float64) Usage {
 }
 
 func (l Load) joins() Flow {
-	return Flow{FlowJoins, l.Connects() * l.Joined, l.entered(l.Connects(), 0)}
+	behind := (l.Connects() - l.Users*l.Days) * l.paused() / 2 // of hidden pages that were cut, half of which have missed nothing, or all
+	u := l.entered(l.Connects()-behind, 0)
+	if behind > 0 {
+		u = u.Plus(l.entered(behind, l.missed()))
+	}
+	return Flow{FlowJoins, l.Connects() * l.Joined, u}
+}
+
+// missed is how many events of each room a hidden page is not pushed before it is seen again.
+func (l Load) missed() float64 {
+	return l.heard() * l.Hours * 60 * l.paused() / l.Hides / math.Max(1, l.Joined)
 }
 
 // fanOut is what it takes to push n events to some of a room's members: at once to the first, the others by jobs. ms is the time that the
@@ -177,11 +188,38 @@ func (l Load) typing() Flow {
 func (l Load) presence() Flow {
 	n := l.Arrivals()
 	all := l.among(l.Members())
-	come, ms := l.fanOut(n, all, presenceBytes)
-	u := come.Plus(Usage{WriteUnits: 4 * n, ReadUnits: 2 * n, LambdaGBSeconds: n * ms / 1000 * messageMB / 1024, LogBytes: n * tellLog})
-	gone, ms := l.fanOut(n, max(0, all-1), presenceBytes)
-	u = u.Plus(gone).Plus(Usage{WriteUnits: 5 * n, ReadUnits: 3 * n, SQSRequests: 3 * n})
-	return Flow{FlowPresence, 2 * n, u.Plus(invoked(n, l.LambdaMs+ms, deliverMB, jobLog))}
+	pushes, flushes := l.waits()
+	come, ms := l.fanOut(n*pushes, all, presenceBytes/pushes)
+	gone, _ := l.fanOut(n*pushes, max(0, all-1), presenceBytes/pushes)
+	u := come.Plus(gone).Plus(Usage{WriteUnits: 9 * n, ReadUnits: 5 * n, SQSRequests: 3 * n, LogBytes: n * tellLog})
+	u = u.Plus(invoked(n, l.LambdaMs, deliverMB, jobLog))
+	if flushes == 0 {
+		u.LambdaGBSeconds += n * ms / 1000 * (messageMB + deliverMB) / 1024
+		return Flow{FlowPresence, 2 * n, u}
+	}
+	// What waits is looked at before, read when it is pushed, and the mark is taken away; a job comes for each first of them.
+	first := 2 * n * flushes
+	u = u.Plus(invoked(first, l.LambdaMs, deliverMB, jobLog)).Plus(Usage{
+		SQSRequests: 3 * first, LambdaGBSeconds: 2 * n * pushes * ms / 1000 * deliverMB / 1024, WriteUnits: first,
+		ReadUnits: 2*n*readUnits(dots+3, memberRow) + first + 2*n*(flushes+0)*readUnits(1, entryRow),
+	})
+	return Flow{FlowPresence, 2 * n, u}
+}
+
+// waits is how many pushes and how many flushes there are for each arrival or departure of a large room. The first of some waits until a
+// message comes, or the time is over; what comes meanwhile goes along. With a message nothing more is pushed.
+func (l Load) waits() (pushes, flushes float64) {
+	if l.Lazy == 0 || l.Members() <= dots || l.Arrivals() == 0 {
+		return 1, 0
+	}
+	minutes := l.Hours * 60 * l.Days
+	messages, others, most := l.Published()/l.Rooms/minutes, 2*l.Arrivals()/l.Rooms/minutes, l.Lazy/60
+	alone, waited := math.Exp(-messages*most), most
+	if messages > 0 {
+		waited = (1 - alone) / messages
+	}
+	each := 1 / (1 + others*waited)
+	return max(alone*each, 1e-9), each
 }
 
 // grace is the jobs that find a user back who was cut after two hours.
@@ -199,9 +237,8 @@ func (l Load) pauses() Flow {
 		return Flow{Name: FlowPauses}
 	}
 	n := l.Users * l.Days * l.Hides
-	missed := l.heard() * l.Hours * 60 * l.paused() / l.Hides / math.Max(1, l.Joined)
 	asked := n + (l.Connects()-l.Users*l.Days)*l.Hidden // once more after two hours
-	u := invoked(asked, l.LambdaMs, messageMB, 0).Plus(l.entered(n, missed))
+	u := invoked(asked, l.LambdaMs, messageMB, 0).Plus(l.entered(n, l.missed()))
 	return Flow{FlowPauses, n, u.Plus(Usage{MessagesIn: asked, MessagesOut: asked, BytesOut: asked * replyBytes, WriteUnits: asked * (1 + l.Joined)})}
 }
 

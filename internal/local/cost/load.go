@@ -25,6 +25,7 @@ type Load struct {
 	PushMs   float64 // that a push takes; a publish has 64 at a time on the way
 
 	Presence   bool    // the rooms show who is there
+	Lazy       float64 // seconds that arrivals and departures of large rooms may wait: "lazy" of RoomKinds
 	TypingUpTo float64 // members of a room up to which they are told who types: "typing" of RoomKinds
 	Active     float64 // hours of a day that somebody moves the pointer over the page, or types
 	Hidden     float64 // share of the connected time that the page is hidden, where the client has pauseHidden
@@ -59,7 +60,7 @@ const (
 func DefaultLoad() Load {
 	return Load{
 		Users: 1000, Hours: 8, Days: 30, Rooms: 50, Joined: 1, Messages: 20, Typing: 1, Bytes: 300,
-		LambdaMs: 25, PushMs: 10, TypingUpTo: hub.DefaultTyping, Active: 1, Hides: 8, Dialect: Bellhop, Monitoring: WatchBasics, Metrics: true,
+		LambdaMs: 25, PushMs: 10, TypingUpTo: hub.DefaultTyping, Lazy: hub.DefaultLazy.Seconds(), Active: 1, Hides: 8, Dialect: Bellhop, Monitoring: WatchBasics, Metrics: true,
 	}
 }
 
@@ -68,7 +69,7 @@ func (l Load) Check() error {
 	for name, n := range map[string]float64{
 		"users": l.Users, "hours": l.Hours, "days": l.Days, "rooms": l.Rooms, "joined": l.Joined, "messages": l.Messages,
 		"typing": l.Typing, "bytes": l.Bytes, "lambda-ms": l.LambdaMs, "push-ms": l.PushMs, "typing-up-to": l.TypingUpTo, "active": l.Active,
-		"hidden": l.Hidden, "hides": l.Hides,
+		"hidden": l.Hidden, "hides": l.Hides, "lazy": l.Lazy,
 	} {
 		if n < 0 || math.IsNaN(n) || math.IsInf(n, 0) {
 			return fmt.Errorf("%s cannot be %g", name, n)

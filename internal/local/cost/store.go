@@ -97,6 +97,7 @@ func operations() map[string]operation {
 		"Before": {read, action("history")},
 		"Void":   {write, nil},
 		"Head":   {read, nil}, // the write that begins a room's log is left out: it happens once in the life of a room
+		"Pend":   {write, nil},
 		"Redact": {write, nil},
 		"Reset":  {write, nil},
 

@@ -42,6 +42,7 @@ type Outcome string
 const (
 	Received  Outcome = "received"  // a function began to work on it
 	Logged    Outcome = "logged"    // it got its place in the room
+	Held      Outcome = "held"      // it waits to be pushed with others
 	Again     Outcome = "again"     // it was sent again under the same id: nothing was logged, it is delivered again
 	Queued    Outcome = "queued"    // a page of members was left to the queue
 	Retried   Outcome = "retried"   // those that it did not reach were left to the queue
@@ -153,6 +154,23 @@ func (r *Recorder) Logged(ctx context.Context, e hub.Entry, again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log(e, again, w, now)
+}
+
+// Held says why an event is not pushed yet, and until when at the latest.
+func (r *Recorder) Held(_ context.Context, e hub.Entry, why string, until time.Time) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.find(e.Event)
+	if rec == nil {
+		return
+	}
+	reason := "the room is busy"
+	if why == "lazy" {
+		reason = "the room is large"
+	}
+	wait := max(0, until.Sub(now)).Round(time.Millisecond)
+	rec.step(r, Step{At: now, What: Held, Detail: fmt.Sprintf("%s: with the next event, or in %s (%s of RoomKinds)", reason, wait, why)})
 }
 
 // log remembers an event. The lock is held.

@@ -115,6 +115,18 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+func TestHeld(t *testing.T) {
+	r := &trace.Recorder{Now: ticking()}
+	m1 := entry("channel:1", "m1")
+	r.Logged(t.Context(), m1, false)
+	r.Held(t.Context(), m1, "lazy", ticking()().Add(time.Minute))
+	r.Held(t.Context(), entry("channel:2", "unknown"), "lazy", time.Now())
+	if got := words(r.Traces("m1")[0]); !strings.HasPrefix(got, "received() logged(seq 7) held(the room is large: with the next event, or in 59.9") ||
+		!strings.HasSuffix(got, "s (lazy of RoomKinds))") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestSameIDInTwoRooms(t *testing.T) {
 	r := &trace.Recorder{}
 	for _, room := range []string{"channel:1", "channel:2"} {

@@ -149,6 +149,16 @@ func (s Store) Head(ctx context.Context, room string, until time.Time) (hub.Head
 	return with(ctx, s.step, Call{Name: "Head", Room: room}, func() (hub.Head, error) { return s.store.Head(ctx, room, until) })
 }
 
+func (s Store) Pend(ctx context.Context, room string, was, now hub.Pending, newest int64) (head hub.Head, did bool, err error) {
+	c := Call{Name: "Pend", Room: room, Given: &now, Got: &head}
+	err = s.step(ctx, &c, func() (err error) {
+		head, did, err = s.store.Pend(ctx, room, was, now, newest)
+		c.Did = did
+		return err
+	})
+	return head, did, err
+}
+
 func (s Store) Redact(ctx context.Context, room string, seq int64) error {
 	return s.step(ctx, &Call{Name: "Redact", Room: room}, func() error { return s.store.Redact(ctx, room, seq) })
 }

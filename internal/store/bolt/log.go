@@ -48,6 +48,7 @@ type roomLog struct {
 	began   time.Time
 	keep    time.Duration // of the entries from floor on
 	floor   int64
+	pending hub.Pending
 	used    time.Time        // when seq was last counted up, the epoch began or somebody began to listen
 	entries []*entry         // ascending by seq; an entry never changes, another takes its place
 	keys    map[string]int64 // what was logged once, to its seq; entries may be forgotten by now
@@ -127,8 +128,13 @@ func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (got hub.En
 				return nil
 			}
 		}
+		if !d.Hold.IsZero() && r.pending.Due.IsZero() {
+			r.pending = hub.Pending{Flushed: r.seq, Due: time.UnixMilli(d.Hold.UnixMilli())}
+		}
 		a.append(r, made, d.Keep, now)
 		got, appended = made.Entry, true
+		got.Counted = r.head()
+		got.Counted.Lately = r.lately(now)
 		return nil
 	})
 	if err != nil {
@@ -294,10 +300,40 @@ func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head
 	return head, err
 }
 
+// lately is how many of the newest entries are of the last second.
+func (r *roomLog) lately(now time.Time) (n int) {
+	for _, e := range slices.Backward(r.entries[max(0, len(r.entries)-16):]) {
+		if now.Sub(time.UnixMilli(e.TS)) < time.Second {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *logs) Pend(ctx context.Context, room string, was, now hub.Pending, newest int64) (head hub.Head, did bool, err error) {
+	if !now.Due.IsZero() {
+		now.Due = time.UnixMilli(now.Due.UnixMilli())
+	}
+	err = a.change(ctx, &a.mu, func() error {
+		r, ok := a.rooms.Get(room)
+		if !ok {
+			return nil
+		}
+		if r.pending.Flushed == was.Flushed && r.pending.Due.Equal(was.Due) && (newest == 0 || r.seq == newest) {
+			r.pending, did = now, true
+			a.heads.mark(room)
+		}
+		head = r.head()
+		return nil
+	})
+	return head, did && err == nil, err
+}
+
 func (r *roomLog) head() hub.Head {
 	return hub.Head{
 		Position: protocol.Position{Epoch: r.epoch, Seq: r.seq}, Base: r.base, Began: r.began, Keep: r.keep, Floor: r.floor,
-		Recent: []hub.Counted{{Seq: r.seq}}, // and written, which is as good as long ago
+		Pending: r.pending,
+		Recent:  []hub.Counted{{Seq: r.seq}}, // and written, which is as good as long ago
 	}
 }
 
@@ -327,7 +363,7 @@ func (a *logs) Reset(ctx context.Context, room string) error {
 }
 
 func (r *roomLog) reset(now time.Time) {
-	r.epoch, r.base, r.began, r.used = newEpoch(), r.seq, now, now
+	r.epoch, r.base, r.began, r.used, r.pending = newEpoch(), r.seq, now, now, hub.Pending{}
 }
 
 // renumberAll begins a new epoch in every room: positions that were given out may mean other events from now on. What is in
@@ -399,6 +435,9 @@ type headRecord struct {
 	Used  millis `json:"used"`
 	Keep  int64  `json:"keep,omitempty"` // milliseconds; none: a version before there was one wrote it
 	Floor int64  `json:"floor,omitempty"`
+
+	Flushed int64  `json:"flushed,omitempty"`
+	Due     millis `json:"due,omitempty"`
 }
 
 // entryRecord is the value under "room#seq", with 12 digits or more, in the bucket "log".
@@ -441,7 +480,7 @@ func (a *logs) changes() ([]rows.Row, func()) {
 		if r, ok := a.rooms.Get(room); ok {
 			out.Value = headRecord{
 				Epoch: r.epoch, Seq: r.seq, Base: r.base, Began: toMillis(r.began), Used: toMillis(r.used),
-				Keep: r.keep.Milliseconds(), Floor: r.floor,
+				Keep: r.keep.Milliseconds(), Floor: r.floor, Flushed: r.pending.Flushed, Due: toMillis(r.pending.Due),
 			}
 		}
 		return out
@@ -475,7 +514,7 @@ func (a *logs) buckets() []bucket {
 			}
 			a.rooms.Set(room, &roomLog{
 				name: room, epoch: r.Epoch, seq: r.Seq, base: r.Base, began: r.Began.time(), used: r.Used.time(),
-				keep: time.Duration(r.Keep) * time.Millisecond, floor: r.Floor,
+				keep: time.Duration(r.Keep) * time.Millisecond, floor: r.Floor, pending: hub.Pending{Flushed: r.Flushed, Due: r.Due.time()},
 			})
 			return nil
 		}},

@@ -94,15 +94,19 @@ func recent(meta item) (list []hub.Counted) {
 
 // Count costs 1 WCU; and one more after the log's keep was changed, and after its last counter has lapsed.
 func (t appender) Count(ctx context.Context, a *steps.Attempt) (steps.Counted, error) {
+	hold := ""
+	if !a.Draft.Hold.IsZero() {
+		hold = ", #flushed = if_not_exists(#flushed, if_not_exists(#seq, :zero)), #due = if_not_exists(#due, :due)"
+	}
 	for range tries {
-		c, meta, err := t.shift(ctx, a, "", " AND (attribute_not_exists(#keep) OR #keep = :keep)")
+		c, meta, err := t.shift(ctx, a, hold, " AND (attribute_not_exists(#keep) OR #keep = :keep)")
 		if err != nil || c.Seq > 0 {
 			return c, err
 		}
 		if lapsed(meta, t.now()) {
 			err = t.restart(ctx, a.Room, meta)
 		} else { // what was logged until now is kept for another time than what comes
-			c, _, err = t.shift(ctx, a, ", #floor = if_not_exists(#seq, :zero) + :one", " AND #keep <> :keep")
+			c, _, err = t.shift(ctx, a, hold+", #floor = if_not_exists(#seq, :zero) + :one", " AND #keep <> :keep")
 		}
 		if err != nil || c.Seq > 0 {
 			return c, err
@@ -120,16 +124,19 @@ func (t appender) shift(ctx context.Context, a *steps.Attempt, also, when string
 	update, condition := t.counting.shift+also, t.counting.unseen+when
 	attributes := maps.Clone(t.counting.names)
 	maps.Copy(attributes, names(also, when))
+	values := item{
+		":epoch": text(newEpoch()), ":now": millis(now), ":seconds": number(now.Unix()), ":keep": number(a.Draft.Keep.Milliseconds()),
+		":ttl": headTTL(now, a.Draft.Keep), ":hash": binaryOf(hash), ":mine": binaryOf(mark), ":none": binaryOf(nil),
+		":zero": number(0), ":one": number(1),
+	}
+	if !a.Draft.Hold.IsZero() {
+		values[":due"] = millis(a.Draft.Hold)
+	}
 	met := false
 	err = insist(ctx, func() (err error) {
 		row, met, err = t.update(ctx, &dynamodb.UpdateItemInput{
 			TableName: &t.table, Key: roomMeta(a.Room), UpdateExpression: &update, ConditionExpression: &condition,
-			ExpressionAttributeNames: attributes,
-			ExpressionAttributeValues: item{
-				":epoch": text(newEpoch()), ":now": millis(now), ":seconds": number(now.Unix()), ":keep": number(a.Draft.Keep.Milliseconds()),
-				":ttl": headTTL(now, a.Draft.Keep), ":hash": binaryOf(hash), ":mine": binaryOf(mark), ":none": binaryOf(nil),
-				":zero": number(0), ":one": number(1),
-			},
+			ExpressionAttributeNames: attributes, ExpressionAttributeValues: values,
 		})
 		return err
 	})
@@ -137,7 +144,14 @@ func (t appender) shift(ctx context.Context, a *steps.Attempt, also, when string
 		return steps.Counted{}, nil, err
 	}
 	c, mark = slot(row, hash)
-	c.Mine = met || bytes.HasSuffix(mark, a.Token[:2])
+	if c.Mine = met || bytes.HasSuffix(mark, a.Token[:2]); c.Mine {
+		c.Head = headOf(row)
+		for _, counted := range c.Head.Recent {
+			if now.Sub(counted.At) < time.Second {
+				c.Head.Lately++
+			}
+		}
+	}
 	return c, row, nil
 }
 
@@ -151,7 +165,7 @@ func (s *Store) restart(ctx context.Context, room string, meta item) error {
 	now := s.now()
 	_, _, err := s.apply(ctx, change{
 		key: roomMeta(room), when: "#ttl = :old",
-		update: "SET #epoch = :epoch, #began = :now, #ttl = :ttl, #base = if_not_exists(#seq, :zero) REMOVE #keep, #floor",
+		update: "SET #epoch = :epoch, #began = :now, #ttl = :ttl, #base = if_not_exists(#seq, :zero) REMOVE #keep, #floor, #flushed, #due",
 		values: item{
 			":epoch": text(newEpoch()), ":now": millis(now), ":ttl": headTTL(now, 0), ":zero": number(0), ":old": meta["ttl"],
 		},
@@ -169,7 +183,7 @@ func (s *Store) Head(ctx context.Context, room string, until time.Time) (hub.Hea
 		now, changed := s.now(), change{key: roomMeta(room)}
 		switch {
 		case textOf(meta, "epoch") == "":
-			changed.update = "SET #epoch = :epoch, #began = :now, #ttl = :ttl, #base = if_not_exists(#seq, :zero) REMOVE #keep, #floor"
+			changed.update = "SET #epoch = :epoch, #began = :now, #ttl = :ttl, #base = if_not_exists(#seq, :zero) REMOVE #keep, #floor, #flushed, #due"
 			changed.when = "attribute_not_exists(#epoch) OR #ttl <= :seconds"
 			changed.values = item{
 				":epoch": text(newEpoch()), ":now": millis(now), ":ttl": headTTL(now, 0), ":zero": number(0), ":seconds": number(now.Unix()),
@@ -197,7 +211,47 @@ func headOf(meta item) hub.Head {
 		Keep: time.Duration(numberOf(meta, "keep")) * time.Millisecond, Recent: recent(meta),
 	}
 	h.Epoch, h.Seq = textOf(meta, "epoch"), numberOf(meta, "seq")
+	h.Pending = pendingOf(meta)
 	return h
+}
+
+func pendingOf(meta item) hub.Pending {
+	return hub.Pending{Flushed: numberOf(meta, "flushed"), Due: timeOf(meta, "due")}
+}
+
+// Pend costs 1 WCU.
+func (s *Store) Pend(ctx context.Context, room string, was, now hub.Pending, newest int64) (hub.Head, bool, error) {
+	c := change{key: roomMeta(room), values: item{}, update: "REMOVE #flushed, #due", when: "attribute_exists(#epoch)"}
+	if !now.Due.IsZero() {
+		c.update, c.values[":flushed"], c.values[":due"] = "SET #flushed = :flushed, #due = :due", number(now.Flushed), millis(now.Due)
+	}
+	if was.Due.IsZero() {
+		c.when += " AND attribute_not_exists(#due)"
+	} else {
+		c.when += " AND #flushed = :was AND #due = :before"
+		c.values[":was"], c.values[":before"] = number(was.Flushed), millis(was.Due)
+	}
+	if newest > 0 {
+		c.when += " AND #seq = :newest"
+		c.values[":newest"] = number(newest)
+	}
+	if len(c.values) == 0 {
+		c.values = nil
+	}
+	meta, met, err := s.apply(ctx, c)
+	if err != nil {
+		return hub.Head{}, false, fmt.Errorf("pend in %s: %w", room, err)
+	}
+	// By this call too, if its answer was lost.
+	return headOf(meta), met || meta != nil && pendingOf(meta) == millisecond(now) && (newest == 0 || numberOf(meta, "seq") == newest), nil
+}
+
+// millisecond is pending as it is read back.
+func millisecond(p hub.Pending) hub.Pending {
+	if !p.Due.IsZero() {
+		p.Due = time.UnixMilli(p.Due.UnixMilli())
+	}
+	return p
 }
 
 // Reset costs 1 WCU. What was counted before is forgotten: it is logged in the epoch that has ended, or in none.
@@ -207,6 +261,7 @@ func (s *Store) Reset(ctx context.Context, room string) error {
 	for i := range slots {
 		all = append(all, fmt.Sprintf("k%x, s%x", i, i))
 	}
+	all = append(all, "#flushed, #due")
 	_, _, err := s.apply(ctx, change{
 		key: roomMeta(room), when: "attribute_not_exists(#epoch) OR #epoch <> :epoch",
 		update: "SET #epoch = :epoch, #began = :now, #base = if_not_exists(#seq, :zero), #ttl = :ttl REMOVE " + strings.Join(all, ", "),

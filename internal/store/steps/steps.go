@@ -41,8 +41,9 @@ type Counted struct {
 	Seq   int64
 	At    time.Time // zero: not known
 	Epoch string
-	Base  int64 // of the room, when this was read
-	Mine  bool  // it was given out to this attempt
+	Base  int64    // of the room, when this was read
+	Mine  bool     // it was given out to this attempt
+	Head  hub.Head // where the log stood then, if it is Mine
 }
 
 // Place is what is at a seq.
@@ -101,6 +102,9 @@ func Append(ctx context.Context, t Table, room string, d hub.Draft) (hub.Entry, 
 			return hub.Entry{}, false, fmt.Errorf("log event %s in %s: %w", d.ID, room, err)
 		}
 		if p.State == Kept {
+			if p.Mine {
+				p.Entry.Counted = c.Head
+			}
 			return p.Entry, p.Mine, nil
 		}
 		a.Gone = max(a.Gone, c.Seq, p.Entry.Seq)

@@ -34,6 +34,9 @@ func logs() []promise {
 		{"each entry has a keep of its own", keepIsPerEntry},
 		{"Find knows neither other ids nor other rooms", findUnknown},
 		{"Head begins one epoch", headBeginsOneEpoch},
+		{"what is pending is begun by the first count that holds, and seen by all later ones", pendingBegins},
+		{"Pend changes only what is still so, and only while nothing newer was counted", pendChanges},
+		{"Reset leaves nothing pending", pendingIsReset},
 		{"Reset begins a new epoch, seq goes on", resetBeginsAnEpoch},
 		{"entries of the old epoch stay after Reset, and their keys are forgotten", resetKeepsEntries},
 		{"Reset works in a room without a log", resetOfNothing},
@@ -835,4 +838,78 @@ func appendedEventIsACopy(f *fixture) {
 	got := f.allEntries(room)[1]
 	want.ID, want.Seq = got.ID, got.Seq
 	f.sameEntry("the entry", got, want)
+}
+
+func (f *fixture) hold(room string, until time.Time) hub.Entry {
+	f.Helper()
+	e, _, err := f.Append(f.Context(), room, hub.Draft{Event: protocol.Event{Event: "e", TS: f.now().UnixMilli()}, Keep: time.Hour, Hold: until})
+	f.ok("append", err)
+	return e
+}
+
+func (f *fixture) pending(what string, got hub.Head, flushed int64, due time.Time) {
+	f.Helper()
+	f.equal(what+": flushed", got.Pending.Flushed, flushed)
+	if got.Pending.Due.IsZero() != due.IsZero() || !due.IsZero() && got.Pending.Due.UnixMilli() != due.UnixMilli() {
+		f.Errorf("%s is due at %v, want %v", what, got.Pending.Due, due)
+	}
+}
+
+func pendingBegins(f *fixture) {
+	room, first := f.room("a"), f.now().Add(time.Minute)
+	e := f.hold(room, time.Time{})
+	f.pending("without Hold", e.Counted, 0, time.Time{})
+	f.equal("counted", e.Counted.Seq, int64(1))
+	f.pending("the first that holds", f.hold(room, first).Counted, 1, first)
+	f.pending("the second", f.hold(room, first.Add(time.Minute)).Counted, 1, first)
+	e = f.hold(room, time.Time{})
+	f.pending("one that does not hold", e.Counted, 1, first)
+	f.equal("as many lately", e.Counted.Lately, 4)
+	f.pending("the head", f.head(room), 1, first)
+	f.advance(2 * time.Second)
+	f.equal("as many two seconds later", f.hold(room, time.Time{}).Counted.Lately, 1)
+	empty := f.room("b")
+	f.pending("the first of a room", f.hold(empty, first).Counted, 0, first)
+}
+
+func pendChanges(f *fixture) {
+	room, ctx := f.room("a"), f.Context()
+	due := f.now().Add(time.Minute)
+	f.hold(room, time.Time{})
+	pend := func(what string, was, now hub.Pending, newest int64, want bool) {
+		f.Helper()
+		head, did, err := f.Pend(ctx, room, was, now, newest)
+		f.ok("pend", err)
+		f.equal(what, did, want)
+		if head.Seq == 0 {
+			f.Errorf("%s: it gives no head", what)
+		}
+	}
+	mine := hub.Pending{Flushed: 1, Due: due}
+	pend("what is not so", mine, hub.Pending{Flushed: 1, Due: due.Add(time.Hour)}, 0, false)
+	pend("begin", hub.Pending{}, mine, 0, true)
+	f.pending("begun", f.head(room), 1, due)
+	pend("another begins", hub.Pending{}, hub.Pending{Flushed: 2, Due: due.Add(1)}, 0, false)
+	f.hold(room, due.Add(time.Minute))
+	pend("end, though more was counted", mine, hub.Pending{}, 1, false)
+	f.pending("not ended", f.head(room), 1, due)
+	next := hub.Pending{Flushed: 2, Due: due.Add(time.Second)}
+	pend("move", mine, next, 0, true)
+	pend("move again, as after a lost answer", mine, next, 0, f.moved(room, next))
+	pend("end", next, hub.Pending{}, 2, true)
+	f.pending("ended", f.head(room), 0, time.Time{})
+}
+
+// moved reports whether a store may say that a call did what is so already: one whose client repeats calls does.
+func (f *fixture) moved(room string, now hub.Pending) bool {
+	_, did, err := f.Pend(f.Context(), room, hub.Pending{Flushed: -1, Due: now.Due.Add(-time.Hour)}, now, 0)
+	f.ok("pend", err)
+	return did
+}
+
+func pendingIsReset(f *fixture) {
+	room := f.room("a")
+	f.hold(room, f.now().Add(time.Minute))
+	f.ok("reset", f.Reset(f.Context(), room))
+	f.pending("after Reset", f.head(room), 0, time.Time{})
 }
