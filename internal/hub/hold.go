@@ -62,7 +62,7 @@ func (h *Hub) deliverLogged(ctx context.Context, d Draft, e Entry, again bool) e
 	k, p := h.kinds[protocol.RoomKind(e.Room)], e.Counted.Pending
 	held := !p.Due.IsZero() && p.Flushed < e.Seq
 	switch {
-	case again && held: // whether a job for it was ever left is not known
+	case again && held && (k.Coalesce > 0 || !d.Hold.IsZero()): // whether a job for it was ever left is not known
 		return h.flushLater(ctx, e, 0, max(0, p.Due.Sub(h.now())))
 	case !d.Hold.IsZero() && held:
 		h.observe.held(ctx, e, "lazy", p.Due)
@@ -149,7 +149,7 @@ func (h *Hub) deliverWith(ctx context.Context, e Entry, out []string, page Membe
 		whole  bool
 	)
 	p := e.Counted.Pending
-	if p.Due.IsZero() || p.Flushed >= e.Seq {
+	if p.Due.IsZero() || p.Flushed >= e.Seq || h.kinds[protocol.RoomKind(e.Room)].Keep < KeepToWait { // by functions that keep it longer
 		return h.deliverFrom(ctx, []tale{{e.Event, out}}, e.Epoch, page)
 	}
 	for try := range holeTries {
