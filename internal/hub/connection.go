@@ -297,8 +297,12 @@ func (h *Hub) end(ctx context.Context, c Connection, reason protocol.Reason, any
 		return fmt.Errorf("encode %s: %w", e.Event, err)
 	}
 	frames := [][]byte{frame}
-	if farewell := speech.Farewell(); farewell != nil && !reason.Retry() {
-		frames = append(frames, farewell)
+	last := speech.Farewell()
+	if reason.Retry() {
+		last = speech.Recall()
+	}
+	if last != nil {
+		frames = append(frames, last)
 	}
 	wire, to := speech.Wire(c.ID), Reached{Target: Target{Connection: c.ID, User: c.User, Codec: c.Codec}, Frames: frames}
 	for _, frame := range frames {

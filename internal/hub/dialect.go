@@ -48,6 +48,9 @@ type Speech interface {
 	EncodeBatch(frames [][]byte) [][]byte
 	// Farewell is the frame after which clients do not come back by themselves; nil: there is none.
 	Farewell() []byte
+	// Recall is the frame after which clients know that the connection is over, and come back by themselves; nil: they know by
+	// the close.
+	Recall() []byte
 	// Wire gives the connection to push to, which several connections of the hub may share.
 	Wire(connection string) string
 }
@@ -57,6 +60,9 @@ type v1 struct{ protocol.JSON }
 
 // Farewell is nil: session:ending says whether to come back.
 func (v1) Farewell() []byte { return nil }
+
+// Recall is nil: the close is enough.
+func (v1) Recall() []byte { return nil }
 
 // Wire is the connection itself.
 func (v1) Wire(connection string) string { return connection }

@@ -51,6 +51,13 @@ func (s *Server) beatInterval() time.Duration {
 	return noopInterval
 }
 
+// isLast reports whether API Gateway will have closed the connection when the next beat is due. A chain that went on where the answer
+// should have counts for less than it is.
+func (s *Server) isLast(j hub.Job) bool {
+	beats := (max(j.Gen, 1)-1)*chainBeats + int64(j.Attempt)
+	return time.Duration(beats+1)*s.beatInterval()+spare > longest
+}
+
 // firstBeat is the first beat of a generation.
 func (s *Server) firstBeat(gen int64) hub.Job {
 	return hub.Job{Gen: gen, Attempt: 1, Left: s.Now().UnixNano()}
@@ -60,6 +67,9 @@ func (s *Server) firstBeat(gen int64) hub.Job {
 func (s *Server) beat(ctx context.Context, connection string, j hub.Job) error {
 	if is, err := s.claim(ctx, connection, j); err != nil || !is {
 		return err
+	}
+	if s.isLast(j) {
+		return errors.Join(s.push(ctx, connection, []byte(recall)), s.shut(ctx, connection))
 	}
 	next := hub.Job{Gen: j.Gen, Attempt: j.Attempt + 1, Left: s.Now().UnixNano()}
 	frame := packet.Noop.Frame()

@@ -71,6 +71,12 @@ func (speech) EncodeBatch(frames [][]byte) [][]byte { return frames }
 // Farewell is the DISCONNECT after which clients do not come back by themselves.
 func (s speech) Farewell() []byte { return packet.AppendDisconnect(nil, s.namespace) }
 
+// Recall is no packet at all: whoever reads it closes the connection and opens another. Some clients, those in Java, wait for more
+// after the server's close, until the ping timeout.
+func (speech) Recall() []byte { return []byte(recall) }
+
+const recall = `{"message":"This connection ends. Connect again."}`
+
 // Wire is the connection of API Gateway's behind a socket, which a client's sockets share.
 func (speech) Wire(socket string) string { return connectionOf(socket) }
 

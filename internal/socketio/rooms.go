@@ -292,12 +292,33 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	}
 	to := hub.Target{Connection: socket, User: s.User, Codec: speech{s.Namespace}.codec()}
 	for _, e := range got.Events {
-		if err := r.hub.Tell(ctx, to, e); err != nil {
+		if err := r.tell(ctx, to, e); err != nil {
 			return false, fmt.Errorf("push what was missed: %w", err)
 		}
 	}
 	return true, nil
 }
+
+// tell pushes an event, however often that is throttled, with pauses that grow: to begin again would push all that came before it
+// a second time.
+func (r *Rooms) tell(ctx context.Context, to hub.Target, e protocol.Event) error {
+	for pause := patience; ; pause = min(2*pause, mostPatience) {
+		err := r.hub.Tell(ctx, to, e)
+		if !errors.Is(err, hub.ErrThrottled) {
+			return err
+		}
+		r.sleep(ctx, pause)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// How long pushes of a recovery wait for the next try, when the hub has tried a few times.
+const (
+	patience     = 500 * time.Millisecond
+	mostPatience = 4 * time.Second
+)
 
 // Departed keeps which rooms a client was in, and when it went. A row that is departed a second time changes nothing.
 func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {

@@ -10,7 +10,8 @@
 //  3. A CONNECT is where a client of Socket.IO proves who it is. The [App] decides; a note makes sure that there is one
 //     CONNECT for each namespace. Before that a socket has nothing written, and costs no more than that push and those two jobs.
 //  4. Beats push pings (or frames that only keep the connection awake) and leave the next beat, until the connection is gone.
-//     Now and then the answer to a ping begins them anew: beat.go says why.
+//     Now and then the answer to a ping begins them anew: beat.go says why. The last one before API Gateway would close the
+//     connection recalls the client, since not every client notices a close.
 //  5. An EVENT is an action, whose reply is the ACK. It goes back as the route's response, which costs nothing.
 //
 // Whatever breaks the protocol closes the connection, as both official test suites want.
@@ -67,6 +68,8 @@ const (
 	noopInterval = 9 * time.Minute // API Gateway closes what is idle for ten
 	never        = 2*time.Hour + 10*time.Minute
 	openTries    = 5 * time.Second   // for the open packet, while the connection is not there yet
+	longest      = 2 * time.Hour     // of a connection: then API Gateway closes it
+	spare        = time.Minute       // for beats that come late
 	lifetime     = 135 * time.Minute // of notes about a connection: it ends after two hours
 )
 
@@ -188,7 +191,7 @@ func Handshake(query map[string]string) error {
 	case query["EIO"] != "4":
 		return fmt.Errorf("this server speaks Engine.IO 4, which is Socket.IO 3 and 4, not EIO=%.10s: update the client", query["EIO"])
 	case query["transport"] != "websocket":
-		return errors.New(`this server has no polling: give the client the option transports: ["websocket"]`)
+		return errors.New(`this server has no polling: give the client the option transports: ["websocket"], or tryAllTransports: true`)
 	}
 	return nil
 }

@@ -422,6 +422,64 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// TestRecoveryWhileThrottled: a push that is throttled is pushed again, and nothing before it. Each 50th push is the issue of a busy
+// account; 20 in a row that of one that is overrun.
+func TestRecoveryWhileThrottled(t *testing.T) {
+	const missed = 301
+	for name, throttled := range map[string]func(push int) bool{
+		"each 50th":    func(push int) bool { return push%50 == 0 },
+		"20 in a row":  func(push int) bool { return push >= 100 && push < 120 },
+		"half of them": func(push int) bool { return push%7 < 3 || push%7 == 5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, socketio.Options{})
+			sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+			w.send("a1", `42["join",{"room":"channel:1"}]`)
+			w.Network.Cut("a1")
+			for i := range missed {
+				answer := w.Emit(t.Context(), &hub.PublishCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: []byte("1"), ID: fmt.Sprintf("m%d", i)})
+				if answer.Error != nil {
+					t.Fatal(answer.Error)
+				}
+			}
+			pushes := 0
+			var pauses []time.Duration
+			last := w.Clock.Now()
+			w.Network.Fail(func(c hubtest.Call) error {
+				if c.Connection != "a2" {
+					return nil
+				}
+				if pushes++; !throttled(pushes) {
+					return nil
+				}
+				pauses, last = append(pauses, w.Clock.Now().Sub(last)), w.Clock.Now()
+				return hub.ErrThrottled
+			})
+			answer := w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q}`, pid))
+			if got, _ := parts(t, answer); got != sid {
+				t.Fatalf("not recovered: %s", answer)
+			}
+			heard := map[string]int{}
+			for _, frame := range w.Network.TakeFrom("a2") {
+				if _, rest, is := strings.Cut(frame, `"id":"m`); is {
+					heard[rest[:strings.IndexByte(rest, '"')]]++
+				}
+			}
+			if len(heard) != missed {
+				t.Errorf("heard %d of %d", len(heard), missed)
+			}
+			for id, n := range heard {
+				if n != 1 {
+					t.Errorf("%s came %d times", id, n)
+				}
+			}
+			if name == "20 in a row" && slices.Max(pauses[10:]) <= slices.Max(pauses[1:5]) {
+				t.Errorf("the pauses do not grow: %v", pauses)
+			}
+		})
+	}
+}
+
 // TestDeletedIsToldAsDeleted: handlers of message:new rely on its data, which a deleted message has no more.
 func TestDeletedIsToldAsDeleted(t *testing.T) {
 	w := newWorld(t, socketio.Options{})

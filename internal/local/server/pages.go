@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
@@ -28,14 +29,15 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	pages.HandleFunc("GET /_bellhop/api/openapi.json", document(openapi.Document, c.Release))
 	pages.HandleFunc("POST /_bellhop/token", minting(c))
 	s.console.Routes(pages)
+	polling := refusePolling(c)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := r.Header.Get("Upgrade") == ""
-		if plain && console.OfAnotherSite(r, c.Local) {
-			console.Refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
+		if plain && r.Method == http.MethodGet && r.URL.Query().Has("EIO") { // of other sites too, whose developers are to read it
+			polling(w, r)
 			return
 		}
-		if plain && r.Method == http.MethodGet && r.URL.Query().Has("EIO") {
-			refusePolling(w, r)
+		if plain && console.OfAnotherSite(r, c.Local) {
+			console.Refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
 		for _, x := range parts.extras {
@@ -82,17 +84,29 @@ func document(of func(release string) ([]byte, error), release string) http.Hand
 	}
 }
 
-// refusePolling answers what clients of Socket.IO ask first by default, in the form that they show.
-func refusePolling(w http.ResponseWriter, r *http.Request) {
-	query := map[string]string{}
-	for name := range r.URL.Query() {
-		query[name] = r.URL.Query().Get(name)
+// refusePolling answers what clients of Socket.IO ask first by default, in the form that they show, and to pages of other sites as
+// well. Those clients that show no answer say "xhr poll error", so it is in the log once, too.
+func refusePolling(c Config) http.HandlerFunc {
+	var said atomic.Bool
+	return func(w http.ResponseWriter, r *http.Request) {
+		query := map[string]string{}
+		for name := range r.URL.Query() {
+			query[name] = r.URL.Query().Get(name)
+		}
+		message := "a WebSocket is needed"
+		if err := socketio.Handshake(query); err != nil {
+			message = err.Error()
+		}
+		if c.Logger != nil && !said.Swap(true) {
+			c.Logger.WarnContext(r.Context(), "a client of Socket.IO is refused", "path", r.URL.Path, "message", message)
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Access-Control-Allow-Credentials", "true")
+			w.Header().Set("Vary", "Origin")
+		}
+		console.JSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})
 	}
-	message := "a WebSocket is needed"
-	if err := socketio.Handshake(query); err != nil {
-		message = err.Error()
-	}
-	console.JSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})
 }
 
 // minting gives the page a token for any name. It is for this machine only: the server must listen on loopback, and

@@ -16,13 +16,23 @@ def tell(*what):
     print(json.dumps(what), flush=True)
 
 
-@client.on("*")
-def heard(event, data, meta, *_):
-    tell(event, data, meta.get("from", {}).get("userId"))
+@client.event
+def connect():
+    tell("connected")
+    client.emit("join:channel", channel, callback=lambda reply: tell("joined", reply["ok"]))
+
+
+@client.event
+def disconnect(*_):
+    tell("disconnected")
+
+
+@client.on("message:new")
+def heard(data, meta, *_):
+    tell("message:new", data, meta.get("from", {}).get("userId"))
 
 
 client.connect(url, auth={"token": token}, transports=["websocket"])
-tell("joined", client.call("join:channel", channel)["ok"])
 for line in sys.stdin:
     tell("sent", client.call("message:send", {"channelId": channel, "content": line.strip()})["ok"])
 client.disconnect()
