@@ -7,6 +7,7 @@ import {
 } from "./transport.js";
 import type { RoomEvent } from "./types.js";
 
+export { inOrder, type InOrderOptions, type Ordered } from "./in-order.js";
 export type { OpenTransport };
 
 /** What is needed of a socket of socket.io-client; the package itself is not. */
