@@ -18,15 +18,16 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/load"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/local/text"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 )
 
 type benchCommand struct {
-	Endpoint    string `placeholder:"URL" help:"A bellhop dev on this machine to measure. Default: one in this process, in memory. Give that other one --quiet, --parameter RateLimit=1000000 and --parameter RateBurst=1000000, or it refuses most of the load."`
-	Connections int    `placeholder:"N" help:"Connections to hold. Default: 5000, with --quick 1000."`
-	Members     int    `default:"1000" help:"Members of the room that is published into."`
-	Quick       bool   `help:"Less than 15 seconds instead of a minute."`
+	Endpoint    stack.Endpoint `placeholder:"URL" help:"A bellhop dev on this machine to measure. Default: one in this process, in memory. Give that other one --quiet, --parameter RateLimit=1000000 and --parameter RateBurst=1000000, or it refuses most of the load."`
+	Connections int            `placeholder:"N" help:"Connections to hold. Default: 5000, with --quick 1000."`
+	Members     int            `default:"1000" help:"Members of the room that is published into."`
+	Quick       bool           `help:"Less than 15 seconds instead of a minute."`
 	secretFlag
 }
 
@@ -58,7 +59,7 @@ func (c benchCommand) measure(ctx context.Context, w io.Writer) (err error) {
 	began := time.Now()
 	p := &text.Page{W: w}
 	l := &load.Load{Phase: phase, Rate: func(r load.Rate) { printRate(p, r) }}
-	where, how := c.Endpoint, "server at "+c.Endpoint
+	where, how := string(c.Endpoint), "server at "+string(c.Endpoint)
 	if c.Endpoint == "" {
 		how = "server and clients in one process, store in memory"
 		l.Held = func(n int, before, after load.MemoryUse) { printMemory(p, n, before, after) }

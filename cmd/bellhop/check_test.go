@@ -14,6 +14,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/smoke"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -143,7 +144,7 @@ func TestEmitAndTail(t *testing.T) {
 	address := strings.Replace(s.URL, "http", "ws", 1) + "/dev"
 	for name, tail := range map[string]tailCommand{
 		"an address":  {installation: installation{Address: address}},
-		"an endpoint": {endpointFlag: endpointFlag{s.URL}},
+		"an endpoint": {endpointFlag: endpointFlag{stack.Endpoint(s.URL)}},
 		"a token":     {installation: installation{Address: address}, Token: s.Token(token.Claims{User: "eve"})},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func (c costCommand) print(ctx context.Context, w io.Writer) error {
 // report reads a recording, or asks the server.
 func (c costCommand) report(ctx context.Context) (r cost.Report, err error) {
 	if c.File == "" {
-		return r, console.Fetch(ctx, c.Endpoint, "/_bellhop/cost", &r)
+		return r, console.Fetch(ctx, string(c.Endpoint), "/_bellhop/cost", &r)
 	}
 	b, err := os.ReadFile(c.File)
 	if err != nil {

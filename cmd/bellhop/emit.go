@@ -16,12 +16,13 @@ import (
 
 	"github.com/bellhop-rt/bellhop/emitter"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/local/text"
 )
 
 // endpointFlag is where the development server is.
 type endpointFlag struct {
-	Endpoint string `default:"http://127.0.0.1:4000" help:"Where bellhop dev listens."`
+	Endpoint stack.Endpoint `default:"http://127.0.0.1:4000" help:"Where bellhop dev listens."`
 }
 
 type emitCommand struct {
@@ -52,7 +53,7 @@ func (f emitFlags) emitter(ctx context.Context) (*emitter.Emitter, error) {
 		return s.Emitter()
 	}
 	if f.Function == "" {
-		return emitter.New(emitter.HTTP(f.Endpoint, &http.Client{Timeout: 30 * time.Second})), nil
+		return emitter.New(emitter.HTTP(string(f.Endpoint), &http.Client{Timeout: 30 * time.Second})), nil
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

@@ -23,7 +23,10 @@ const (
 )
 
 type cli struct {
+	Print kong.VersionFlag `name:"version" help:"Print which version this is."`
+
 	Dev      devCommand      `cmd:"" help:"Run Bellhop on this machine: the WebSocket API, its functions and a store, with a page to try it."`
+	Init     initCommand     `cmd:"" help:"Write a token route, a provider and .env.local into an application of Next.js."`
 	Token    tokenCommand    `cmd:"" help:"Print a token that a client connects with."`
 	Key      apikey.Command  `cmd:"" help:"Make a key for a program outside AWS, which emits by POST /emit."`
 	Emit     emitCommand     `cmd:"" help:"Send an event to a room or to users, as another program would."`
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string) int {
 		kong.Name("bellhop"), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Vars{"secretVariable": secretVariable},
+		kong.Vars{"secretVariable": secretVariable, "version": version()},
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(text.Terminal(os.Stderr), "bellhop:", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 )
 
 func TestTrace(t *testing.T) {
@@ -23,7 +24,7 @@ func TestTrace(t *testing.T) {
 	ana.Does(`{"action":"publish","id":"m1","room":"channel:a","event":"message:new","data":1}`)
 	ana.Does(`{"action":"publish","id":"m1","room":"channel:a","event":"message:new","data":1}`)
 	var out bytes.Buffer
-	if err := (traceCommand{ID: "m1", endpointFlag: endpointFlag{s.URL}}).print(t.Context(), &out); err != nil {
+	if err := (traceCommand{ID: "m1", endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}).print(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"message:new in channel:a, seq 1 of epoch ", ", from ana", "received", "logged     seq 1", "4 delivered, sent again 1 time"} {
@@ -32,10 +33,10 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if err := (traceCommand{endpointFlag: endpointFlag{s.URL}}).print(t.Context(), &out); err != nil || !strings.Contains(out.String(), "m1") {
+	if err := (traceCommand{endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}).print(t.Context(), &out); err != nil || !strings.Contains(out.String(), "m1") {
 		t.Errorf("the list: got %v and\n%s", err, out.String())
 	}
-	err := traceCommand{ID: "unknown", endpointFlag: endpointFlag{s.URL}}.print(t.Context(), &out)
+	err := traceCommand{ID: "unknown", endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}.print(t.Context(), &out)
 	if err == nil || !strings.Contains(err.Error(), "no event with this id") {
 		t.Errorf("an unknown id: got %v", err)
 	}
@@ -126,7 +127,7 @@ func TestBenchRefuses(t *testing.T) {
 		}
 	}
 	limited := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["RateLimit"], c.Parameters["RateBurst"] = "1", "2" })
-	err := benchCommand{Endpoint: limited.URL, Members: 5, Connections: 5, Quick: true}.measure(t.Context(), io.Discard)
+	err := benchCommand{Endpoint: stack.Endpoint(limited.URL), Members: 5, Connections: 5, Quick: true}.measure(t.Context(), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "RateLimit") {
 		t.Errorf("a server that limits: got %v, want what to do", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
+	"github.com/bellhop-rt/bellhop/internal/local/stack"
 )
 
 func TestStats(t *testing.T) {
@@ -19,7 +20,7 @@ func TestStats(t *testing.T) {
           1   channel rooms, with 1 connections in them
           1   user rooms, with 2 connections in them`
 	tidy := func(text string) string { return strings.Join(strings.Fields(text), " ") }
-	here := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{s.URL}}}
+	here := statsCommand{emitFlags: emitFlags{endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}}
 	var out bytes.Buffer
 	if err := here.print(t.Context(), &out); err != nil || tidy(out.String()) != tidy(want) {
 		t.Errorf("got %v\n%s", err, out.String())
@@ -47,7 +48,7 @@ func TestStats(t *testing.T) {
 
 func TestEmitChecksData(t *testing.T) {
 	s := servertest.Start(t, servertest.Bolt(t))
-	emit := emitCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: `{"text":"hi"}`, Strict: true, emitFlags: emitFlags{endpointFlag: endpointFlag{s.URL}}}
+	emit := emitCommand{Rooms: []string{"channel:1"}, Event: "message:new", Data: `{"text":"hi"}`, Strict: true, emitFlags: emitFlags{endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}}
 	var out bytes.Buffer
 	if err := emit.send(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "data.content is missing") {
 		t.Errorf("strict: got %v", err)

@@ -40,7 +40,7 @@ func (c tailCommand) follow(ctx context.Context, w io.Writer) error {
 	if err := protocol.CheckRoom(c.Room); err != nil {
 		return err
 	}
-	s, err := c.find(ctx, c.Endpoint)
+	s, err := c.find(ctx, string(c.Endpoint))
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (c traceCommand) print(ctx context.Context, w io.Writer) error {
 		path = "/_bellhop/trace/" + url.PathEscape(c.ID)
 	}
 	var list []trace.Trace
-	if err := console.Fetch(ctx, c.Endpoint, path, &list); err != nil {
+	if err := console.Fetch(ctx, string(c.Endpoint), path, &list); err != nil {
 		return err
 	}
 	p := &text.Page{W: w}

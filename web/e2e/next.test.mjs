@@ -17,6 +17,9 @@ const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
 const dir = join(root, ".tools/next"); // node_modules stay there
 
+// What bellhop init writes, which is what the manual says.
+const INIT = ["app/api/bellhop/token/route.ts", "app/bellhop.tsx"];
+
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -107,9 +110,16 @@ describe("an application of Next.js that moves from Socket.IO as the manual says
     app = new App(await freePort(), { NEXT_PUBLIC_BELLHOP_URL: bellhop.ws, BELLHOP_ENDPOINT: bellhop.url, BELLHOP_JWT_SECRET: SECRET });
     await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline"], { cwd: dir });
     await run("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: join(root, "web/client") });
+    await run(bellhop.binary, ["init", dir], { cwd: root });
+    const written = await Promise.all(INIT.map((path) => readFile(join(dir, path), "utf8")));
+    const guest = join(dir, "app/api/guest"); // the route of those who have no sessions, to be built with the others
+    await mkdir(guest, { recursive: true });
+    await cp(join(root, "internal/local/nextapp/files/route.guest.ts"), join(guest, "route.ts"));
     const steps = blocks(await readFile(join(root, "docs/MIGRATION.md"), "utf8"), "## Step by step, for a Next.js application");
     const did = await follow(dir, steps, app.env);
     assert.equal(did.length, 15, did.join(", "));
+    assert.deepEqual(await Promise.all(INIT.map(async (path) => (await readFile(join(dir, path), "utf8")).split("\n").slice(1).join("\n"))), written);
+    assert.match(await readFile(join(dir, ".env.local"), "utf8"), /^NEXT_PUBLIC_BELLHOP_URL=ws:/);
     browser = await launch();
   }, { timeout: 300_000 });
   after(async () => {
@@ -124,10 +134,13 @@ describe("an application of Next.js that moves from Socket.IO as the manual says
       await app.build(...flags);
       await app.start();
       t.after(app.stop);
+      const token = await fetch(`${app.url}/api/guest`).then((response) => response.text());
+      assert.match(JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub, /^guest-/);
       const { ana, bob } = await talk(new Windows(t, browser, app, bellhop), app);
       await screenshot(ana, `next-${bundler}`);
       await bob.context().close();
       await ana.getByLabel("Online").filter({ hasText: /^ana$/ }).waitFor({ timeout: 25_000 });
+      await ana.context().close();
       await bellhop.forget();
     });
   }
