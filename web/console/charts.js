@@ -9,7 +9,7 @@ const HEIGHT = 80;
 const CHARTS = {
   "chart-messages": { title: "Messages a second", lines: [["in", (p) => p.in], ["out", (p) => p.out]], unit: "" },
   "chart-invocations": { title: "Invocations a second", lines: [["all", (p) => p.invocations], ["failed", (p) => p.errors]], unit: "" },
-  "chart-latency": { title: "Latency", lines: [["p50", (p) => p.p50], ["p99", (p) => p.p99]], unit: " ms", gaps: true },
+  "chart-latency": { title: "Latency", lines: [["p50", (p) => p.p50], ["p99", (p) => p.p99]], unit: " ms", gaps: true, log: true },
 };
 
 // niceMax is a round number above all values, so that the scale does not jump about.
@@ -19,22 +19,34 @@ function niceMax(most) {
   return [1, 2, 5, 10].map((n) => n * magnitude).find((n) => n >= most);
 }
 
+// scaleOf says how high a value stands, from 0 to 1, and where the grid and its words are. Latencies are drawn by tens: one slow answer
+// would press all others to the ground.
+function scaleOf({ unit, log }, most) {
+  if (!log) {
+    const max = niceMax(most);
+    return { of: (n) => n / max, grid: [0, 0.5, 1], words: `scale to ${count(max)}${unit}`, most: max };
+  }
+  const [low, high] = [-1, Math.max(1, Math.ceil(Math.log10(Math.max(most, 1))))]; // 0.1 ms, and 10 ms at least
+  const of = (n) => Math.min(1, Math.max(0, (Math.log10(n) - low) / (high - low)));
+  const grid = Array.from({ length: high - low + 1 }, (_, i) => i / (high - low));
+  return { of, grid, words: `${Array.from({ length: high - low + 1 }, (_, i) => count(10 ** (low + i))).join(", ")}${unit}`, most: 10 ** high };
+}
+
+const heightOf = (share) => (HEIGHT - share * (HEIGHT - 4) - 1).toFixed(1);
+
 // path breaks the line where a second is missing, or has no value if that means that there was nothing.
-function path(points, value, max, now, gaps) {
+function path(points, value, scale, now, gaps) {
   let d = "";
   let drawing = false;
   let before = 0;
   for (const p of points) {
     const n = value(p);
-    if (gaps && n === 0) {
-      drawing = false;
-      continue;
-    }
+    if (gaps && n === 0) continue;
     const x = WIDTH - (now - p.at) * (WIDTH / SECONDS);
-    const y = HEIGHT - (n / max) * (HEIGHT - 4) - 1;
-    const joined = drawing && p.at - before <= 3;
-    d += `${joined ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-    if (gaps && !joined) d += `L${(x + 1).toFixed(1)} ${y.toFixed(1)}`; // one second alone is still seen
+    const y = heightOf(scale.of(n));
+    const joined = drawing && p.at - before <= (gaps ? 10 : 3);
+    d += `${joined ? "L" : "M"}${x.toFixed(1)} ${y}`;
+    if (gaps && !joined) d += `L${(x + 3).toFixed(1)} ${y}`; // one second alone is still seen
     drawing = true;
     before = p.at;
   }
@@ -45,17 +57,17 @@ function draw(id, points) {
   const { title, lines, unit, gaps } = CHARTS[id];
   const last = points.at(-1);
   const now = last?.at ?? 0;
-  const max = niceMax(Math.max(0, ...points.flatMap((p) => lines.map(([, value]) => value(p)))));
+  const scale = scaleOf(CHARTS[id], Math.max(0, ...points.flatMap((p) => lines.map(([, value]) => value(p)))));
   const shown = lines.map(([name, value]) => {
     const newest = gaps ? points.findLast((p) => value(p) > 0) : last;
     return `${name} ${newest ? count(value(newest)) + unit : "–"}`;
   });
   const caption = element("figcaption", {}, element("span", { class: "label" }, title),
     ...shown.map((text, i) => element("span", { class: `key line-${i}` }, text)));
-  const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${shown.join(", ")}, at most ${count(max)}${unit} in the last five minutes` },
-    drawn("path", { class: "grid", d: `M0 ${HEIGHT - 1}H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 3H${WIDTH}` }),
-    ...lines.map(([, value], i) => drawn("path", { class: `line line-${i}`, d: path(points, value, max, now, gaps) })));
-  $(id).replaceChildren(caption, svg, element("small", { class: "scale" }, element("span", {}, "5 min ago"), element("span", {}, `scale to ${count(max)}${unit}`), element("span", {}, "now")));
+  const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}: ${shown.join(", ")}, at most ${count(scale.most)}${unit} in the last five minutes` },
+    drawn("path", { class: "grid", d: scale.grid.map((share) => `M0 ${heightOf(share)}H${WIDTH}`).join("") }),
+    ...lines.map(([, value], i) => drawn("path", { class: `line line-${i}`, d: path(points, value, scale, now, gaps) })));
+  $(id).replaceChildren(caption, svg, element("small", { class: "scale" }, element("span", {}, "5 min ago"), element("span", {}, scale.words), element("span", {}, "now")));
 }
 
 let points = [];

@@ -468,6 +468,7 @@ describe("the demo page", { timeout: 400_000 }, () => {
     await connected(bob);
     await ana.getByTestId("content").pressSequentially("hello ");
     await bob.getByTestId("typing").filter({ hasText: "Ana is typing…" }).waitFor();
+    assert.deepEqual((await page.locator("figcaption").allTextContents()).map((text) => text.slice(2)), ["Ana", "Bob"]);
     await screenshot(page, "side-by-side");
     await say(ana, "hello neighbour");
     await message(bob, "hello neighbour").waitFor();
@@ -572,6 +573,29 @@ describe("the demo page", { timeout: 400_000 }, () => {
       assert.deepEqual(await ana.evaluate(faint), []);
     });
   }
+
+  test("somebody new is welcomed, until there is a message; frames are shown with their time and price, fingers have room", async (t) => {
+    const windows = new Windows(t, browser, bellhop);
+    const ana = await windows.login({ user: "new-ana", channel: "welcome" });
+    await ana.getByTestId("welcome").filter({ hasText: "Welcome to #welcome" }).waitFor();
+    await say(ana, "first");
+    await message(ana, "first").waitFor();
+    assert.equal(await ana.getByTestId("welcome").count(), 0);
+    await ana.getByTestId("latency").filter({ hasText: /last answer [\d.]+ ms/ }).waitFor();
+    const frames = Number((await ana.getByTestId("wire").textContent()).match(/^(\d+) frames/)[1]);
+    assert.match(await ana.getByTestId("price").textContent(), new RegExp(`^\\$${(frames / 1e6).toFixed(6)}`));
+    await ana.getByTestId("wire").locator("summary").click();
+    await ana.getByTestId("wire").locator("li", { hasText: '"action":"publish"' }).waitFor();
+
+    const phone = await windows.page({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+    await phone.goto(`${bellhop.url}/?user=new-ana&channel=welcome`);
+    await message(phone, "first").waitFor();
+    for (const button of await phone.locator("button:visible, select:visible, summary:visible").all()) {
+      const { width, height } = await button.boundingBox();
+      assert.ok(width >= 44 && height >= 44, `${await button.textContent()} has ${width} x ${height} pixels`);
+    }
+    await screenshot(phone, "phone");
+  });
 
   test("commands are copied as they are shown, and do what they say", async (t) => {
     const windows = new Windows(t, browser, bellhop);

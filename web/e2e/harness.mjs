@@ -33,12 +33,12 @@ export class Bellhop extends Server {
     assert.equal(answer.ok, true, JSON.stringify(answer));
   }
 
-  // shell runs a command line as it stands in the page.
+  // shell runs a command line as it stands in the page, in a folder that has .bin/bellhop.
   async shell(command) {
-    const path = join(this.dir, "path");
-    await mkdir(path, { recursive: true });
-    await symlink(this.binary, join(path, "bellhop")).catch((err) => assert.equal(err.code, "EEXIST"));
-    await run("/bin/sh", ["-c", command], { env: { ...process.env, BELLHOP_JWT_SECRET: SECRET, PATH: `${path}:${process.env.PATH}` } });
+    const bin = join(this.dir, ".bin");
+    await mkdir(bin, { recursive: true });
+    await symlink(this.binary, join(bin, "bellhop")).catch((err) => assert.equal(err.code, "EEXIST"));
+    await run("/bin/sh", ["-c", command], { cwd: this.dir, env: { ...process.env, BELLHOP_JWT_SECRET: SECRET } });
   }
 }
 
@@ -60,7 +60,7 @@ export class Windows {
   constructor(t, browser, bellhop, ...others) {
     this.browser = browser;
     this.bellhop = bellhop;
-    this.hosts = [bellhop, ...others].map(({ url }) => new URL(url).host);
+    this.servers = [bellhop, ...others];
     this.tolerated = /^$/;
     t.after(async () => {
       for (const context of this.#contexts) await context.close();
@@ -77,7 +77,7 @@ export class Windows {
     page.on("console", (line) => ["error", "warning"].includes(line.type()) && this.#complaints.push(line.text()));
     page.on("pageerror", (err) => this.#complaints.push(String(err)));
     for (const kind of ["request", "websocket"]) {
-      page.on(kind, (it) => this.hosts.includes(new URL(it.url()).host) || this.#complaints.push(`${kind} to ${it.url()}`));
+      page.on(kind, (it) => this.servers.some(({ url }) => new URL(url).host === new URL(it.url()).host) || this.#complaints.push(`${kind} to ${it.url()}`));
     }
     return page;
   }

@@ -2,7 +2,7 @@ import { useChatSocket, useRoom, type ChatMessage } from "@bellhop/client/react"
 import { Fragment, useCallback, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from "react";
 import { Composer } from "./composer.js";
 import { Message } from "./message.js";
-import { sameDay, sentence, text } from "./parts.js";
+import { Avatar, sameDay, sentence, text } from "./parts.js";
 import type { Me } from "./place.js";
 import { resumed } from "./resume.js";
 import { useToast } from "./toasts.js";
@@ -70,7 +70,7 @@ export function Chat({ channel, me }: { channel: string; me: Me }) {
             ),
           )}
         </ol>
-        {messages.length === 0 && <p className="empty first">{isLoading ? "Loading…" : "No messages yet. Say hello."}</p>}
+        {messages.length === 0 && (isLoading ? <p className="empty first">Loading…</p> : <Welcome channel={channel} />)}
       </div>
       {isNew && <button className="newest" type="button" data-testid="newest" onClick={toEnd}>New messages ↓</button>}
       {error && <p className="error below">{sentence(error)}</p>}
@@ -80,6 +80,21 @@ export function Chat({ channel, me }: { channel: string; me: Me }) {
       </p>
       <Composer channel={channel} compose={compose} onSend={chat.sendMessage} onTyping={chat.sendTyping} onStop={chat.stopTyping} />
     </>
+  );
+}
+
+/** What a channel has while nobody has said anything: nothing of it is logged, and the first message takes its place. */
+function Welcome({ channel }: { channel: string }) {
+  return (
+    <div className="message welcome" data-testid="welcome">
+      <Avatar userId="concierge" name="Concierge" />
+      <div>
+        <p className="meta"><b>Concierge</b></p>
+        <p className="bubble">Welcome to #{channel}. Nobody has said anything here so far.</p>
+        <p className="bubble">Write something below: it is logged, and pushed to everybody in this channel.</p>
+        <p className="bubble">Then be two people at once, or cut your connection for ten seconds, and watch what you have missed come back.</p>
+      </div>
+    </div>
   );
 }
 

@@ -22,7 +22,7 @@ export function Login({ query, error, onLogin }: { query: Query; error: string; 
         </div>
         {error && <p className="error" role="alert" data-testid="login-error">{error}</p>}
         <button className="primary" data-testid="login-submit">Log in</button>
-        <p className="or"><Icon of="sides" /> <a href="?side=ana,bob" data-testid="side">Be Ana and Bob side by side</a></p>
+        <p className="or"><Icon of="sides" /> <a href="?side=ana,bob" target="_top" data-testid="side">Be Ana and Bob side by side</a></p>
       </form>
     </main>
   );

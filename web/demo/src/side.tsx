@@ -1,4 +1,5 @@
-import { address, capitalised } from "./place.js";
+import { Avatar } from "./parts.js";
+import { address, capitalised, slug } from "./place.js";
 
 /** Several users in one window: frames of this same page, so that each has a connection of its own. */
 export function SideBySide({ names, channel = "lobby", community = "town" }: { names: string[]; channel?: string | undefined; community?: string | undefined }) {
@@ -11,7 +12,10 @@ export function SideBySide({ names, channel = "lobby", community = "town" }: { n
       </header>
       <main>
         {names.map((name, i) => (
-          <iframe key={i} title={`${capitalised(name)}’s window`} src={address(name, { channel, community })} data-testid={`side-${name}`} />
+          <figure key={i}>
+            <figcaption><Avatar userId={slug(name)} name={capitalised(name)} /> {capitalised(name)}</figcaption>
+            <iframe title={`${capitalised(name)}’s window`} src={address(name, { channel, community })} data-testid={`side-${name}`} />
+          </figure>
         ))}
       </main>
     </div>

@@ -9,7 +9,7 @@ const endpoint = location.host === "127.0.0.1:4000" ? "" : ` --endpoint ${locati
 export function TryIt({ me, place }: { me: Me; place: Place }) {
   const friend = other(me);
   const { over, ...rest } = place;
-  const emit = (to: string, event: string, data: object) => `bellhop emit${endpoint} ${to} --event ${event} --data '${JSON.stringify(data)}'`;
+  const emit = (to: string, event: string, data: object) => `.bin/bellhop emit${endpoint} ${to} --event ${event} --data '${JSON.stringify(data)}'`;
   const commands = {
     "Ring the bell": emit(`--user ${me.userId}`, "notification:new", { title: "Hello", body: "From the terminal" }),
     "Complete a goal": emit(`--user ${me.userId}`, "buddy:goal-completed", { title: "Run 5 km", name: "Dario" }),
@@ -29,7 +29,7 @@ export function TryIt({ me, place }: { me: Me; place: Place }) {
           ? <>This window goes over socket.io-client. <a href={address(me.name, rest)} data-testid="over">Back to the client’s own WebSocket</a>.</>
           : <>The same hooks work <a href={address(me.name, { ...rest, over: "socket.io" })} data-testid="over">over socket.io-client</a>.</>}
       </p>
-      <p>From a terminal:</p>
+      <p>From a terminal, in Bellhop’s folder:</p>
       <ul className="commands" data-testid="commands">
         {Object.entries(commands).map(([label, command]) => <Command key={label} label={label} command={command} />)}
       </ul>

@@ -11,6 +11,7 @@ import { address, type Me, type Place } from "./place.js";
 import { fetchToken } from "./token.js";
 import type { OpenTransport } from "./transport.js";
 import { TryIt } from "./tryit.js";
+import { Wire } from "./wire.js";
 
 const views = { chat: "Chat", people: "People", activity: "Activity", try: "Try it" };
 
@@ -63,7 +64,7 @@ interface RoomsProps {
 function Rooms({ me, place, go, network, reconnect }: RoomsProps) {
   const [view, setView] = useState<keyof typeof views>("chat"); // on a phone, one part at a time
   return (
-    <div className="app" data-view={view}>
+    <div className="app" data-view={view} data-half={window.top === window ? undefined : ""}>
       <Header me={me} community={place.community} network={network} reconnect={reconnect} />
       <nav aria-label="View">
         {Object.entries(views).map(([name, words]) => (
@@ -73,6 +74,7 @@ function Rooms({ me, place, go, network, reconnect }: RoomsProps) {
       <main className="card chat" data-part="chat">
         <Channels current={place.channel} me={me} onEnter={(channel) => go({ channel })} />
         <Chat key={place.channel} channel={place.channel} me={me} />
+        <Wire network={network} />
       </main>
       <aside>
         <People community={place.community} me={me} onEnter={(community) => go({ community })} />
