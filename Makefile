@@ -90,7 +90,7 @@ build: ## build the functions as they are deployed, into .bin/functions
 			-o ".bin/functions/$$name/bootstrap" "./functions/$$name" || exit 1; \
 	done
 
-release: ## build the CLI for all systems and the functions, with checksums, into .bin/release
+release: ## build the CLI for all systems, the functions and the npm package, with checksums, into .bin/release
 	scripts/release .bin/release
 
 validate: ## check the template

@@ -1,7 +1,21 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import vue from "@vitejs/plugin-vue";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
+const here = (path: string) => new URL(path, import.meta.url).pathname;
+
+// The examples lie outside of web/, and find their packages as its tests do.
+const fromHere: Plugin = {
+  name: "from-here",
+  enforce: "pre",
+  resolveId(id, importer) {
+    return importer?.startsWith(here("../../examples/")) && /^[@a-z]/.test(id) ? this.resolve(id, here("vitest.config.ts"), { skipSelf: true }) : null;
+  },
+};
+
 // React 18 lies beside the React 19 of everything else.
-const react18 = (name: string) => new URL(`../react-18/node_modules/${name}`, import.meta.url).pathname;
+const react18 = (name: string) => here(`../react-18/node_modules/${name}`);
 
 const react = {
   include: ["test/react/**/*.test.{ts,tsx}"],
@@ -23,6 +37,14 @@ export default defineConfig({
       { extends: true, test: { name: "node", include: ["test/{core,server,upgrade}/**/*.test.ts"] } },
       { extends: true, test: { name: "node over socket.io", include: ["test/core/{room,connection,hooks,silence}.test.ts"], env: over } },
       { extends: true, test: { name: "react 19", ...react19 } },
+      {
+        // The examples for Vue and Svelte import the package by its name.
+        extends: true,
+        plugins: [fromHere, vue(), svelte({ configFile: false })],
+        resolve: { conditions: ["browser"], alias: { "@bellhop/client": here("src/index.ts") } },
+        server: { fs: { allow: ["../.."] } },
+        test: { name: "vue and svelte", include: ["test/frameworks/**/*.test.ts"], environment: "happy-dom" },
+      },
       {
         extends: true,
         test: {
