@@ -86,6 +86,7 @@ func TestRecall(t *testing.T) {
 		w := newWorld(t, socketio.Options{KeepAlive: mode})
 		began := w.Clock.Now()
 		w.open("ana", `{"token":"ana"}`)
+		w.work("socket:reap")
 		var last []string
 		for !w.Network.Closed("ana") {
 			if n, _ := w.work("socket:beat"); n == 0 {
