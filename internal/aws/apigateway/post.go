@@ -28,6 +28,7 @@ type poster struct {
 	base        url.URL // of the stage
 	region      string
 	credentials aws.CredentialsProvider
+	anonymous   bool // requests are not signed
 	signer      *v4.Signer
 	lanes       *lanes
 	err         error // why nothing can be sent
@@ -39,6 +40,8 @@ func newPoster(cfg aws.Config, endpoint string, l *lanes) *poster {
 	switch {
 	case err != nil:
 		p.err = fmt.Errorf("parse the management API's address: %w", err)
+	case aws.IsCredentialsProvider(p.credentials, aws.AnonymousCredentials{}):
+		p.base, p.anonymous = *base, true
 	case p.credentials == nil:
 		p.err = errors.New("there are no credentials to sign with")
 	default:
@@ -63,10 +66,6 @@ func (p *poster) post(ctx context.Context, connection string, frame []byte, hash
 	if p.err != nil {
 		return p.err
 	}
-	secret, err := p.credentials.Retrieve(ctx)
-	if err != nil {
-		return fmt.Errorf("get credentials: %w", err)
-	}
 	at := p.base
 	at.Path = p.base.Path + "/@connections/" + connection
 	at.RawPath = p.base.EscapedPath() + "/@connections/" + httpbinding.EscapePath(connection, true)
@@ -78,8 +77,14 @@ func (p *poster) post(ctx context.Context, connection string, frame []byte, hash
 		// A connection that API Gateway closes at this moment has not taken it: the transport sends it by another.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(frame)), nil },
 	}).WithContext(ctx)
-	if err := p.signer.SignHTTP(ctx, secret, r, hash, "execute-api", p.region, time.Now()); err != nil {
-		return fmt.Errorf("sign request: %w", err)
+	if !p.anonymous {
+		secret, err := p.credentials.Retrieve(ctx)
+		if err != nil {
+			return fmt.Errorf("get credentials: %w", err)
+		}
+		if err := p.signer.SignHTTP(ctx, secret, r, hash, "execute-api", p.region, time.Now()); err != nil {
+			return fmt.Errorf("sign request: %w", err)
+		}
 	}
 	answer, err := p.lanes.RoundTrip(r)
 	if err != nil {

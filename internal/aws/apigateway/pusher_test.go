@@ -183,6 +183,20 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+// TestAnonymous: as with the service's own client, such credentials sign nothing.
+func TestAnonymous(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if signed := r.Header.Get("Authorization"); signed != "" {
+			t.Errorf("it is signed: %s", signed)
+		}
+	}))
+	defer s.Close()
+	p := apigateway.New(aws.Config{Region: "eu-west-1", Credentials: aws.AnonymousCredentials{}}, s.URL+"/dev", apigateway.Options{})
+	if err := p.Push(t.Context(), id, []byte(`{"event":"e"}`)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestColdPool: who pushes to many at once for the first time opens 16 connections, and more by and by.
 func TestColdPool(t *testing.T) {
 	var opened, busy, most atomic.Int64

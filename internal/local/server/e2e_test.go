@@ -18,6 +18,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/aws/apigateway"
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/hub/hubtest"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
@@ -436,6 +437,7 @@ func TestDeadSocket(t *testing.T) {
 		past := hub.New(hub.Config{ // of a minute ago: the connection is not young any more
 			Store: place.Store, Now: func() time.Time { return time.Now().Add(-time.Minute) },
 			Pusher: apigateway.New(aws.Config{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}}, s.URL+s.Path(), apigateway.Options{}),
+			Queue:  &hubtest.Queue{Clock: hubtest.NewClock(time.Now())}, // for what it cannot push on a busy machine
 		})
 		const id = "GhostGhostGhos0="
 		if err := past.Connect(t.Context(), id, ghost, protocol.Name); err != nil {
