@@ -23,34 +23,43 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/storetest"
 )
 
-// network is that of a store, which may do something else with a request than send it.
+// trouble is what a network gives instead of an answer: an error, or another answer.
+type trouble struct {
+	err    error
+	status int
+	code   string
+}
+
+// network is that of a store, which may be in trouble.
 type network struct {
 	dynamodb.HTTPClient
-	instead atomic.Pointer[func(r *http.Request) (*http.Response, error)]
+	in atomic.Pointer[trouble]
 }
 
 func (n *network) Do(r *http.Request) (*http.Response, error) {
-	if instead := n.instead.Load(); instead != nil {
-		return (*instead)(r)
+	in := n.in.Load()
+	switch {
+	case in == nil:
+		return n.HTTPClient.Do(r)
+	case in.err != nil:
+		return nil, in.err
 	}
-	return n.HTTPClient.Do(r)
+	body := io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#` + in.code + `","message":"no"}`))
+	return &http.Response{StatusCode: in.status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: body, Request: r}, nil
 }
 
 // TestAway: whatever keeps DynamoDB from answering, clients are told that it may be over some time.
-func TestAway(t *testing.T) { //nolint:bodyclose // there is none
+func TestAway(t *testing.T) {
 	t.Parallel()
-	fail := func(err error) func(*http.Request) (*http.Response, error) {
-		return func(*http.Request) (*http.Response, error) { return nil, err }
-	}
-	for name, instead := range map[string]func(*http.Request) (*http.Response, error){
-		"it cannot be reached":       fail(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
-		"it does not answer in time": fail(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}),
-		"the connection is cut":      fail(&net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}),
-		"it refuses for its load":    answering(http.StatusBadRequest, "ProvisionedThroughputExceededException"),
-		"the account has its limit":  answering(http.StatusBadRequest, "RequestLimitExceeded"),
-		"a key is too hot":           answering(http.StatusBadRequest, "ThrottlingException"),
-		"it has a fault":             answering(http.StatusInternalServerError, "InternalServerError"),
-		"it is down":                 answering(http.StatusServiceUnavailable, "ServiceUnavailable"),
+	for name, in := range map[string]trouble{
+		"it cannot be reached":       {err: &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}},
+		"it does not answer in time": {err: &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}},
+		"the connection is cut":      {err: &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}},
+		"it refuses for its load":    {status: http.StatusBadRequest, code: "ProvisionedThroughputExceededException"},
+		"the account has its limit":  {status: http.StatusBadRequest, code: "RequestLimitExceeded"},
+		"a key is too hot":           {status: http.StatusBadRequest, code: "ThrottlingException"},
+		"it has a fault":             {status: http.StatusInternalServerError, code: "InternalServerError"},
+		"it is down":                 {status: http.StatusServiceUnavailable, code: "ServiceUnavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,8 +70,8 @@ func TestAway(t *testing.T) { //nolint:bodyclose // there is none
 			})
 			storetest.RunAway(t, false, func(testing.TB) (socketio.Store, func(bool)) {
 				return dynamo.New(db.Client, db.Name, dynamo.Options{}), func(is bool) {
-					if n.instead.Store(nil); is {
-						n.instead.Store(&instead)
+					if n.in.Store(nil); is {
+						n.in.Store(&in)
 					}
 				}
 			})
@@ -72,21 +81,14 @@ func TestAway(t *testing.T) { //nolint:bodyclose // there is none
 
 // TestNotAway: a mistake of the owner's stays an error that somebody has to look at.
 func TestNotAway(t *testing.T) {
+	t.Parallel()
 	client := dynamo.NewClient(aws.Config{Region: "eu-west-1", Credentials: aws.AnonymousCredentials{}}, func(o *dynamodb.Options) {
-		n, refuse := &network{}, answering(http.StatusBadRequest, "AccessDeniedException")
-		n.instead.Store(&refuse)
+		n := &network{}
+		n.in.Store(&trouble{status: http.StatusBadRequest, code: "AccessDeniedException"})
 		o.HTTPClient = n
 	})
 	_, err := dynamo.New(client, "t", dynamo.Options{}).Noted(t.Context(), "n")
 	if err == nil || errors.Is(err, hub.ErrUnavailable) {
 		t.Errorf("got %v", err)
-	}
-}
-
-// answering is a service that has one answer.
-func answering(status int, code string) func(*http.Request) (*http.Response, error) {
-	return func(r *http.Request) (*http.Response, error) {
-		body := io.NopCloser(strings.NewReader(`{"__type":"com.amazonaws.dynamodb.v20120810#` + code + `","message":"no"}`))
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: body, Request: r}, nil
 	}
 }
