@@ -108,7 +108,7 @@ func (h *Hub) stay(here *Here, c Connection, gen int64) (changed bool, err error
 	if here.Since.IsZero() {
 		here.Since, here.Status, here.Version = time.UnixMilli(h.now().UnixMilli()), "online", 1
 	}
-	here.Name, here.Left = c.Name, time.Time{}
+	here.Name, here.Left, here.Overdue = c.Name, time.Time{}, time.Time{}
 	here.Stays[c.ID] = Stay{Gen: gen, Ends: c.TTL}
 	return true, nil
 }
@@ -176,13 +176,12 @@ func (h *Hub) endAfter(ctx context.Context, room string, here Here, delay time.D
 	return h.Enqueue(ctx, job, delay)
 }
 
-// absence ends a presence whose grace is over, unless the user is back. The job of another absence may do it too, when the grace of
-// this one is over as well: its own may never have been queued.
+// absence ends a presence whose grace is over, unless the user is back.
 func (h *Hub) absence(ctx context.Context, j Job) error {
 	here, err := h.changeHere(ctx, j.Room, j.User, func(here *Here) (bool, error) {
 		h.leaves(here) // its last connection may have lapsed
-		over := here.Left.UnixMilli() <= j.Left || h.now().Sub(here.Left) >= h.limits.Grace
-		if here.Since.UnixMilli() != j.Since || here.Left.IsZero() || !over || here.Ending {
+		over := here.Since.UnixMilli() == j.Since && !here.Left.IsZero() && here.Left.UnixMilli() <= j.Left
+		if !over || here.Ending {
 			return false, nil
 		}
 		here.Ending = true
@@ -403,20 +402,27 @@ func (h *Hub) repair(ctx context.Context, room string, here Here, repairs *int) 
 // overdue reports whether the end of a presence is long due: the job that should have ended it is a dead letter.
 func (h *Hub) overdue(here Here) bool {
 	here.Stays = h.staying(here)
-	return len(here.Connections()) == 0 && (here.Left.IsZero() || h.now().Sub(here.Left) > h.limits.Grace+lateness)
+	asked := here.Left
+	if here.Overdue.After(asked) {
+		asked = here.Overdue
+	}
+	return len(here.Connections()) == 0 && (here.Left.IsZero() || h.now().Sub(asked) > h.limits.Grace+lateness)
 }
 
-// endLater has an overdue presence ended by another job. Only whoever moves Left leaves that job, however many look.
+// endLater has an overdue presence ended by another job. Only whoever writes that down leaves that job, however many look;
+// where it cannot, one of before may still come, and ends it too.
 func (h *Hub) endLater(ctx context.Context, room string, here Here) error {
-	left := time.UnixMilli(h.now().UnixMilli())
+	at := time.UnixMilli(h.now().UnixMilli())
 	now, err := h.changeHere(ctx, room, here.User, func(now *Here) (bool, error) {
-		if len(now.Connections()) > 0 || !now.Since.Equal(here.Since) || !now.Left.Equal(here.Left) {
+		if len(now.Connections()) > 0 || !now.Since.Equal(here.Since) || !now.Left.Equal(here.Left) || !now.Overdue.Equal(here.Overdue) {
 			return false, nil
 		}
-		now.Left = left
+		if now.Overdue = at; now.Left.IsZero() {
+			now.Left = at
+		}
 		return true, nil
 	})
-	if err != nil || !now.Left.Equal(left) {
+	if err != nil || !now.Overdue.Equal(at) {
 		return err
 	}
 	return h.endAfter(ctx, room, now, 0)

@@ -303,6 +303,7 @@ type Here struct {
 	Stays     map[string]Stay // by connection
 	Since     time.Time       // when the first of them came; with the user it identifies this presence
 	Left      time.Time       // when the last of them went; zero while there are some
+	Overdue   time.Time       // when somebody last saw that it should have ended long ago, and left another job for that; zero: nobody has
 	Version   int             // counts up with each change that others must hear of, from 1
 	Announced int             // the Version that others have heard of, 0: not even of the arrival
 	Ending    bool            // its end is being announced: it can only end

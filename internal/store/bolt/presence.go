@@ -61,7 +61,7 @@ func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here)
 		return hub.Here{}, fmt.Errorf("set presence of %s in %s: the data is not JSON", now.User, room)
 	}
 	now.Data, now.Stays, now.Rev = bytes.Clone(now.Data), maps.Clone(now.Stays), rand.Text()[:13]
-	now.Since, now.Left = toMillis(now.Since).time(), toMillis(now.Left).time()
+	now.Since, now.Left, now.Overdue = toMillis(now.Since).time(), toMillis(now.Left).time(), toMillis(now.Overdue).time()
 	err = a.change(ctx, &a.mu, func() error {
 		h, ok := a.live(room, now.User, a.now())
 		if ok != (was.User != "") || ok && h.Rev != was.Rev {
@@ -169,6 +169,7 @@ type hereRecord struct {
 	Rev         string              `json:"rev,omitempty"`
 	Since       millis              `json:"since"`
 	Left        millis              `json:"left,omitempty"`
+	Overdue     millis              `json:"overdue,omitempty"`
 	Version     int                 `json:"version"`
 	Announced   int                 `json:"announced,omitempty"`
 	Ending      bool                `json:"ending,omitempty"`
@@ -190,7 +191,7 @@ func (a *presences) changes() ([]rows.Row, func()) {
 		if h, ok := list.Get(k.user); ok {
 			out.Value = hereRecord{
 				Name: h.Name, Status: h.Status, Data: h.Data, Stays: h.Stays, Rev: h.Rev, Since: toMillis(h.Since), Left: toMillis(h.Left),
-				Version: h.Version, Announced: h.Announced, Ending: h.Ending, TTL: toMillis(h.TTL),
+				Overdue: toMillis(h.Overdue), Version: h.Version, Announced: h.Announced, Ending: h.Ending, TTL: toMillis(h.TTL),
 			}
 		}
 		return out
@@ -215,7 +216,7 @@ func (a *presences) buckets() []bucket {
 		}
 		a.set(room, &hub.Here{
 			User: user, Name: r.Name, Status: r.Status, Data: r.Data, Stays: r.Stays, Rev: r.Rev, Since: r.Since.time(), Left: r.Left.time(),
-			Version: r.Version, Announced: r.Announced, Ending: r.Ending, TTL: r.TTL.time(),
+			Overdue: r.Overdue.time(), Version: r.Version, Announced: r.Announced, Ending: r.Ending, TTL: r.TTL.time(),
 		})
 		return nil
 	}}}

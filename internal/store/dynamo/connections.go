@@ -90,21 +90,13 @@ func leavingOf(s string) hub.Leaving {
 	return l
 }
 
-// everOf gives a time that may not have come; then it is zero.
-func everOf(row item, name string) time.Time {
-	if row[name] == nil {
-		return time.Time{}
-	}
-	return timeOf(row, name)
-}
-
 func connectionOf(row item) (hub.Connection, error) {
 	c := hub.Connection{
 		ID: textOf(row, "sk"), User: textOf(row, "user"), Name: textOf(row, "name"), Codec: textOf(row, "codec"),
 		ConnectedAt: timeOf(row, "opened"), LastSeen: timeOf(row, "seen"), Expires: timeOf(row, "expires"),
 		Busy: time.UnixMicro(numberOf(row, "busy")), Closing: yesOf(row, "closing"), TTL: ttlOf(row),
 		Rooms: map[string]int{}, Gens: map[string]int64{}, Leaving: map[string]hub.Leaving{}, Ended: protocol.Reason(textOf(row, "ended")), Rev: textOf(row, "rev"),
-		Gen: numberOf(row, "gen"), Entered: everOf(row, "entered"), TakenOut: everOf(row, "takenOut"),
+		Gen: numberOf(row, "gen"), Entered: timeOf(row, "entered"), TakenOut: timeOf(row, "takenOut"),
 	}
 	if err := json.Unmarshal([]byte(textOf(row, "grants")), &c.Grants); err != nil {
 		return c, fmt.Errorf("decode grants of connection %s: %w", c.ID, err)

@@ -22,7 +22,7 @@ func hereOf(row item) hub.Here {
 	h := hub.Here{
 		User: textOf(row, "sk"), Name: textOf(row, "name"), Status: textOf(row, "status"), Stays: map[string]hub.Stay{},
 		Version: int(numberOf(row, "version")), Announced: int(numberOf(row, "announced")), Ending: yesOf(row, "ending"),
-		Since: timeOf(row, "since"), Left: timeOf(row, "left"), Rev: textOf(row, "rev"), TTL: ttlOf(row),
+		Since: timeOf(row, "since"), Left: timeOf(row, "left"), Overdue: timeOf(row, "overdue"), Rev: textOf(row, "rev"), TTL: ttlOf(row),
 	}
 	if data, ok := row["data"].(*types.AttributeValueMemberS); ok {
 		h.Data = json.RawMessage(data.Value)
@@ -81,6 +81,9 @@ func hereItem(room string, h hub.Here) item {
 	}
 	if !h.Left.IsZero() {
 		row["left"] = millis(h.Left)
+	}
+	if !h.Overdue.IsZero() {
+		row["overdue"] = millis(h.Overdue)
 	}
 	if h.Announced != 0 {
 		row["announced"] = number(h.Announced)

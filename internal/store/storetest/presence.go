@@ -61,7 +61,7 @@ func (f *fixture) sameHere(what, room string, got, want hub.Here) {
 
 // utcHere gives a row in one form.
 func utcHere(h hub.Here) hub.Here {
-	h.Since, h.Left, h.TTL, h.Rev = utc(h.Since), utc(h.Left), utc(h.TTL), ""
+	h.Since, h.Left, h.Overdue, h.TTL, h.Rev = utc(h.Since), utc(h.Left), utc(h.Overdue), utc(h.TTL), ""
 	h.Stays = maps.Clone(h.Stays)
 	for id, stay := range h.Stays {
 		stay.Ends = utc(stay.Ends)
@@ -96,7 +96,7 @@ func hereComesBack(f *fixture) {
 	f.equal("connections", h.Connections(), []string{f.id("b")})
 	now.Stays, now.Left, now.Ending, now.Data, now.Rev = nil, f.now(), true, nil, ""
 	h = f.set(room, h, now)
-	now.Left, now.Ending = time.Time{}, false
+	now.Left, now.Ending, now.Overdue = time.Time{}, false, f.now()
 	f.set(room, h, now)
 }
 
