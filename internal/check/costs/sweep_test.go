@@ -3,6 +3,7 @@ package costs
 import (
 	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,8 @@ func listening(t testing.TB, n int) (usage cost.Usage, asks float64) {
 			t.Fatal(err)
 		}
 	}
-	a.Network.Fail(func(hubtest.Call) error { asks++; return nil })
+	var asked atomic.Int64
+	a.Network.Fail(func(hubtest.Call) error { asked.Add(1); return nil })
 	const sweeps = 120 / sweepMinutes
 	before := a.meter.Report().Usage
 	for range sweeps - 1 { // in the last one the connections are over
@@ -44,7 +46,7 @@ func listening(t testing.TB, n int) (usage cost.Usage, asks float64) {
 			t.Fatal(err)
 		}
 	}
-	return a.meter.Report().Usage.Minus(before).Times(1.0 / (sweeps - 1)), asks / sweeps
+	return a.meter.Report().Usage.Minus(before).Times(1.0 / (sweeps - 1)), float64(asked.Load()) / sweeps
 }
 
 // sweepCost is what the sweep uses for connections that listen: of two measured sizes the line through both, and the second exactly.
