@@ -127,8 +127,13 @@ func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry) (protoco
 	return got, h.tellPublished(ctx, e, func() error { return h.deliverLogged(ctx, d, e, again) })
 }
 
-// longestPublish is how long a publish may still be at work on its delivery: the timeout of the function, and a second.
-const longestPublish = 30 * time.Second
+const (
+	// longestPublish is how long a publish may still be at work on its delivery: the timeout of the function, and a second.
+	longestPublish = 30 * time.Second
+	// mostPublish is how long most are at most. It is waited for where nobody may be there who would hear it twice, and for functions of
+	// before, which do not tell what has become of theirs.
+	mostPublish = 3 * time.Second
+)
 
 // deliverOnce delivers an entry. Where members speak a dialect whose clients would hear it twice, a repetition waits for what has become
 // of the first delivery: only what failed or was cut off is delivered again. Presence says the same however often it is heard.
@@ -137,12 +142,12 @@ func (h *Hub) deliverOnce(ctx context.Context, e Entry, d Draft, again bool) err
 	if err != nil {
 		return err
 	}
-	plain := h.spoken(page)
+	plain, patience := h.spoken(page)
 	if plain == nil || d.Key.Maker == MakerNobody || presenceEvent(e.Event.Event) {
 		return h.deliverWith(ctx, e, d.out, page)
 	}
 	if again && h.kinds[protocol.RoomKind(e.Room)].Coalesce == 0 { // what waited was told by whoever flushed it
-		if told, err := h.awaitTold(ctx, plain, e); err != nil || told {
+		if told, err := h.awaitTold(ctx, plain, e, patience); err != nil || told {
 			return err
 		}
 	}
@@ -153,21 +158,22 @@ func (h *Hub) deliverOnce(ctx context.Context, e Entry, d Draft, again bool) err
 	return err
 }
 
-// spoken gives the dialect beside bellhop.v1 that some of a room's members speak, or may speak, since they are not on this page.
-func (h *Hub) spoken(first MemberPage) Dialect {
-	if len(h.dialects) > 0 && (first.Next != "" || first.Shards > 1) {
-		return h.dialects[0]
-	}
+// spoken gives the dialect beside bellhop.v1 that some of a room's members speak, or may speak, since they are not on this page; and for
+// how long a repetition is to wait for the first delivery.
+func (h *Hub) spoken(first MemberPage) (plain Dialect, patience time.Duration) {
 	for _, m := range first.Members {
 		if d := h.dialect(m.Codec); d != nil {
-			return d
+			return d, longestPublish
 		}
 	}
-	return nil
+	if len(h.dialects) > 0 && (first.Next != "" || first.Shards > 1) {
+		return h.dialects[0], mostPublish
+	}
+	return nil, 0
 }
 
 // awaitTold reports whether a delivery that began before has reached all, after waiting for its end.
-func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry) (bool, error) {
+func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry, patience time.Duration) (bool, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		telling, err := plain.Told(ctx, e.Event, e.Epoch)
 		switch {
@@ -175,7 +181,7 @@ func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry) (bool, erro
 			return false, fmt.Errorf("read whether %s of %s was told: %w", e.ID, e.Room, err)
 		case telling != NotTold:
 			return telling == ToldAll, nil
-		case h.now().Sub(time.UnixMilli(e.TS)) > longestPublish: // it was cut off
+		case h.now().Sub(time.UnixMilli(e.TS)) > patience: // it was cut off
 			return false, nil
 		case ctx.Err() != nil || h.late(ctx):
 			return false, fmt.Errorf("wait for the delivery of %s in %s: %w", e.ID, e.Room, ErrUnavailable)
