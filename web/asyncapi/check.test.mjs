@@ -33,7 +33,7 @@ test("the schemas and the types of @bellhop/client fit each other", async () => 
   const { components } = JSON.parse(text);
   // A schema as json-schema-to-typescript likes it: whole, closed, and with a name for what is any value at all.
   const inline = (schema) => {
-    if (schema?.$ref?.endsWith("/event")) return { tsType: "Client.RoomEvent" };
+    if (schema?.$ref?.endsWith("/event")) return { tsType: "Client.LoggedEvent" };
     if (schema?.$ref) return inline(components.schemas[schema.$ref.split("/").at(-1)]);
     if (Array.isArray(schema) || typeof schema !== "object") return schema;
     if (!schema.type && !schema.enum && schema.const === undefined) return { tsType: "unknown" };

@@ -92,7 +92,8 @@ describe("a list of who is present that does not fit a reply", () => {
 describe("in a room of 120 users with much to say", () => {
   let bellhop: Bellhop;
   const clients: Client[] = [];
-  beforeAll(async () => void (bellhop = await startBellhop()));
+  const kinds = { user: { owner: true, keep: "1h" }, community: { presence: true, keep: "1h", lazy: "0s" } }; // who comes is told at once
+  beforeAll(async () => void (bellhop = await startBellhop("--parameter", `RoomKinds=${JSON.stringify(kinds)}`)));
   afterAll(() => {
     clients.forEach((one) => one.close());
     bellhop.end();
