@@ -161,6 +161,9 @@ func (h *Hub) deliverWith(ctx context.Context, e Entry, out []string, page Membe
 			break
 		}
 		h.sleep(ctx, holePause)
+		if page, err = h.firstMembers(ctx, e.Room); err != nil { // who left meanwhile is not to hear what is written now
+			return err
+		}
 	}
 	told, err := h.tales(ctx, before, e.Counted.Base)
 	if err != nil {

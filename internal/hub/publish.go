@@ -150,6 +150,9 @@ func (h *Hub) deliverOnce(ctx context.Context, e Entry, d Draft, again bool) err
 		if told, err := h.awaitTold(ctx, plain, e, patience); err != nil || told {
 			return err
 		}
+		if page, err = h.firstMembers(ctx, e.Room); err != nil { // that may have taken its time
+			return err
+		}
 	}
 	err = h.deliverWith(ctx, e, d.out, page)
 	if noteErr := plain.NoteTold(ctx, e.Event, e.Epoch, err == nil); noteErr != nil { // then a repetition is heard again
