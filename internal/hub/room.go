@@ -84,12 +84,13 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time
 		return c, err
 	}
 	t.Room = ""
+	asked := map[string]int64{room: at.UnixMilli()}
 	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
 		if err := judge(c); err != nil {
 			return nil, err
 		}
 		if c.In(room) { // once more, so that the row knows that memberships are on their way
-			return &Change{Touch: t, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMicro())}}}, nil
+			return &Change{Touch: t, JoinedAt: asked, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMicro())}}}, nil
 		}
 		if len(c.Rooms) >= h.limits.Rooms {
 			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
@@ -98,7 +99,7 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time
 		if l, leaving := c.Leaving[room]; leaving { // its last membership may be there still, and is to be replaced
 			seat.Shard = l.Shard
 		}
-		return &Change{Touch: t, Enter: map[string]Seat{room: seat}}, nil
+		return &Change{Touch: t, JoinedAt: asked, Enter: map[string]Seat{room: seat}}, nil
 	})
 	if err != nil {
 		return c, err
@@ -313,7 +314,13 @@ func (h *Hub) leave(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	}
 	// A join that was asked for after this leave may be faster. Of two within a millisecond, which is as far as the gateway's clock
 	// tells, the join wins: a page that mounts a component anew sends leave and join, and would be deaf.
-	overtaken := func(row Connection) bool { return !c.At.IsZero() && row.Gens[a.Room]/1000 >= c.At.UnixMilli() }
+	overtaken := func(row Connection) bool {
+		joined, known := row.JoinedAt[a.Room]
+		if !known { // long ago, or by a function of before
+			joined = row.Gens[a.Room] / 1000
+		}
+		return !c.At.IsZero() && joined >= c.At.UnixMilli()
+	}
 	if err := h.exitUnless(ctx, row, a.Room, Leaving{Gen: h.asked(c).UnixMicro()}, c.At, overtaken); err != nil {
 		return nil, err
 	}

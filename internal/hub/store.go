@@ -51,6 +51,7 @@ type Connection struct {
 	Gens        map[string]int64   // of the rooms, the generation of each membership; none: 0
 	Gen         int64              // the last generation that the row gave
 	Leaving     map[string]Leaving // rooms that it has left, while their membership is being taken away
+	JoinedAt    map[string]int64   // when it was last asked to be put in a room, likewise
 	LeftAt      map[string]int64   // when its client last asked to leave a room, in Unix milliseconds, of the last minutes
 	ConnectedAt time.Time
 	LastSeen    time.Time       // its last action
@@ -80,16 +81,17 @@ func (c Connection) nextGen(now time.Time) int64 {
 // Change is a change of what a row says about where the connection is and what it may do. It is made of the row that was read:
 // if that was changed in between, nothing happens.
 type Change struct {
-	Anyhow  bool               // whatever has become of the row since; only to close it
-	Enter   map[string]Seat    // rooms that it is in from now on
-	Leave   map[string]Leaving // rooms that it is leaving from now on
-	Left    []string           // rooms that it has left altogether
-	LeftAt  map[string]int64   // when the client asked to leave, in Unix milliseconds, also rooms that it is not in: a join of before is late
-	Renew   *Identity          // name, grants and expiry
-	Closing bool
-	End     protocol.Reason // why the server ends it
-	Touch   *Touch          // charge it as an action; nil: it may be expired, and is not charged
-	Now     time.Time
+	Anyhow   bool               // whatever has become of the row since; only to close it
+	Enter    map[string]Seat    // rooms that it is in from now on
+	Leave    map[string]Leaving // rooms that it is leaving from now on
+	Left     []string           // rooms that it has left altogether
+	JoinedAt map[string]int64   // when it was asked to enter rooms, in Unix milliseconds: a leave of before is late
+	LeftAt   map[string]int64   // when the client asked to leave, in Unix milliseconds, also rooms that it is not in: a join of before is late
+	Renew    *Identity          // name, grants and expiry
+	Closing  bool
+	End      protocol.Reason // why the server ends it
+	Touch    *Touch          // charge it as an action; nil: it may be expired, and is not charged
+	Now      time.Time
 }
 
 // Seat is a place in a room.
@@ -141,7 +143,10 @@ func (ch Change) Apply(c Connection) Connection {
 		c.Entered = ch.Now
 	}
 	if len(ch.LeftAt) > 0 {
-		c.LeftAt = ch.leftAt(c.LeftAt)
+		c.LeftAt = ch.recent(c.LeftAt, ch.LeftAt)
+	}
+	if len(ch.JoinedAt) > 0 {
+		c.JoinedAt = ch.recent(c.JoinedAt, ch.JoinedAt)
 	}
 	if ch.Renew != nil {
 		c.Name, c.Grants, c.Expires = ch.Renew.Name, ch.Renew.Grants, ch.Renew.Expires
@@ -156,21 +161,21 @@ func (ch Change) Apply(c Connection) Connection {
 	return c
 }
 
-// leaves bounds what a row remembers of when its client asked to leave rooms: the last few, for as long as a join that was asked
-// for before may be on its way.
-const leaves = 16
+// wishes bounds what a row remembers of when its client asked to enter and leave rooms: the last few, for as long as what was asked for
+// before may be on its way.
+const wishes = 16
 
-func (ch Change) leftAt(was map[string]int64) map[string]int64 {
+func (ch Change) recent(was, with map[string]int64) map[string]int64 {
 	now := map[string]int64{}
 	for room, at := range was {
 		if ch.Now.Sub(time.UnixMilli(at)) < longest {
 			now[room] = at
 		}
 	}
-	for room, at := range ch.LeftAt {
+	for room, at := range with {
 		now[room] = max(now[room], at)
 	}
-	for len(now) > leaves {
+	for len(now) > wishes {
 		first := slices.MinFunc(slices.Sorted(maps.Keys(now)), func(a, b string) int { return cmp.Compare(now[a], now[b]) })
 		delete(now, first)
 	}

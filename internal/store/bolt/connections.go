@@ -42,7 +42,7 @@ func (a *connections) live(id string, now time.Time) (*hub.Connection, bool) {
 // Open stores a new row.
 func (a *connections) Open(ctx context.Context, c hub.Connection) error {
 	c.Rooms, c.Gens, c.Leaving, c.Grants = maps.Clone(c.Rooms), maps.Clone(c.Gens), maps.Clone(c.Leaving), cloneGrants(c.Grants)
-	c.LeftAt = maps.Clone(c.LeftAt)
+	c.JoinedAt, c.LeftAt = maps.Clone(c.JoinedAt), maps.Clone(c.LeftAt)
 	c.Rev = rand.Text()[:13]
 	return a.change(ctx, &a.mu, func() error {
 		a.rows[hub.Partition(c.ID)].Set(c.ID, &c)
@@ -222,6 +222,7 @@ type connectionRecord struct {
 	Rooms       map[string]int         `json:"rooms,omitempty"`
 	Gens        map[string]int64       `json:"gens,omitempty"`
 	Leaving     map[string]hub.Leaving `json:"leaving,omitempty"`
+	JoinedAt    map[string]int64       `json:"joinedAt,omitempty"`
 	LeftAt      map[string]int64       `json:"leftAt,omitempty"`
 	Gen         int64                  `json:"gen,omitempty"`
 	Rev         string                 `json:"rev,omitempty"`
@@ -246,7 +247,7 @@ func (a *connections) changes() ([]rows.Row, func()) {
 		r := rows.Row{Bucket: "connections", Key: id}
 		if c, ok := a.rows[hub.Partition(id)].Get(id); ok {
 			r.Value = connectionRecord{
-				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, Gens: c.Gens, Gen: c.Gen, Leaving: c.Leaving, LeftAt: c.LeftAt, Rev: c.Rev, Ended: c.Ended, ConnectedAt: toMillis(c.ConnectedAt),
+				User: c.User, Name: c.Name, Codec: c.Codec, Grants: c.Grants, Rooms: c.Rooms, Gens: c.Gens, Gen: c.Gen, Leaving: c.Leaving, JoinedAt: c.JoinedAt, LeftAt: c.LeftAt, Rev: c.Rev, Ended: c.Ended, ConnectedAt: toMillis(c.ConnectedAt),
 				LastSeen: toMillis(c.LastSeen), Entered: toMillis(c.Entered), TakenOut: toMillis(c.TakenOut), Expires: toMillis(c.Expires), Busy: toMillis(c.Busy),
 				Closing: c.Closing, TTL: toMillis(c.TTL),
 			}
@@ -262,7 +263,7 @@ func (a *connections) buckets() []bucket {
 			return err
 		}
 		a.rows[hub.Partition(id)].Set(id, &hub.Connection{
-			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, Gens: r.Gens, Gen: r.Gen, Leaving: r.Leaving, LeftAt: r.LeftAt, Rev: r.Rev, Ended: r.Ended, ConnectedAt: r.ConnectedAt.time(),
+			ID: id, User: r.User, Name: r.Name, Codec: intern(r.Codec), Grants: r.Grants, Rooms: r.Rooms, Gens: r.Gens, Gen: r.Gen, Leaving: r.Leaving, JoinedAt: r.JoinedAt, LeftAt: r.LeftAt, Rev: r.Rev, Ended: r.Ended, ConnectedAt: r.ConnectedAt.time(),
 			LastSeen: r.LastSeen.time(), Entered: r.Entered.time(), TakenOut: r.TakenOut.time(), Expires: r.Expires.time(), Busy: r.Busy.time(),
 			Closing: r.Closing, TTL: r.TTL.time(),
 		})

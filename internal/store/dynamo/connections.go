@@ -43,6 +43,9 @@ func (s *Store) Open(ctx context.Context, c hub.Connection) error {
 	if c.Ended != "" {
 		row["ended"] = text(string(c.Ended))
 	}
+	if len(c.JoinedAt) > 0 {
+		row["joinedAt"] = gensItem(c.JoinedAt)
+	}
 	if len(c.LeftAt) > 0 {
 		row["leftAt"] = gensItem(c.LeftAt)
 	}
@@ -90,6 +93,18 @@ func leavingOf(s string) hub.Leaving {
 	return l
 }
 
+func wishesOf(row item, name string) map[string]int64 {
+	list, ok := row[name].(*types.AttributeValueMemberM)
+	if !ok {
+		return nil
+	}
+	wishes := make(map[string]int64, len(list.Value))
+	for room := range list.Value {
+		wishes[room] = numberOf(list.Value, room)
+	}
+	return wishes
+}
+
 func connectionOf(row item) (hub.Connection, error) {
 	c := hub.Connection{
 		ID: textOf(row, "sk"), User: textOf(row, "user"), Name: textOf(row, "name"), Codec: textOf(row, "codec"),
@@ -113,12 +128,7 @@ func connectionOf(row item) (hub.Connection, error) {
 			}
 		}
 	}
-	if leftAt, ok := row["leftAt"].(*types.AttributeValueMemberM); ok {
-		c.LeftAt = map[string]int64{}
-		for room := range leftAt.Value {
-			c.LeftAt[room] = numberOf(leftAt.Value, room)
-		}
-	}
+	c.JoinedAt, c.LeftAt = wishesOf(row, "joinedAt"), wishesOf(row, "leftAt")
 	if leaving, ok := row["leaving"].(*types.AttributeValueMemberM); ok {
 		for room := range leaving.Value {
 			if !c.In(room) {
@@ -207,6 +217,9 @@ func (c *change) renew(ch hub.Change) error {
 
 // move adds what a change says of rooms.
 func (c *change) move(was hub.Connection, ch hub.Change) {
+	if len(ch.JoinedAt) > 0 {
+		c.set("joinedAt", gensItem(ch.Apply(was).JoinedAt))
+	}
 	if len(ch.LeftAt) > 0 {
 		c.set("leftAt", gensItem(ch.Apply(was).LeftAt))
 	}

@@ -112,6 +112,9 @@ func utcRow(c hub.Connection) hub.Connection {
 	if len(c.Leaving) == 0 {
 		c.Leaving = nil
 	}
+	if len(c.JoinedAt) == 0 {
+		c.JoinedAt = nil
+	}
 	if len(c.LeftAt) == 0 {
 		c.LeftAt = nil
 	}
@@ -136,6 +139,7 @@ func rowComesBack(f *fixture) {
 	c.Gens, c.Gen = map[string]int64{"user:ana": 1, "channel:42": 1732341000123}, 1732341000124
 	c.Leaving = map[string]hub.Leaving{"channel:7": {Shard: 3, Gen: 1732341000124, Why: "a reason of some words"}, "channel:8": {}}
 	c.LeftAt = map[string]int64{"channel:7": 1732341000123}
+	c.JoinedAt = map[string]int64{"channel:42": 1732341000125}
 	c.Codec, c.Name = "socket.io", `Ana "ü" O'Hara`
 	c.ConnectedAt, c.LastSeen = c.ConnectedAt.Add(-123*time.Millisecond), c.LastSeen.Add(456*time.Millisecond)
 	c.Busy, c.Entered = c.LastSeen.Add(time.Second), c.LastSeen.Add(-time.Millisecond)
@@ -429,6 +433,9 @@ func changeApplies(f *fixture) {
 	f.advance(time.Minute)
 	c = f.changed("asked again, and in another", c, hub.Change{LeftAt: map[string]int64{"channel:9": f.now().UnixMilli(), "channel:10": f.now().UnixMilli() + 1}})
 	c = f.changed("asked late", c, hub.Change{LeftAt: map[string]int64{"channel:9": f.now().UnixMilli() - 5}})
+	entering := f.entering("channel:9", 9)
+	entering.JoinedAt = map[string]int64{"channel:9": f.now().UnixMilli()}
+	c = f.changed("asked to enter", c, entering)
 	f.advance(90 * time.Second)
 	many := map[string]int64{}
 	for i := range 20 {
