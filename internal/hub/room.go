@@ -24,6 +24,7 @@ func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent b
 	if err != nil {
 		return got, err
 	}
+	began := h.now()
 	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
 		return got, fmt.Errorf("read connection: %w", err)
@@ -51,8 +52,21 @@ func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent b
 	}
 	got, err = h.welcome(ctx, row, a.Room, k, a.Since)
 	got.State = said.Data
-	return got, err
+	if err != nil || h.now().Sub(began) < slowJoin {
+		return got, err
+	}
+	// Who was taken out meanwhile has been told that already, and would take this for a join of after it.
+	switch now, err := h.store.Connection(ctx, row.ID); {
+	case err != nil:
+		return got, fmt.Errorf("read connection: %w", err)
+	case !now.In(a.Room):
+		return got, leftMeanwhile(a.Room)
+	}
+	return got, nil
 }
+
+// slowJoin is how long a join takes that is not answered without a look whether it still holds.
+const slowJoin = 500 * time.Millisecond
 
 // asked is when a caller asked for something, by the gateway's clock.
 func (h *Hub) asked(c Caller) time.Time {
