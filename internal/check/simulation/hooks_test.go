@@ -87,7 +87,8 @@ func (d *device) forbidden(v *view) bool {
 func (d *device) takenOut(room string) {
 	d.logf("is taken out of %s", room)
 	v := d.view(room)
-	v.joined = false
+	v.joined, v.busy = false, false
+	v.asked++ // the answer to a join of before may come after this, and does not count
 	d.tend(v)
 }
 
