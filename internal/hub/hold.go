@@ -17,8 +17,9 @@ import (
 //
 // What waits is pending ([Pending]): all that follows its Flushed. The count that gives the first of them its seq writes that down, and
 // whoever counts sees it. An event that does not wait takes with it all that does, or members would miss what is before it. If
-// there is none, a job pushes them when they are Due. Whoever has pushed all up to a seq takes the mark away, unless more was counted
-// since; then it stays, and some of it may be pushed twice, in the same frame with what is new.
+// there is none, a job pushes them when they are Due; it is left before the mark is made, so that there is never one without. Whoever has
+// pushed all up to a seq takes the mark away, unless more was counted since; then it stays, and some of it may be pushed twice, in the same
+// frame with what is new.
 
 const (
 	// DefaultLazy is the Lazy of kinds with presence that do not say.
@@ -42,7 +43,8 @@ const (
 // Waits reports whether an event may wait in large rooms: nobody there looks at each that comes or goes.
 func Waits(event string) bool { return event == protocol.UserOnline || event == protocol.UserOffline }
 
-// lazily makes a draft one that waits, if it is such and the room is large.
+// lazily makes a draft one that waits, if it is such and the room is large. If nothing is pending there that it could wait with, it may
+// make the mark, and the job for that is left.
 func (h *Hub) lazily(ctx context.Context, d Draft, k Kind) (Draft, error) {
 	if d.Key.Maker != MakerServer || k.Lazy == 0 || !Waits(d.Event.Event) {
 		return d, nil
@@ -51,8 +53,22 @@ func (h *Hub) lazily(ctx context.Context, d Draft, k Kind) (Draft, error) {
 	if err != nil {
 		return d, fmt.Errorf("read members of %s: %w", d.Room, err)
 	}
-	if len(page.Members) > h.limits.Dots || page.Next != "" || page.Shards > 1 {
+	if len(page.Members) <= h.limits.Dots && page.Next == "" && page.Shards == 1 {
+		return d, nil
+	}
+	head, err := h.headOf(ctx, d.Room)
+	if err != nil {
+		return d, err
+	}
+	d.waits = true
+	job := Job{Kind: JobFlush, Room: d.Room}
+	switch due := head.Pending.Due; {
+	case due.IsZero():
 		d.Hold = h.now().Add(k.Lazy)
+		job.Due = d.Hold.UnixMilli()
+		return d, h.Enqueue(ctx, job, k.Lazy)
+	case due.Add(abandoned).Before(h.now()):
+		return d, h.Enqueue(ctx, job, 0)
 	}
 	return d, nil
 }
@@ -62,16 +78,8 @@ func (h *Hub) deliverLogged(ctx context.Context, d Draft, e Entry, again bool) e
 	k, p := h.kinds[protocol.RoomKind(e.Room)], e.Counted.Pending
 	held := !p.Due.IsZero() && p.Flushed < e.Seq
 	switch {
-	case again && held && (k.Coalesce > 0 || !d.Hold.IsZero()): // whether a job for it was ever left is not known
-		return h.flushLater(ctx, e, 0, max(0, p.Due.Sub(h.now())))
-	case !d.Hold.IsZero() && held:
+	case d.waits && held: // a job for it was left
 		h.observe.held(ctx, e, "lazy", p.Due)
-		switch {
-		case p.Due.UnixMilli() == d.Hold.UnixMilli(): // it is the first
-			return h.flushLater(ctx, e, 0, k.Lazy)
-		case p.Due.Add(abandoned).Before(h.now()):
-			return h.flushLater(ctx, e, 0, 0)
-		}
 		return nil
 	case k.Coalesce > 0 && len(d.Except) == 0:
 		coalesced, err := h.coalesce(ctx, e, k)
@@ -97,6 +105,9 @@ func (h *Hub) coalesce(ctx context.Context, e Entry, k Kind) (bool, error) {
 	if !none {
 		mine.Flushed = p.Flushed
 	}
+	if err := h.flushLater(ctx, e, 1, backup); err != nil {
+		return false, err
+	}
 	head, did, err := h.store.Pend(ctx, e.Room, p, mine, 0)
 	if err != nil {
 		return false, fmt.Errorf("begin to flush %s: %w", e.Room, err)
@@ -105,9 +116,6 @@ func (h *Hub) coalesce(ctx context.Context, e Entry, k Kind) (bool, error) {
 		return head.Epoch == e.Epoch && !head.Pending.Due.IsZero() && head.Pending.Flushed < e.Seq && !head.Pending.Due.After(now.Add(k.Coalesce)), nil
 	}
 	h.observe.held(ctx, e, "coalesce", mine.Due)
-	if err := h.flushLater(ctx, e, 1, backup); err != nil {
-		return false, err
-	}
 	return true, h.flushLater(ctx, e, 0, 0)
 }
 
@@ -219,11 +227,12 @@ func (h *Hub) flush(ctx context.Context, j Job) error {
 		}
 		if h.late(ctx) || h.now().Sub(began) > flushTime {
 			// Whoever logs the next one finds it abandoned, and sees to it. If nobody does, this job's successor does.
-			return h.Enqueue(ctx, Job{Kind: JobFlush, Room: j.Room, Epoch: j.Epoch, First: upTo + 1, Attempt: 1}, backup)
+			return h.Enqueue(ctx, Job{Kind: JobFlush, Room: j.Room, Epoch: head.Epoch, First: upTo + 1, Attempt: 1}, backup)
 		}
 		h.sleep(ctx, max(holePause, k.Coalesce))
+		epoch := head.Epoch
 		head, err = h.headOf(ctx, j.Room)
-		mine = head.Pending == next && head.Epoch == j.Epoch
+		mine = head.Pending == next && head.Epoch == epoch
 	}
 	return err
 }
@@ -240,16 +249,19 @@ func (h *Hub) headOf(ctx context.Context, room string) (Head, error) {
 func (h *Hub) takeOver(ctx context.Context, j Job) (Head, bool, error) {
 	head, err := h.headOf(ctx, j.Room)
 	p := head.Pending
-	if err != nil || p.Due.IsZero() || head.Epoch != j.Epoch || p.Due.Sub(h.now()) > MaxCoalesce || j.Attempt > 0 && p.Flushed >= j.First {
+	switch {
+	case err != nil || p.Due.IsZero() || p.Due.Sub(h.now()) > MaxCoalesce,
+		j.Attempt > 0 && (head.Epoch != j.Epoch || p.Flushed >= j.First):
 		return head, false, err // it was pushed with another, or is another job's
 	}
 	until := p.Due
-	if j.Attempt > 0 { // somebody is at it, and moves the mark by then
+	if j.Attempt > 0 || j.Due > 0 && j.Due != p.Due.UnixMilli() { // another is at it, and moves the mark by then
 		until = p.Due.Add(abandoned + time.Millisecond)
 	}
 	if wait := until.Sub(h.now()); wait > 0 {
 		h.sleep(ctx, wait)
-		if head, err = h.headOf(ctx, j.Room); err != nil || head.Epoch != j.Epoch || head.Pending != p {
+		epoch := head.Epoch
+		if head, err = h.headOf(ctx, j.Room); err != nil || head.Epoch != epoch || head.Pending != p {
 			return head, false, err
 		}
 	}

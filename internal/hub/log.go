@@ -66,7 +66,8 @@ type Draft struct {
 	Except []string // connections, users and rooms that are not told of it
 	out    []string // the same, with the members of the rooms instead
 
-	Hold time.Time // if the room has nothing pending, this event is from now on, until then; zero: it is pushed at once
+	Hold  time.Time // if the room has nothing pending, this event is from now on, until then; zero: the mark is not touched
+	waits bool      // what is pending may have this event with it
 
 	Key  Key
 	Sum  string // of what the maker asked for: tells a repetition from another event under the same Key; empty: it may differ

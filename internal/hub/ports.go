@@ -59,6 +59,7 @@ type Job struct {
 	Attempt int             `json:"attempt,omitempty"` // retry: how often that was tried
 	Epoch   string          `json:"epoch,omitempty"`   // of the log that the event is in; of another one it is not told any more
 	Gen     int64           `json:"gen,omitempty"`     // enter: of the membership; close: those before it end
+	Due     int64           `json:"due,omitempty"`     // flush: Unix milliseconds, of the mark that this was left for; 0: of any
 
 	// absence
 	User  string `json:"user,omitempty"`
