@@ -69,12 +69,13 @@ func (h *Hub) deliverFrom(ctx context.Context, told []tale, epoch string, first 
 // its seq: they would take it for lost, and ask for it.
 func (h *Hub) pushMembers(ctx context.Context, told []tale, epoch string, members []Member) error {
 	groups := map[string][]Target{} // by what they are left out of
-	for _, m := range h.withTokens(ctx, told[0].Room, members) {
+	with, doubtful := h.withTokens(ctx, told[0].Room, members)
+	for _, m := range with {
 		if m.Paused {
 			continue
 		}
 		left := leftOut(told, m)
-		groups[left] = append(groups[left], Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard})
+		groups[left] = append(groups[left], Target{Connection: m.Connection, User: m.User, Codec: m.Codec, Shard: m.Shard, Doubtful: doubtful[m.Connection]})
 	}
 	var errs []error
 	for _, left := range slices.Sorted(maps.Keys(groups)) {
@@ -125,33 +126,36 @@ func eventsOf(told []tale, left string, counts bool) []protocol.Event {
 }
 
 // withTokens gives the members whose tokens have not ended. Who is written down with one that has is looked at: it has renewed it, or
-// its connection is ended.
-func (h *Hub) withTokens(ctx context.Context, room string, members []Member) []Member {
+// its connection is ended. Those who could not be looked at are doubtful.
+func (h *Hub) withTokens(ctx context.Context, room string, members []Member) (with []Member, doubtful map[string]bool) {
 	now := h.now()
-	var doubtful []int
+	var ended []int
 	for i, m := range members {
 		if !m.Expires.IsZero() && !m.Expires.After(now) {
-			doubtful = append(doubtful, i)
+			ended = append(ended, i)
 		}
 	}
-	if len(doubtful) == 0 {
-		return members
+	if len(ended) == 0 {
+		return members, nil
 	}
-	over := make([]bool, len(members))
-	_ = each(len(doubtful), 8, func(n int) (err error) {
-		i := doubtful[n]
-		if over[i], err = h.tokenOver(ctx, room, members[i]); err != nil { // the sweep sees to it
-			h.log.WarnContext(ctx, "look at a member's token", "connectionId", members[i].Connection, "room", room, "error", err)
-		}
+	over, errs := make([]bool, len(members)), make([]error, len(members))
+	_ = each(len(ended), 8, func(n int) error {
+		i := ended[n]
+		over[i], errs[i] = h.tokenOver(ctx, room, members[i])
 		return nil
 	})
-	with := make([]Member, 0, len(members))
+	with, doubtful = make([]Member, 0, len(members)), map[string]bool{}
 	for i, m := range members {
-		if !over[i] {
-			with = append(with, m)
+		if over[i] {
+			continue
 		}
+		if errs[i] != nil {
+			h.log.WarnContext(ctx, "look at a member's token", "connectionId", m.Connection, "room", room, "error", errs[i])
+			doubtful[m.Connection] = true
+		}
+		with = append(with, m)
 	}
-	return with
+	return with, doubtful
 }
 
 // tokenOver reports whether a member's token has ended, and ends its connection then.
@@ -233,7 +237,7 @@ func (h *Hub) workGroup(ctx context.Context, jobs []Job) error {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		return h.push(ctx, events, j.Epoch, j.Targets, j.Attempt)
+		return h.push(ctx, events, j.Epoch, h.lookAgain(ctx, j.Room, j.Targets), j.Attempt)
 	case JobAbsence:
 		return h.absence(ctx, j)
 	case JobEnter:
@@ -351,7 +355,10 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, t
 	}
 	results := make([]Reached, len(to))
 	_ = each(len(to), h.limits.Parallel, func(i int) error {
-		err := h.pushTo(ctx, to[i], frames)
+		err := errDoubtful
+		if !to[i].Doubtful {
+			err = h.pushTo(ctx, to[i], frames)
+		}
 		results[i] = Reached{to[i], frames[to[i].Codec].frames, h.now(), err}
 		return nil
 	})
@@ -374,6 +381,29 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, t
 	}
 	h.departGone(ctx, room, gone, began)
 	return err
+}
+
+// errDoubtful is why nothing is pushed at first to somebody whose token may have ended.
+var errDoubtful = errors.New("its token could not be looked at")
+
+// lookAgain looks at the tokens of doubtful targets, and leaves out those that have ended.
+func (h *Hub) lookAgain(ctx context.Context, room string, to []Target) []Target {
+	over := make([]bool, len(to))
+	_ = each(len(to), 8, func(i int) error {
+		if !to[i].Doubtful {
+			return nil
+		}
+		ended, err := h.tokenOver(ctx, room, Member{Connection: to[i].Connection})
+		over[i], to[i].Doubtful = ended, err != nil
+		return nil
+	})
+	live := make([]Target, 0, len(to))
+	for i, t := range to {
+		if !over[i] {
+			live = append(live, t)
+		}
+	}
+	return live
 }
 
 // said is a page of events in one codec: its frames, and how they get to a connection.

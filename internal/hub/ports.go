@@ -86,6 +86,7 @@ type Target struct {
 	User       string `json:"u"`
 	Codec      string `json:"x,omitempty"` // empty: bellhop.v1
 	Shard      int    `json:"s,omitempty"`
+	Doubtful   bool   `json:"d,omitempty"` // its token may have ended, and could not be looked at: that is done before a push
 }
 
 // Verifier checks tokens, for connections that renew theirs.

@@ -70,18 +70,29 @@ func (h *Hub) Recover(ctx context.Context, connection string, rooms []string, se
 			break
 		}
 	}
+	if got.Whole { // who was taken out of a room meanwhile is not to hear what came after that, nor to take itself for a member
+		if row, err = h.store.Connection(ctx, connection); err != nil {
+			return got, fmt.Errorf("read connection: %w", err)
+		}
+		got.Whole = !slices.ContainsFunc(rooms, func(room string) bool { return !row.In(room) })
+	}
 	if got.Whole {
 		return got, nil
 	}
-	// It begins anew, in the rooms of its user only.
+	return Recovered{}, h.beginAnew(ctx, c, row, rooms)
+}
+
+// beginAnew takes a connection out of the rooms that it was put into since it was read, so that it is in those of its user only.
+func (h *Hub) beginAnew(ctx context.Context, was, row Connection, rooms []string) error {
 	for _, room := range rooms {
-		if _, was := c.Rooms[room]; !was && row.In(room) {
-			if err := h.exit(ctx, row, room, ""); err != nil {
-				return got, err
-			}
+		if _, in := was.Rooms[room]; in || !row.In(room) {
+			continue
+		}
+		if err := h.exit(ctx, row, room, ""); err != nil {
+			return err
 		}
 	}
-	return got, nil
+	return nil
 }
 
 // rejoin puts a connection into one room, if it may join there, and gives what it missed.

@@ -337,6 +337,13 @@ func (c *cutting) NoteOnce(ctx context.Context, name string, value []byte, ttl t
 	return c.Notes.NoteOnce(ctx, name, value, ttl)
 }
 
+func (c *cutting) NoteOver(ctx context.Context, name string, was, value []byte, ttl time.Time) (bool, error) {
+	if err := c.next(); err != nil {
+		return false, err
+	}
+	return c.Notes.NoteOver(ctx, name, was, value, ttl)
+}
+
 func (c *cutting) Noted(ctx context.Context, name string) ([]byte, error) {
 	if err := c.next(); err != nil {
 		return nil, err

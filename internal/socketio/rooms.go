@@ -56,6 +56,7 @@ type session struct {
 	At        int64  `json:"at"` // Unix milliseconds, when it began or was recovered
 
 	left time.Time // when its connection was found gone
+	note []byte    // as it was read
 }
 
 // absence is what is kept of a connection that is gone.
@@ -80,7 +81,7 @@ func (r *Rooms) NoteTold(ctx context.Context, e protocol.Event, epoch string, al
 // Told is [hub.Dialect].Told.
 func (r *Rooms) Told(ctx context.Context, e protocol.Event, epoch string) (hub.Telling, error) {
 	var all bool
-	switch err := r.noted(ctx, toldNote(e.Room, epoch, e.Seq), &all); {
+	switch _, err := r.noted(ctx, toldNote(e.Room, epoch, e.Seq), &all); {
 	case errors.Is(err, hub.ErrNotFound):
 		return hub.NotTold, nil
 	case err != nil:
@@ -105,28 +106,44 @@ func lateNote(connection string) string { return "late#" + connection }
 
 // Late is [hub.Dialect].Late.
 func (r *Rooms) Late(ctx context.Context, connection string, e protocol.Event) error {
-	was, err := r.lately(ctx, connection)
-	if err != nil {
-		return err
+	for range 10 { // others are late at the same time
+		was, note, err := r.lately(ctx, connection)
+		if err != nil {
+			return err
+		}
+		now := late{First: e.TS, Last: max(e.TS, was.Last)}
+		if was.First != 0 {
+			now.First = min(e.TS, was.First)
+		}
+		if now == was {
+			return nil
+		}
+		text, err := json.Marshal(now)
+		if err != nil {
+			return fmt.Errorf("encode late events: %w", err)
+		}
+		if did, err := r.overwrite(ctx, lateNote(connection), note, text, lifetime); err != nil || did {
+			return err
+		}
 	}
-	now := late{First: e.TS, Last: max(e.TS, was.Last)}
-	if was.First != 0 {
-		now.First = min(e.TS, was.First)
-	}
-	text, err := json.Marshal(now)
-	if err != nil {
-		return fmt.Errorf("encode late events: %w", err)
-	}
-	return r.notes.Note(ctx, lateNote(connection), text, r.now().Add(lifetime))
+	return fmt.Errorf("note late events: %w: too many at once", hub.ErrUnavailable)
 }
 
-// lately gives the events of a connection that may still wait; zero: there are none.
-func (r *Rooms) lately(ctx context.Context, connection string) (late, error) {
-	var l late
-	if err := r.noted(ctx, lateNote(connection), &l); err != nil || r.now().Sub(time.UnixMilli(l.Last)) > retries {
-		return late{}, ignoreMissing(err)
+// lately gives the events of a connection that may still wait, and the note of them, if there is one; zero: there are none.
+func (r *Rooms) lately(ctx context.Context, connection string) (l late, note []byte, err error) {
+	note, err = r.noted(ctx, lateNote(connection), &l)
+	if err != nil || r.now().Sub(time.UnixMilli(l.Last)) > retries {
+		l = late{}
 	}
-	return l, nil
+	return l, note, ignoreMissing(err)
+}
+
+// overwrite stores a note over another, or where there is none. false: somebody else has written it meanwhile.
+func (r *Rooms) overwrite(ctx context.Context, name string, was, now []byte, live time.Duration) (bool, error) {
+	if was == nil {
+		return r.notes.NoteOnce(ctx, name, now, r.now().Add(live))
+	}
+	return r.notes.NoteOver(ctx, name, was, now, r.now().Add(live))
 }
 
 // connecting is the payload of a CONNECT.
@@ -182,18 +199,20 @@ func (r *Rooms) Connect(ctx context.Context, c hub.Caller, who hub.Identity, nam
 		}
 	}
 	s := session{Socket: socket, Namespace: namespace, SID: w.SID, User: who.User, At: r.now().UnixMilli()}
+	var over []byte // what the session is written over
 	if recovered {
-		var now session
-		if err := r.noted(ctx, privateNote(given.PID), &now); err != nil {
-			return Welcome{}, err
-		}
-		if now.Socket != before.Socket {
-			return Welcome{}, errors.New("a later CONNECT has the session")
-		}
-		w = Welcome{SID: before.SID, PID: given.PID}
+		w, over = Welcome{SID: before.SID, PID: given.PID}, before.note
 		s.SID, s.At = before.SID, before.At // this answer may be lost, and then the client has seen no more than before
 	}
-	return w, r.remember(ctx, w, s)
+	text, err := json.Marshal(s)
+	if err != nil {
+		return Welcome{}, fmt.Errorf("encode session: %w", err)
+	}
+	did, err := r.overwrite(ctx, privateNote(w.PID), over, text, lifetime+recoverable)
+	if err == nil && !did {
+		err = errors.New("a later CONNECT has the session")
+	}
+	return w, err
 }
 
 func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.Identity, error) {
@@ -212,21 +231,14 @@ func (r *Rooms) identify(ctx context.Context, c hub.Caller, token string) (hub.I
 	return hub.Identity{User: c.User, Name: c.Name, Grants: c.Grants, Expires: c.Expires}, nil
 }
 
-func (r *Rooms) remember(ctx context.Context, w Welcome, s session) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encode session: %w", err)
-	}
-	return r.notes.Note(ctx, privateNote(w.PID), text, r.now().Add(lifetime+recoverable))
-}
-
 // before gives the session that a client was in, with its rooms; nil if there is none that it may have back.
 func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user string) (*session, []string, error) {
 	if pid == "" || len(pid) > 64 || strings.Contains(pid, "#") {
 		return nil, nil, nil
 	}
 	var s session
-	if err := r.noted(ctx, privateNote(pid), &s); err != nil || s.User != user || s.Namespace != namespace {
+	var err error
+	if s.note, err = r.noted(ctx, privateNote(pid), &s); err != nil || s.User != user || s.Namespace != namespace {
 		return nil, nil, ignoreMissing(err)
 	}
 	// Its old connection may be there still, for the server: the client was faster. Or this is the older one, whose frame
@@ -240,7 +252,7 @@ func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user str
 		return nil, nil, err
 	}
 	var away absence
-	if err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
+	if _, err := r.noted(ctx, absenceNote(s.Socket), &away); err != nil {
 		return nil, nil, ignoreMissing(err)
 	}
 	s.left = time.UnixMilli(away.Left)
@@ -250,15 +262,14 @@ func (r *Rooms) before(ctx context.Context, connection, pid, namespace, user str
 	return &s, away.Rooms, nil
 }
 
-func (r *Rooms) noted(ctx context.Context, name string, into any) error {
-	text, err := r.notes.Noted(ctx, name)
-	if err != nil {
-		return fmt.Errorf("read session: %w", err)
+func (r *Rooms) noted(ctx context.Context, name string, into any) (text []byte, err error) {
+	if text, err = r.notes.Noted(ctx, name); err != nil {
+		return nil, fmt.Errorf("read session: %w", err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("decode session: %w", err)
+		return nil, fmt.Errorf("decode session: %w", err)
 	}
-	return nil
+	return text, nil
 }
 
 func ignoreMissing(err error) error {
@@ -278,7 +289,7 @@ func (r *Rooms) resume(ctx context.Context, socket string, s session, rooms []st
 	if first := s.left.Add(-unnoticed); seen.At.Before(first) { // whatever it tells of, it was pushed all until then
 		seen = hub.Seen{At: first}
 	}
-	if waited, err := r.lately(ctx, s.Socket); err != nil {
+	if waited, _, err := r.lately(ctx, s.Socket); err != nil {
 		return false, err
 	} else if first := time.UnixMilli(waited.First); waited.First != 0 && !seen.At.Before(first) {
 		seen = hub.Seen{At: first}
@@ -341,7 +352,7 @@ func (r *Rooms) Departed(ctx context.Context, c hub.Connection) error {
 		return err
 	}
 	var other absence
-	if err := r.noted(ctx, absenceNote(c.ID), &other); err != nil || other.Since == away.Since {
+	if _, err := r.noted(ctx, absenceNote(c.ID), &other); err != nil || other.Since == away.Since {
 		return ignoreMissing(err)
 	}
 	return r.notes.Note(ctx, absenceNote(c.ID), text, now.Add(lifetime)) // over that of when it had left before

@@ -12,6 +12,9 @@ type Notes interface {
 	hub.Notes
 	// NoteOnce stores a value where there is none, and reports whether it did.
 	NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (bool, error)
+	// NoteOver stores a value over another, and reports whether that was there. It is no error, and true, if the value is there
+	// already: a repetition whose answer was lost.
+	NoteOver(ctx context.Context, name string, was, value []byte, ttl time.Time) (bool, error)
 	// Unnote deletes a value. A missing one is no error.
 	Unnote(ctx context.Context, name string) error
 }

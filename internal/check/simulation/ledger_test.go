@@ -29,8 +29,7 @@ type ledger struct {
 	rooms      map[string]*roomLedger
 	spans      []*span
 	epochs     []string
-	secrets    []string        // private ids of Socket.IO
-	unread     map[string]bool // rows that an invocation could not read
+	secrets    []string // private ids of Socket.IO
 }
 
 type roomLedger struct {
@@ -148,8 +147,6 @@ func (l *ledger) acked(p protocol.PublishResult) {
 	}
 }
 
-func unreadBy(inv *invocation, connection string) string { return fmt.Sprint(inv.id, " ", connection) }
-
 // member is called when a membership begins or ends.
 func (l *ledger) member(inv *invocation, room, connection string, in bool) {
 	r := l.room(room)
@@ -168,9 +165,9 @@ func (l *ledger) member(inv *invocation, room, connection string, in bool) {
 // pushed is called when a frame is accepted for a connection. It must have been a member of the event's room at some
 // moment since the event was logged, or, of one that is not logged, since it was sent: whoever left before that must not
 // hear it. Whoever left between may, since members are read once and jobs carry them along.
-func (l *ledger) pushed(inv *invocation, connection string, in *inbound) {
+func (l *ledger) pushed(connection string, in *inbound) {
 	for _, one := range in.inner {
-		l.pushed(inv, connection, one)
+		l.pushed(connection, one)
 	}
 	if in.Room == "" || in.Reply != nil {
 		return
@@ -184,7 +181,7 @@ func (l *ledger) pushed(inv *invocation, connection string, in *inbound) {
 			return
 		}
 		since = e.at
-		if row, err := l.w.store.real.Connection(plain, connection); err == nil && !l.unread[unreadBy(inv, connection)] && e.at > row.Expires.Sub(l.w.start) {
+		if row, err := l.w.store.real.Connection(plain, connection); err == nil && e.at > row.Expires.Sub(l.w.start) {
 			l.w.violatef("token over", []string{in.Room, connection}, "%s %d %s, logged at %v, is pushed to %s, whose token ended at %v", in.Room, in.Seq, in.Event, e.at, connection, row.Expires.Sub(l.w.start))
 		}
 	} else {

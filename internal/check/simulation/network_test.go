@@ -295,7 +295,7 @@ func (g *gateway) accept(inv *invocation, s *socket, frame []byte) {
 	if g.w.store.losesSeq && s.dev.socketIO != nil {
 		frame = seqOf.ReplaceAll(frame, nil)
 	}
-	g.w.ledger.pushed(inv, s.id, g.decode(frame))
+	g.w.ledger.pushed(s.id, g.decode(frame))
 	g.transmit(s, frame)
 }
 

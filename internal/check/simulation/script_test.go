@@ -87,7 +87,7 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced, taken: map[string]bool{},
 		stats: stats{faults: map[string]int{}},
 	}
-	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}, unread: map[string]bool{}}
+	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}}
 	w.gateway = &gateway{w: w, sockets: map[string]*socket{}, frames: map[string]*inbound{}}
 	w.queue = &queue{w: w}
 	w.program = &program{w: w}

@@ -40,11 +40,6 @@ func (s *store) Connection(ctx context.Context, id string) (row hub.Connection, 
 		}
 		return err
 	})
-	if err != nil {
-		s.w.mu.Lock()
-		s.w.ledger.unread[unreadBy(ctx.Value(invocationKey{}).(*invocation), id)] = true
-		s.w.mu.Unlock()
-	}
 	return row, err
 }
 
@@ -165,6 +160,14 @@ func (s *store) Note(ctx context.Context, name string, value []byte, ttl time.Ti
 func (s *store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (did bool, err error) {
 	err = s.w.call(ctx, "NoteOnce", name, 0, func() error {
 		did, err = s.real.NoteOnce(plain, name, value, ttl)
+		return err
+	})
+	return did, err
+}
+
+func (s *store) NoteOver(ctx context.Context, name string, was, value []byte, ttl time.Time) (did bool, err error) {
+	err = s.w.call(ctx, "NoteOver", name, 0, func() error {
+		did, err = s.real.NoteOver(plain, name, was, value, ttl)
 		return err
 	})
 	return did, err

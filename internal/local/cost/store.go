@@ -107,6 +107,7 @@ func operations() map[string]operation {
 
 		"Note":     {write, nil},
 		"NoteOnce": {write, nil},
+		"NoteOver": {write, nil},
 		"Noted":    {read, nil},
 		"Unnote":   {write, nil},
 	}

@@ -195,6 +195,10 @@ func (n Notes) NoteOnce(ctx context.Context, name string, value []byte, ttl time
 	return with(ctx, n.step, Call{Name: "NoteOnce", Key: name, Given: &value}, func() (bool, error) { return n.notes.NoteOnce(ctx, name, value, ttl) })
 }
 
+func (n Notes) NoteOver(ctx context.Context, name string, was, value []byte, ttl time.Time) (bool, error) {
+	return with(ctx, n.step, Call{Name: "NoteOver", Key: name, Given: &value}, func() (bool, error) { return n.notes.NoteOver(ctx, name, was, value, ttl) })
+}
+
 func (n Notes) Noted(ctx context.Context, name string) ([]byte, error) {
 	return with(ctx, n.step, Call{Name: "Noted", Key: name}, func() ([]byte, error) { return n.notes.Noted(ctx, name) })
 }

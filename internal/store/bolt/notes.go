@@ -56,6 +56,22 @@ func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.
 	return did && err == nil, err
 }
 
+func (a *notes) NoteOver(ctx context.Context, key string, was, text []byte, ttl time.Time) (did bool, err error) {
+	err = a.change(ctx, &a.mu, func() error {
+		now, there := a.live(key)
+		switch {
+		case !there:
+		case bytes.Equal(now.Text, was):
+			a.set(key, text, ttl)
+			did = true
+		default:
+			did = bytes.Equal(now.Text, text)
+		}
+		return nil
+	})
+	return did && err == nil, err
+}
+
 func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

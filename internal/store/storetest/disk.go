@@ -119,6 +119,10 @@ func changesOf(now time.Time) map[string]func(context.Context, socketio.Store, h
 			_, err := s.NoteOnce(ctx, "n", nil, ttl)
 			return err
 		},
+		"NoteOver": func(ctx context.Context, s store, _ hub.Connection) error {
+			_, err := s.NoteOver(ctx, "noted", []byte("1"), []byte("2"), ttl)
+			return err
+		},
 		"Unnote": func(ctx context.Context, s store, _ hub.Connection) error { return s.Unnote(ctx, "noted") },
 	}
 }

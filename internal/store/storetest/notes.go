@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,8 @@ func noted() []promise {
 		{"a note comes back as it was last written, until it is deleted", noteComesBack},
 		{"a note lapses", noteLapses},
 		{"of many who note once one does", noteOnce},
+		{"a note is written over another only while that is there", noteOver},
+		{"of many who write over a note one does", noteOverAtOnce},
 	}
 }
 
@@ -58,6 +61,44 @@ func noteOnce(f *fixture) {
 		did, err := f.NoteOnce(f.Context(), name, []byte("x"), ttl)
 		if err != nil {
 			f.Errorf("note once: %v", err)
+		}
+		if did {
+			wrote.Add(1)
+		}
+	})
+	f.equal("how many wrote", wrote.Load(), int64(1))
+}
+
+func noteOver(f *fixture) {
+	ctx, name, ttl := f.Context(), f.id("n"), f.now().Add(time.Minute)
+	over := func(what, was, text string, want bool) {
+		f.Helper()
+		did, err := f.NoteOver(ctx, name, []byte(was), []byte(text), ttl)
+		f.ok(what, err)
+		f.equal(what, did, want)
+	}
+	over("over no note", "", "a", false)
+	f.ok("note", f.Note(ctx, name, []byte("a"), ttl))
+	over("over another note", "x", "b", false)
+	over("over the note", "a", "b", true)
+	over("again, its answer was lost", "a", "b", true)
+	over("over the note of before", "a", "c", false)
+	got, err := f.Noted(ctx, name)
+	f.ok("noted", err)
+	f.equal("value", string(got), "b")
+	f.advance(2 * time.Minute)
+	over("over a lapsed note", "b", "c", false)
+	over("again, when it has lapsed", "a", "b", false)
+}
+
+func noteOverAtOnce(f *fixture) {
+	name, ttl := f.id("n"), f.now().Add(time.Hour)
+	f.ok("note", f.Note(f.Context(), name, []byte("x"), ttl))
+	var wrote atomic.Int64
+	together(8, func(i int) {
+		did, err := f.NoteOver(f.Context(), name, []byte("x"), fmt.Append(nil, i), ttl)
+		if err != nil {
+			f.Errorf("note over: %v", err)
 		}
 		if did {
 			wrote.Add(1)

@@ -170,6 +170,7 @@ func cancelledContextEndsEveryCall(f *fixture) {
 		"Grow":         func() error { return f.Grow(ctx, room, 1) },
 		"Note":         func() error { return f.Note(ctx, id, nil, now.Add(time.Hour)) },
 		"NoteOnce":     func() error { return second(f.NoteOnce(ctx, id, nil, now.Add(time.Hour))) },
+		"NoteOver":     func() error { return second(f.NoteOver(ctx, id, nil, nil, now.Add(time.Hour))) },
 		"Noted":        func() error { return second(f.Noted(ctx, id)) },
 		"Unnote":       func() error { return f.Unnote(ctx, id) },
 		"Occupy":       func() error { return second(f.Occupy(ctx, room)) },
