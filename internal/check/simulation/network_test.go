@@ -282,16 +282,16 @@ func (g *gateway) Push(ctx context.Context, connection string, frame []byte) err
 			case w.fault("post timed out, not delivered", w.rates.postLost):
 				return errPost
 			case w.fault("post timed out, delivered", w.rates.postUnknown):
-				g.accept(inv, s, frame)
+				g.accept(s, frame)
 				return errPost
 			}
 		}
-		g.accept(inv, s, frame)
+		g.accept(s, frame)
 		return nil
 	})
 }
 
-func (g *gateway) accept(inv *invocation, s *socket, frame []byte) {
+func (g *gateway) accept(s *socket, frame []byte) {
 	if g.w.store.losesSeq && s.dev.socketIO != nil {
 		frame = seqOf.ReplaceAll(frame, nil)
 	}
