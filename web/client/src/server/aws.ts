@@ -7,25 +7,52 @@ export interface AwsClient {
   send(command: object, options?: { abortSignal?: AbortSignal }): Promise<object>;
 }
 
+/** What is used of the package @aws-sdk/client-lambda. */
+export interface LambdaSdk {
+  LambdaClient: new (options: object) => AwsClient;
+  InvokeCommand: new (input: { FunctionName: string; InvocationType: "Event" | "RequestResponse"; Payload: Uint8Array }) => object;
+}
+
+/** What is used of the package @aws-sdk/client-sqs. */
+export interface SqsSdk {
+  SQSClient: new (options: object) => AwsClient;
+  SendMessageBatchCommand: new (input: { QueueUrl: string; Entries: { Id: string; MessageBody: string }[] }) => object;
+}
+
 /** Which function, and who invokes it. */
 export interface LambdaOptions extends RetryOptions {
   /** Name or ARN; the output EmitFunctionName of the stack. */
   functionName: string;
   /** A `LambdaClient`. Without one it is made on first use, with region and credentials from the environment. */
   client?: AwsClient;
+  /** The package, as `import * as sdk from "@aws-sdk/client-lambda"` gives it. It is imported on first use, but not in edge runtimes. */
+  sdk?: LambdaSdk;
   /** Do not wait: Lambda queues the command and tries it three times. There are no answers then. */
   async?: boolean;
 }
 
-/**
- * Invokes the emit function and waits for its answer. The program needs the permission lambda:InvokeFunction, and the
- * package @aws-sdk/client-lambda. Several commands go into one invocation, up to 10.
- */
-export function lambda({ functionName, client, async: unanswered = false, ...options }: LambdaOptions): Transport {
+/** Transports to the emit function and to its queue. */
+export interface Aws {
+  lambda: (options: LambdaOptions) => Transport;
+  sqs: (options: SqsOptions) => Transport;
+}
+
+/** How the packages of the SDK are come by where a program does not hand them over. */
+export interface Loaders {
+  lambda: () => Promise<LambdaSdk>;
+  sqs: () => Promise<SqsSdk>;
+}
+
+/** The transports over AWS, with the SDK from there. */
+export function aws(load: Loaders): Aws {
+  return { lambda: (options) => lambda(options, load.lambda), sqs: (options) => sqs(options, load.sqs) };
+}
+
+function lambda({ functionName, client, sdk: given, async: unanswered = false, ...options }: LambdaOptions, load: () => Promise<LambdaSdk>): Transport {
   if (!functionName) throw new EmitError("config", "lambda needs the name of the emit function");
   const most = limits(options);
   const sdk = once(async () => {
-    const { InvokeCommand, LambdaClient } = await loadLambda();
+    const { InvokeCommand, LambdaClient } = given ?? (await load());
     return { InvokeCommand, client: client ?? new LambdaClient({}) };
   });
   const call = async (payload: string): Promise<unknown> => {
@@ -51,6 +78,8 @@ export interface SqsOptions extends RetryOptions {
   queueUrl: string;
   /** An `SQSClient`. Without one it is made on first use, with region and credentials from the environment. */
   client?: AwsClient;
+  /** The package, as `import * as sdk from "@aws-sdk/client-sqs"` gives it. It is imported on first use, but not in edge runtimes. */
+  sdk?: SqsSdk;
 }
 
 interface Refused {
@@ -60,16 +89,11 @@ interface Refused {
   SenderFault?: boolean;
 }
 
-/**
- * Sends commands to the queue that the emit function reads. There are no answers and no order, and it takes a moment
- * longer. The program needs the permission sqs:SendMessage, and the package @aws-sdk/client-sqs. Several commands go as
- * batches of up to 10; those that the queue refuses through no fault of theirs are sent again.
- */
-export function sqs({ queueUrl, client, ...options }: SqsOptions): Transport {
+function sqs({ queueUrl, client, sdk: given, ...options }: SqsOptions, load: () => Promise<SqsSdk>): Transport {
   if (!queueUrl) throw new EmitError("config", "sqs needs the URL of the emit queue");
   const most = limits(options);
   const sdk = once(async () => {
-    const { SendMessageBatchCommand, SQSClient } = await loadSqs();
+    const { SendMessageBatchCommand, SQSClient } = given ?? (await load());
     return { SendMessageBatchCommand, client: client ?? new SQSClient({}) };
   });
 
@@ -160,29 +184,6 @@ function failure(what: string, thrown: unknown, timeout: number): { error: EmitE
   if (status === 429 || status >= 500 || THROTTLING.test(called)) return give("throttled", true);
   if (called === "TimeoutError" || (typeof code === "string" && NETWORK.test(code))) return give("network", true);
   return give("refused", false);
-}
-
-// The packages are imported when they are needed, so that programs that do not use AWS need not have them. The imports
-// are inside of try, because bundlers then leave a missing package to the moment of its use.
-
-async function loadLambda() {
-  try {
-    return await import("@aws-sdk/client-lambda");
-  } catch (cause) {
-    throw missing("@aws-sdk/client-lambda", "lambda", cause);
-  }
-}
-
-async function loadSqs() {
-  try {
-    return await import("@aws-sdk/client-sqs");
-  } catch (cause) {
-    throw missing("@aws-sdk/client-sqs", "sqs", cause);
-  }
-}
-
-function missing(name: string, transport: string, cause: unknown): EmitError {
-  return new EmitError("config", `${transport} needs the package ${name}: npm install ${name} (${messageOf(cause)})`, { cause });
 }
 
 /** Makes something at most once, on first use; what failed is tried again by the next use. */

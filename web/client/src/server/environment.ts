@@ -1,5 +1,4 @@
-import { lambda, sqs } from "./aws.js";
-import { createEmitter, type Emitter } from "./emitter.js";
+import type { Aws } from "./aws.js";
 import { EmitError } from "./errors.js";
 import { http } from "./http.js";
 import type { Transport } from "./transport.js";
@@ -34,7 +33,7 @@ function variables(): Environment {
   }
 }
 
-function choose(env: Environment): Transport {
+function choose(env: Environment, { lambda, sqs }: Aws): Transport {
   const { BELLHOP_EMIT_FUNCTION: functionName, BELLHOP_EMIT_QUEUE_URL: queueUrl, BELLHOP_ENDPOINT: endpoint } = env;
   if (functionName) return lambda({ functionName });
   if (queueUrl) return sqs({ queueUrl });
@@ -44,10 +43,10 @@ function choose(env: Environment): Transport {
     "the emit queue (the outputs EmitFunctionName and EmitQueueUrl of the stack); in production there is no default");
 }
 
-/** A transport that environment variables choose. They are read on first use, so that a build does not need them. */
-export function fromEnvironment(read: () => Environment = variables): Transport {
-  let chosen: Transport | undefined;
-  const get = () => (chosen ??= choose(read()));
+/** A transport that environment variables choose; AWS by those given. */
+export function chosen(aws: Aws, read: () => Environment = variables): Transport {
+  let transport: Transport | undefined;
+  const get = () => (transport ??= choose(read(), aws));
   return {
     get answers() {
       return get().answers;
@@ -55,11 +54,3 @@ export function fromEnvironment(read: () => Environment = variables): Transport 
     send: async (commands) => get().send(commands),
   };
 }
-
-/**
- * An emitter that environment variables set up, for server actions and route handlers:
- *
- *     import { socketEvents } from "@bellhop/client/server";
- *     await socketEvents.newMessage(channelId, message);
- */
-export const socketEvents: Emitter = createEmitter(fromEnvironment());

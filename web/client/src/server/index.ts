@@ -2,17 +2,36 @@
  * Sends events to the rooms of a Bellhop installation from Node servers and Next.js server actions, and asks and tells it
  * other things. It is the twin of the Go package `emitter`. It must not reach a browser: who may emit may do everything.
  */
-export { lambda, sqs, type AwsClient, type LambdaOptions, type SqsOptions } from "./aws.js";
-export { bestEffort, type BestEffortOptions } from "./best-effort.js";
-export {
-  createEmitter, type Disconnect, type Emitter, type EmitterOptions, type EventOptions, type Helpers, type Member, type MembersResult,
-  type Outcomes, type PresenceChange,
-} from "./emitter.js";
-export { fromEnvironment, socketEvents, type Environment } from "./environment.js";
-export { EmitError, type EmitErrorCode, type EmitErrorOptions, type TargetResult, type TransportErrorCode } from "./errors.js";
-export { http, type HttpOptions } from "./http.js";
-export type { Ack, Acks, Operator, Socket } from "./operator.js";
-export type { Author, Delivery, Id, Publish, Published } from "./publish.js";
-export type { RetryOptions } from "./retry.js";
-export { signToken, type Grant, type TokenClaims } from "./tokens.js";
-export type { Outcome, Transport } from "./transport.js";
+import { aws, type Aws } from "./aws.js";
+import { createEmitter, type Emitter } from "./emitter.js";
+import { chosen, type Environment } from "./environment.js";
+import { sdk } from "./sdk.js";
+import type { Transport } from "./transport.js";
+
+export * from "./common.js";
+
+const made = aws(sdk);
+
+/**
+ * Invokes the emit function and waits for its answer. The program needs the permission lambda:InvokeFunction, and the
+ * package @aws-sdk/client-lambda. Several commands go into one invocation, up to 10.
+ */
+export const lambda: Aws["lambda"] = made.lambda;
+
+/**
+ * Sends commands to the queue that the emit function reads. There are no answers and no order, and it takes a moment
+ * longer. The program needs the permission sqs:SendMessage, and the package @aws-sdk/client-sqs. Several commands go as
+ * batches of up to 10; those that the queue refuses through no fault of theirs are sent again.
+ */
+export const sqs: Aws["sqs"] = made.sqs;
+
+/** A transport that environment variables choose. They are read on first use, so that a build does not need them. */
+export const fromEnvironment = (read?: () => Environment): Transport => chosen(made, read);
+
+/**
+ * An emitter that environment variables set up, for server actions and route handlers:
+ *
+ *     import { socketEvents } from "@bellhop/client/server";
+ *     await socketEvents.newMessage(channelId, message);
+ */
+export const socketEvents: Emitter = createEmitter(fromEnvironment());

@@ -59,6 +59,13 @@ describe("what npm installs", () => {
     for (const entry of ["", "/react", "/socketio", "/server", "/testing", "/browser"]) expect(stdout).toMatch(new RegExp(`"@bellhop/client${entry}" +│ OK \\(ESM\\) +│ OK +│`));
   });
 
+  test("has another file for servers at the edge, which bundlers find by their condition", async () => {
+    const where = async (...flags: string[]) =>
+      (await run(process.execPath, [...flags, "--input-type=module", "-e", 'console.log(import.meta.resolve("@bellhop/client/server"))'], { cwd: unpacked })).stdout.trim();
+    expect(await where("--conditions=edge-light")).toMatch(/\/dist\/server\/edge\.js$/);
+    expect(await where()).toMatch(/\/dist\/server\/index\.js$/);
+  });
+
   test("is one file for a page without a bundler, which connects", async () => {
     const file = join(unpacked, "dist/browser.js");
     expect(readFileSync(file, "utf8")).not.toMatch(/^\s*import\b|\bfrom\s*["']/m);
