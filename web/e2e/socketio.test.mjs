@@ -65,7 +65,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     assert.deepEqual(bob.messages, ["m1: ANA (ana) says hi"]);
   });
 
-  test("connects at every path, and says who may not", async () => {
+  test("connects at every path, and says who may not", async (t) => {
     for (const options of [{}, { path: "/dev" }, { path: "/dev", addTrailingSlash: false }]) {
       const socket = await open("ana", options);
       assert.ok(socket.id && socket.recovered === false);
@@ -77,11 +77,17 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     assert.equal((await refused(await connect("ana", { auth: { token: "nonsense" } }))).data.code, "unauthenticated");
     assert.equal((await refused(await connect("ana", { nsp: "/nowhere" }))).message, "Invalid namespace");
     const sentence = /this server has no polling: give the client the option transports: \["websocket"\], or tryAllTransports: true/;
-    const polled = await refused(await connect("ana", { transports: ["polling"], reconnection: false }));
-    assert.deepEqual([polled.message, polled.description], ["xhr poll error", 400]); // this client drops what was answered
-    const polling = await fetch(`${bellhop.url}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: "https://app.example" } });
-    assert.deepEqual([polling.status, polling.headers.get("Access-Control-Allow-Origin")], [400, "https://app.example"]);
-    assert.match((await polling.json()).message, sentence);
+    const polling = await connect("ana", { transports: ["polling"], reconnection: false });
+    const [words, answer] = await new Promise((resolve) => polling.on("connect_error", ({ message, context }) => resolve([message, context.responseText])));
+    assert.equal(words, "xhr poll error");
+    assert.match(JSON.parse(answer).message, sentence);
+    const python = new Talker(await clients["python-socketio"](), bellhop, "ana", "polled", "polling", "websocket");
+    t.after(python.kill);
+    assert.equal(await python.exit, 1);
+    assert.match(python.said.find(([event]) => event === "refused")[1].message, sentence);
+    const crossed = await fetch(`${bellhop.url}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: "https://app.example" } });
+    assert.deepEqual([crossed.status, crossed.headers.get("Access-Control-Allow-Origin")], [400, "https://app.example"]);
+    assert.match((await crossed.json()).message, sentence);
     assert.match(bellhop.output, /a client of Socket.IO is refused/);
     assert.ok(await open("ana", { transports: ["polling", "websocket"], tryAllTransports: true }));
   });

@@ -1,6 +1,6 @@
 """A client that is not JavaScript: it sends each line of its input to a channel, and prints what it hears and is answered.
 
-Usage: chat.py URL TOKEN CHANNEL
+Usage: chat.py URL TOKEN CHANNEL [TRANSPORT…]
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 
 import socketio
 
-url, token, channel = sys.argv[1:]
+url, token, channel, *transports = sys.argv[1:]
 client = socketio.Client()
 
 
@@ -27,12 +27,17 @@ def disconnect(*_):
     tell("disconnected")
 
 
+@client.event
+def connect_error(why):
+    tell("refused", why)
+
+
 @client.on("message:new")
 def heard(data, meta, *_):
     tell("message:new", data, meta.get("from", {}).get("userId"))
 
 
-client.connect(url, auth={"token": token}, transports=["websocket"])
+client.connect(url, auth={"token": token}, transports=transports or ["websocket"])
 for line in sys.stdin:
     tell("sent", client.call("message:send", {"channelId": channel, "content": line.strip()})["ok"])
 client.disconnect()
