@@ -50,7 +50,10 @@ await build({
 const { connect } = await import(join(dir, "client.js"));
 const { socketIO } = await import(join(dir, "socketio.js"));
 
-const bellhop = await new Bellhop(values.store === "dynamodb" ? ["--dynamodb", "local"] : ["--memory"]).start();
+// Presence is told at once in rooms of every size, so that who is present can be compared at any moment.
+const kinds = { user: { owner: true, keep: "720h" }, channel: { keep: "24h" }, community: { presence: true, keep: "1h", lazy: "0s" } };
+const store = values.store === "dynamodb" ? ["--dynamodb", "local"] : ["--memory"];
+const bellhop = await new Bellhop([...store, "--parameter", `RoomKinds=${JSON.stringify(kinds)}`]).start();
 process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
 
 /** The transport of socket.io-client, to a stage. */
