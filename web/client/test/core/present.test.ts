@@ -14,7 +14,7 @@ describe("a list of who is present that does not fit a reply", () => {
 
   /** A server that gives them two at a time, and a client in the room. */
   function world(users: string[]) {
-    const server = { users: users.map((name) => user(name)), seq: 0, silent: false };
+    const server = { users: users.map((name) => user(name)), seq: 0, silent: false, anew: false };
     const page = (after: string) => {
       const rest = server.users.filter(({ userId }) => userId > after);
       return { presence: rest.slice(0, 2), more: rest.length > 2 };
@@ -23,7 +23,7 @@ describe("a list of who is present that does not fit a reply", () => {
       if (frame.rooms || frame.action === "ping") return answer(frame);
       if (frame.action === "join") {
         const { presence, more } = page("");
-        return ok(joined(room, { seq: server.seq, recovered: frame.since !== undefined, presence, ...(more && { presenceMore: true }) }));
+        return ok(joined(room, { seq: server.seq, recovered: frame.since !== undefined && !server.anew, presence, ...(more && { presenceMore: true }) }));
       }
       if (server.silent) return null;
       return frame.action === "presence" ? ok({ room, ...page(String(frame.after)) }) : answer(frame);
@@ -73,6 +73,19 @@ describe("a list of who is present that does not fit a reply", () => {
     await pass(10);
     expect(names(one)).toBe("b d e g");
     expect(seen.every((all) => all.includes("d") && all.includes("e"))).toBe(true);
+    client.close();
+  });
+
+  test("is not completed by what came before a cut: the log may have begun anew, and its places mean nothing then", async () => {
+    const { server, wire, client, one, tell } = world(["a", "b", "c"]);
+    Object.assign(server, { seq: 8, silent: true }); // the second page does not come
+    await pass(1);
+    tell("user:online", user("z", 5));
+    expect(names(one)).toBe("a b z");
+    wire.cut();
+    Object.assign(server, { users: [user("a")], seq: 3, silent: false, anew: true });
+    await pass(3);
+    expect([one.joined, names(one)]).toEqual([true, "a"]);
     client.close();
   });
 
