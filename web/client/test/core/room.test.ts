@@ -383,4 +383,25 @@ describe("presence", () => {
     net.mend();
     await until(() => watcher.present.get("bob")?.status === "busy");
   });
+
+  test("a status is not kept that was set over on another device before the absence", async () => {
+    const [phoneNet, deskNet] = [network(), network()];
+    const watcher = client("ana").join("community:over");
+    const [a, b] = [phoneNet, deskNet].map((net) => client("bob", { WebSocket: net.WebSocket }).join("community:over")) as [Room, Room];
+    await until(() => a.joined && b.joined && watcher.joined);
+    await a.presence("busy");
+    await until(() => b.present.get("bob")?.status === "busy");
+    await b.presence("lunch");
+    await until(() => a.present.get("bob")?.status === "lunch");
+    phoneNet.cut();
+    deskNet.cut();
+    await until(() => !watcher.present.has("bob"));
+    const heard: unknown[] = [];
+    watcher.on("presence:changed", ({ data }) => heard.push(data.status));
+    phoneNet.mend();
+    await until(() => a.joined && watcher.present.has("bob"));
+    await a.presence("back"); // heard after whatever was set before
+    await until(() => heard.includes("back"));
+    expect(heard).toEqual(["back"]);
+  });
 });
