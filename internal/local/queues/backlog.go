@@ -57,10 +57,15 @@ func newBacklog(queue string) backlog {
 }
 
 func (b *backlog) add(e *entry) {
+	b.insert(e)
+	b.journal.mark(b.queue, e)
+}
+
+// insert adds an entry that the file has.
+func (b *backlog) insert(e *entry) {
 	b.entries.Set(e)
 	b.byID[e.ID] = e
 	b.bytes += e.size()
-	b.journal.mark(b.queue, e)
 }
 
 func (b *backlog) remove(e *entry) {

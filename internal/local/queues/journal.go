@@ -25,7 +25,7 @@ const (
 )
 
 // journal keeps what is in the queues in a file, so that it is there again after a restart. What was sent or deleted by the API is in it
-// before that is answered. What became of a delivery follows within a second, or with the next that is sent: a process that is killed may
+// before that is answered, and what is sent is received only then: who is told that it could not be written may send it again. What became of a delivery follows within a second, or with the next that is sent: a process that is killed may
 // deliver it again, at least once as ever. A nil journal keeps nothing.
 type journal struct {
 	file *rows.File
@@ -33,7 +33,12 @@ type journal struct {
 	loop sync.WaitGroup
 
 	mu    sync.Mutex
-	dirty map[string]*journalRecord // what the file has not got yet, by message id; nil: the message is gone
+	dirty map[string]unwritten // what the file has not got yet, by message id
+}
+
+type unwritten struct {
+	*journalRecord      // nil: the message is gone
+	sending        bool // it is in no queue before it is written
 }
 
 // journalRecord is a message in the file. Its key is the message's id alone, so that moving to another queue is one write.
@@ -46,7 +51,7 @@ type journalRecord struct {
 
 // openJournal opens or makes a file; one process at a time may have it.
 func openJournal(path string, sync bool, logger *slog.Logger, disk rows.Disk) (*journal, error) {
-	j := &journal{stop: make(chan struct{}), dirty: map[string]*journalRecord{}}
+	j := &journal{stop: make(chan struct{}), dirty: map[string]unwritten{}}
 	var err error
 	j.file, err = rows.Open(path, rows.Options{
 		What: "queue file", Changes: j.changes, Sync: sync, Logger: logger, Disk: disk,
@@ -106,13 +111,20 @@ func (j *journal) load(put func(r journalRecord)) error {
 
 // mark notes how a message is now. The lock of its queue is held.
 func (j *journal) mark(queue string, e *entry) {
-	j.note(e.ID, &journalRecord{queue, e.Message, e.visibleAt, e.holders > 0})
+	j.note(e.ID, unwritten{rowOf(queue, e), false})
+}
+
+// sends notes a message that will be in a queue once it is written.
+func (j *journal) sends(queue string, e *entry) { j.note(e.ID, unwritten{rowOf(queue, e), true}) }
+
+func rowOf(queue string, e *entry) *journalRecord {
+	return &journalRecord{queue, e.Message, e.visibleAt, e.holders > 0}
 }
 
 // gone notes that a message is in no queue any more.
-func (j *journal) gone(id string) { j.note(id, nil) }
+func (j *journal) gone(id string) { j.note(id, unwritten{}) }
 
-func (j *journal) note(id string, r *journalRecord) {
+func (j *journal) note(id string, r unwritten) {
 	if j == nil {
 		return
 	}
@@ -121,25 +133,33 @@ func (j *journal) note(id string, r *journalRecord) {
 	j.dirty[id] = r
 }
 
-func (j *journal) changes() (list []rows.Row, again func()) {
+func (j *journal) changes() (list []rows.Row, undo func()) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	batch := j.dirty
-	j.dirty = map[string]*journalRecord{}
+	j.dirty = map[string]unwritten{}
 	for id, r := range batch {
 		row := rows.Row{Bucket: journalBucket, Key: id}
-		if r != nil {
-			row.Value = r
+		if r.journalRecord != nil {
+			row.Value = r.journalRecord
 		}
 		list = append(list, row)
 	}
-	return list, func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		for id, r := range batch {
-			if _, changed := j.dirty[id]; !changed {
-				j.dirty[id] = r
-			}
+	return list, func() { j.again(batch) }
+}
+
+// again has what could not be written be written once more, but for what was being sent.
+func (j *journal) again(batch map[string]unwritten) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, r := range batch {
+		if _, changed := j.dirty[id]; !changed {
+			j.dirty[id] = r
+		}
+	}
+	for id, r := range j.dirty {
+		if r.sending {
+			j.dirty[id] = unwritten{}
 		}
 	}
 }
@@ -149,17 +169,11 @@ func (j *journal) saved(change func() error) error {
 	if j == nil {
 		return change()
 	}
-	err := j.file.Ready()
-	if err == nil {
-		if err := change(); err != nil {
-			return err
-		}
-		err = j.file.Commit()
-	}
-	if err != nil {
+	err := j.file.Change(change)
+	if failed := (*rows.SaveError)(nil); errors.As(err, &failed) {
 		return &awserr.Error{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "the queue file cannot be written: " + err.Error()}
 	}
-	return nil
+	return err
 }
 
 // save has the disk have everything.

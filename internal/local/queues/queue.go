@@ -63,23 +63,48 @@ func (q *queue) send(m Message, delay time.Duration) (id string, err error) {
 	}
 	now := q.srv.cfg.Now()
 	m.ID, m.SentAt = uuid.NewString(), now
-	return m.ID, q.srv.journal.saved(func() error { return q.put(&entry{Message: m, visibleAt: now.Add(delay)}) })
+	e := &entry{Message: m, visibleAt: now.Add(delay)}
+	err = q.srv.journal.saved(func() error {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if err := q.room(e); err != nil {
+			return err
+		}
+		q.srv.journal.sends(q.spec.ID, e)
+		return nil
+	})
+	if err == nil {
+		q.admit(e, q.backlog.insert)
+	}
+	return m.ID, err
 }
 
-// put adds a message and wakes the receiver.
-func (q *queue) put(e *entry) error {
-	q.mu.Lock()
-	full := q.backlog.bytes+e.size() > maxBytes
-	if !full {
-		q.backlog.add(e)
-		q.sent++
-	}
-	q.mu.Unlock()
-	if full {
+// room refuses a message that is too much.
+func (q *queue) room(e *entry) error {
+	if q.backlog.bytes+e.size() > maxBytes {
 		return &awserr.Error{Status: http.StatusForbidden, Code: "OverLimit", Message: "the queue is full"}
 	}
-	q.signal()
 	return nil
+}
+
+// put adds a message of another queue.
+func (q *queue) put(e *entry) error {
+	q.mu.Lock()
+	err := q.room(e)
+	q.mu.Unlock()
+	if err == nil {
+		q.admit(e, q.backlog.add)
+	}
+	return err
+}
+
+// admit adds a message and wakes the receiver.
+func (q *queue) admit(e *entry, add func(*entry)) {
+	q.mu.Lock()
+	add(e)
+	q.sent++
+	q.mu.Unlock()
+	q.signal()
 }
 
 func (q *queue) signal() {

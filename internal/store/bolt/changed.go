@@ -8,57 +8,64 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/store/rows"
 )
 
-// collectRows is for how many rows in a row the mutex of an area is held.
-const collectRows = 256
-
-// changed notes the keys of rows that the file has not got yet. Each is there once, so it has at most one key for each
-// row that ever was.
+// changed notes the keys of rows that the file has not got yet, and how to undo what was changed. Each key is there once, so it has at most one
+// for each row that ever was.
 type changed[K comparable] struct {
-	keys map[K]struct{} // nil: there is no file
+	keys   map[K]func() // nil: there is no file
+	fresh  bool         // one of them may be undone
+	flight map[K]func() // those that a commit took last, if one of them may be undone
 }
 
-func (c *changed[K]) track() { c.keys = map[K]struct{}{} }
+func (c *changed[K]) track() { c.keys = map[K]func(){} }
 
+// mark notes a row whose change is not undone when it cannot be written: it had lapsed, or nobody waits for it.
 func (c *changed[K]) mark(key K) {
 	if c.keys != nil {
-		c.keys[key] = struct{}{}
+		c.keys[key] = c.keys[key]
 	}
 }
 
-// take gives the keys, nil if there are none.
-func (c *changed[K]) take(mu *sync.RWMutex) map[K]struct{} {
+// change notes a row that is about to be changed, and what would undo that, with the mutex held.
+func (c *changed[K]) change(key K, undo func()) {
+	if c.keys != nil && c.keys[key] == nil {
+		c.keys[key], c.fresh = undo, true
+	}
+}
+
+// pending reports whether a row may be undone yet.
+func (c *changed[K]) pending(key K) bool { return c.keys[key] != nil || c.flight[key] != nil }
+
+// any reports whether there is a row that may be undone yet.
+func (c *changed[K]) any() bool { return c.fresh || c.flight != nil }
+
+// collect takes all keys and gives the rows as they are.
+func (c *changed[K]) collect(mu *sync.RWMutex, read func(K) rows.Row) (list []rows.Row, undo func()) {
 	mu.Lock()
 	defer mu.Unlock()
-	if len(c.keys) == 0 {
-		return nil // the map stays in use
-	}
 	keys := c.keys
-	c.track()
-	return keys
-}
-
-// collect takes all keys and gives the rows as they are at some moment from now on. mu is held for a few rows at a time.
-func (c *changed[K]) collect(mu *sync.RWMutex, read func(K) rows.Row) (list []rows.Row, again func()) {
-	keys := c.take(mu)
-	if keys == nil {
-		return nil, func() {}
+	if c.flight = nil; c.fresh {
+		c.flight = keys
 	}
-	list = make([]rows.Row, 0, len(keys))
-	mu.RLock()
+	c.fresh = false
+	if len(keys) > 0 {
+		c.track()
+		list = make([]rows.Row, 0, len(keys))
+	}
 	for key := range keys {
-		if len(list)%collectRows == collectRows-1 {
-			mu.RUnlock()
-			mu.RLock()
-		}
 		list = append(list, read(key))
 	}
-	mu.RUnlock()
 	return list, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		for key := range keys {
-			c.mark(key)
+		for _, later := range []map[K]func(){c.keys, keys} {
+			for key, undo := range later {
+				if undo != nil {
+					undo()
+				}
+				c.keys[key] = nil // written once more, as it is now
+			}
 		}
+		c.fresh, c.flight = false, nil
 	}
 }
 
@@ -92,4 +99,13 @@ func at[V any](tree *btree.Map[string, V], from string) (key string, v V, found 
 		return false
 	})
 	return key, v, found
+}
+
+// putBack has a row be as it was.
+func putBack[V any](tree *btree.Map[string, V], key string, was V, there bool) {
+	if there {
+		tree.Set(key, was)
+	} else {
+		tree.Delete(key)
+	}
 }

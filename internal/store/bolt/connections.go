@@ -45,10 +45,21 @@ func (a *connections) Open(ctx context.Context, c hub.Connection) error {
 	c.JoinedAt, c.LeftAt = maps.Clone(c.JoinedAt), maps.Clone(c.LeftAt)
 	c.Rev = rand.Text()[:13]
 	return a.change(ctx, &a.mu, func() error {
+		a.willChange(c.ID)
 		a.rows[hub.Partition(c.ID)].Set(c.ID, &c)
-		a.changed.mark(c.ID)
 		return nil
 	})
+}
+
+// willChange is called before a row is changed.
+func (a *connections) willChange(id string) {
+	tree := &a.rows[hub.Partition(id)]
+	was, there := tree.Get(id)
+	var before hub.Connection
+	if there {
+		before = *was
+	}
+	a.changed.change(id, func() { putBack(tree, id, &before, there) })
 }
 
 func cloneGrants(g hub.Grants) hub.Grants {
@@ -61,16 +72,18 @@ func cloneGrants(g hub.Grants) hub.Grants {
 
 // Connection gives a row.
 func (a *connections) Connection(ctx context.Context, id string) (hub.Connection, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Connection{}, err
+	var c hub.Connection
+	err := a.read(ctx, &a.mu, func() bool {
+		c = hub.Connection{}
+		if row, ok := a.live(id, a.now()); ok {
+			c = *row
+		}
+		return a.changed.pending(id)
+	})
+	if err == nil && c.ID == "" {
+		err = hub.ErrNotFound
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	c, ok := a.live(id, a.now())
-	if !ok {
-		return hub.Connection{}, hub.ErrNotFound
-	}
-	return *c, nil
+	return c, err
 }
 
 // Touch charges one action.
@@ -113,7 +126,7 @@ func (a *connections) Change(ctx context.Context, was hub.Connection, ch hub.Cha
 			}
 			c = ch.Apply(c)
 			c.Rev, c.Grants = rand.Text()[:13], cloneGrants(c.Grants)
-			a.changed.mark(c.ID)
+			a.willChange(c.ID)
 			return c, nil
 		})
 		return err
@@ -141,9 +154,8 @@ func (a *connections) replace(id string, to func(hub.Connection) (hub.Connection
 // Forget deletes a row.
 func (a *connections) Forget(ctx context.Context, id string) error {
 	return a.change(ctx, &a.mu, func() error {
-		if _, was := a.rows[hub.Partition(id)].Delete(id); was {
-			a.changed.mark(id)
-		}
+		a.willChange(id)
+		a.rows[hub.Partition(id)].Delete(id)
 		return nil
 	})
 }

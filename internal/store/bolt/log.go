@@ -73,11 +73,41 @@ func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
 func (a *logs) room(name string, now time.Time) *roomLog {
 	r, ok := a.rooms.Get(name)
 	if !ok {
+		a.willChange(name)
 		r = &roomLog{name: name, epoch: newEpoch(), began: now, used: now}
 		a.rooms.Set(name, r)
-		a.heads.mark(name)
 	}
 	return r
+}
+
+// willChange is called before the head of a room is changed.
+func (a *logs) willChange(name string) {
+	r, there := a.rooms.Get(name)
+	if !there {
+		a.heads.change(name, func() { a.rooms.Delete(name) })
+		return
+	}
+	was := *r
+	a.heads.change(name, func() {
+		was.entries, was.keys = r.entries, r.keys // which are undone by themselves
+		*r = was
+		a.rooms.Set(name, r)
+	})
+}
+
+// willAdd is called before an entry is added.
+func (a *logs) willAdd(r *roomLog, seq int64, key string) {
+	was, had := r.keys[key] // of before the room was closed
+	a.entries.change(entryKey{r.name, seq}, func() {
+		i, found := r.index(seq)
+		if !found {
+			return
+		}
+		r.entries = slices.Delete(r.entries, i, i+1)
+		if delete(r.keys, key); had {
+			r.keys[key] = was
+		}
+	})
 }
 
 // index gives where the first entry with at least this seq is.
@@ -128,6 +158,7 @@ func (a *logs) Append(ctx context.Context, room string, d hub.Draft) (got hub.En
 				return nil
 			}
 		}
+		a.willChange(room)
 		if !d.Hold.IsZero() && r.pending.Due.IsZero() {
 			r.pending = hub.Pending{Flushed: r.seq, Due: time.UnixMilli(d.Hold.UnixMilli())}
 		}
@@ -156,9 +187,8 @@ func (a *logs) append(r *roomLog, made *entry, keep time.Duration, now time.Time
 	if made.ID == "" {
 		made.ID = protocol.GeneratedID(r.epoch, r.seq)
 	}
+	a.willAdd(r, r.seq, made.key)
 	r.add(made)
-	a.heads.mark(r.name)
-	a.entries.mark(entryKey{r.name, r.seq})
 }
 
 func (r *roomLog) add(e *entry) {
@@ -172,39 +202,47 @@ func (r *roomLog) add(e *entry) {
 	r.keys[e.key] = e.Seq
 }
 
-func (a *logs) Find(ctx context.Context, room string, d hub.Draft) (hub.Entry, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Entry{}, err
-	}
-	now := a.now().UnixNano()
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	if r, ok := a.rooms.Get(room); ok {
-		if e := r.remembered(d, now); e != nil && e.until > now {
-			return e.Entry, nil
+// look reads the log of a room, and returns when what was read is written. take is called again if it was undone; there may be no room.
+func (a *logs) look(ctx context.Context, room string, take func(r *roomLog)) error {
+	return a.read(ctx, &a.mu, func() bool {
+		r, ok := a.rooms.Get(room)
+		if !ok {
+			r = &roomLog{}
 		}
+		take(r)
+		return a.heads.pending(room)
+	})
+}
+
+func (a *logs) Find(ctx context.Context, room string, d hub.Draft) (got hub.Entry, err error) {
+	now, found := a.now().UnixNano(), false
+	err = a.look(ctx, room, func(r *roomLog) {
+		e := r.remembered(d, now)
+		if found = e != nil && e.until > now; found {
+			got = e.Entry
+		}
+	})
+	switch {
+	case err != nil:
+		return hub.Entry{}, err
+	case !found:
+		return hub.Entry{}, hub.ErrNotFound
 	}
-	return hub.Entry{}, hub.ErrNotFound
+	return got, nil
 }
 
 // Named looks at all of the room: it is for deletions, which are rare.
 func (a *logs) Named(ctx context.Context, room, id string, limit int) (list []hub.Entry, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	now := a.now().UnixNano()
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	r, ok := a.rooms.Get(room)
-	if !ok {
-		return nil, nil
-	}
-	for _, e := range r.entries {
-		if e.ID == id && e.until > now && len(list) < limit {
-			list = append(list, e.Entry)
+	err = a.look(ctx, room, func(r *roomLog) {
+		list = nil
+		for _, e := range r.entries {
+			if e.ID == id && e.until > now && len(list) < limit {
+				list = append(list, e.Entry)
+			}
 		}
-	}
-	return list, nil
+	})
+	return list, err
 }
 
 func (a *logs) From(ctx context.Context, room string, first int64, limit int) ([]hub.Entry, error) {
@@ -216,22 +254,17 @@ func (a *logs) Before(ctx context.Context, room string, before int64, limit int)
 }
 
 // page goes from the entry with a seq upwards, that one included, or downwards, without it.
-func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int) ([]hub.Entry, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int) (page []hub.Entry, err error) {
 	now := a.now().UnixNano()
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	r, ok := a.rooms.Get(room)
-	if !ok {
-		return nil, nil
-	}
+	err = a.look(ctx, room, func(r *roomLog) { page = r.page(seq, limit, step, now) })
+	return page, err
+}
+
+func (r *roomLog) page(seq int64, limit, step int, now int64) (page []hub.Entry) {
 	i, _ := r.index(seq)
 	if step < 0 {
 		i--
 	}
-	var page []hub.Entry
 	for size := 0; i >= 0 && i < len(r.entries) && len(page) < limit; i += step {
 		e := r.entries[i]
 		if e.until <= now {
@@ -242,7 +275,7 @@ func (a *logs) page(ctx context.Context, room string, seq int64, limit, step int
 		}
 		page = append(page, e.Entry)
 	}
-	return page, nil
+	return page
 }
 
 // Void has little to do: counting and writing are one here.
@@ -270,29 +303,27 @@ func (a *logs) void(room string, seq int64, keep time.Duration) (bool, error) {
 	until := now.Add(keep).UnixNano()
 	void := &entry{Entry: hub.Entry{Void: true}, until: until, forget: until}
 	void.Room, void.Seq, void.TS = r.name, seq, now.UnixMilli()
+	a.willChange(room)
+	a.willAdd(r, seq, "")
 	r.entries = slices.Insert(r.entries, i, void)
-	a.entries.mark(entryKey{r.name, seq})
 	return true, nil
 }
 
 func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head, error) {
-	if err := ctx.Err(); err != nil {
-		return hub.Head{}, err
-	}
-	a.mu.RLock()
-	if r, ok := a.rooms.Get(room); ok && !until.After(r.used.Add(headKeep)) {
-		defer a.mu.RUnlock()
-		return r.head(), nil
-	}
-	a.mu.RUnlock()
-
 	var head hub.Head
-	err := a.change(ctx, &a.mu, func() error {
+	known := false
+	err := a.look(ctx, room, func(r *roomLog) {
+		head, known = r.head(), r.epoch != "" && !until.After(r.used.Add(headKeep))
+	})
+	if known || err != nil {
+		return head, err
+	}
+	err = a.change(ctx, &a.mu, func() error {
 		now := a.now()
 		r := a.room(room, now)
 		if until.After(r.used.Add(headKeep)) {
+			a.willChange(room)
 			r.used = now
-			a.heads.mark(room)
 		}
 		head = r.head()
 		return nil
@@ -320,8 +351,8 @@ func (a *logs) Pend(ctx context.Context, room string, was, now hub.Pending, newe
 			return nil
 		}
 		if r.pending.Flushed == was.Flushed && r.pending.Due.Equal(was.Due) && (newest == 0 || r.seq == newest) {
+			a.willChange(room)
 			r.pending, did = now, true
-			a.heads.mark(room)
 		}
 		head = r.head()
 		return nil
@@ -344,10 +375,16 @@ func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
 			return nil
 		}
 		if i, found := r.index(seq); found && !r.entries[i].Void {
-			e := *r.entries[i]
+			a.willChange(room)
+			was := r.entries[i]
+			a.entries.change(entryKey{r.name, seq}, func() {
+				if i, found := r.index(seq); found {
+					r.entries[i] = was
+				}
+			})
+			e := *was
 			e.Data = json.RawMessage(redacted)
 			r.entries[i] = &e
-			a.entries.mark(entryKey{r.name, seq})
 		}
 		return nil
 	})
@@ -356,8 +393,9 @@ func (a *logs) Redact(ctx context.Context, room string, seq int64) error {
 func (a *logs) Reset(ctx context.Context, room string) error {
 	return a.change(ctx, &a.mu, func() error {
 		now := a.now()
-		a.room(room, now).reset(now)
-		a.heads.mark(room)
+		r := a.room(room, now)
+		a.willChange(room)
+		r.reset(now)
 		return nil
 	})
 }

@@ -85,10 +85,8 @@ func (a *members) AddMember(ctx context.Context, room string, m hub.Member) erro
 		return fmt.Errorf("add %s to %s: there is no shard %d", m.Connection, room, m.Shard)
 	}
 	return a.change(ctx, &a.mu, func() error {
-		if r, ok := a.rooms.Get(room); ok && m.Shard < len(r.at) {
-			if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen > m.Gen {
-				return hub.ErrOvertaken
-			}
+		if there, ok := a.member(room, m.Shard, m.Connection); ok && there.gen > m.Gen {
+			return hub.ErrOvertaken
 		}
 		a.write(room, m)
 		return nil
@@ -98,11 +96,9 @@ func (a *members) AddMember(ctx context.Context, room string, m hub.Member) erro
 // ChangeMember writes over a membership.
 func (a *members) ChangeMember(ctx context.Context, room string, m hub.Member) error {
 	return a.change(ctx, &a.mu, func() error {
-		if r, ok := a.rooms.Get(room); ok && m.Shard >= 0 && m.Shard < len(r.at) {
-			if there, ok := r.at[m.Shard].Get(m.Connection); ok && there.gen == m.Gen && !there.removed {
-				a.write(room, m)
-				return nil
-			}
+		if there, ok := a.member(room, m.Shard, m.Connection); ok && there.gen == m.Gen && !there.removed {
+			a.write(room, m)
+			return nil
 		}
 		return hub.ErrOvertaken
 	})
@@ -115,8 +111,41 @@ func (a *members) write(room string, m hub.Member) {
 	if !m.Expires.IsZero() {
 		row.expires = m.Expires.Unix()
 	}
+	a.willChange(room, m.Shard, m.Connection)
 	a.set(room, m.Shard, m.Connection, row)
-	a.changed.mark(memberKey{room, m.Shard, m.Connection})
+}
+
+// willChange is called before a row is changed.
+func (a *members) willChange(room string, shard int, connection string) {
+	was, there := a.member(room, shard, connection)
+	a.changed.change(memberKey{room, shard, connection}, func() {
+		if there {
+			a.set(room, shard, connection, was)
+		} else {
+			a.unset(room, shard, connection)
+		}
+	})
+}
+
+func (a *members) member(room string, shard int, connection string) (m member, there bool) {
+	if r, ok := a.rooms.Get(room); ok && shard >= 0 && shard < len(r.at) {
+		return r.at[shard].Get(connection)
+	}
+	return member{}, false
+}
+
+func (a *members) unset(room string, shard int, connection string) {
+	if r, ok := a.rooms.Get(room); ok && shard < len(r.at) {
+		r.at[shard].Delete(connection)
+	}
+	a.tidy(room)
+}
+
+// tidy forgets a room with nothing in it.
+func (a *members) tidy(room string) {
+	if r, ok := a.rooms.Get(room); ok && r.empty() {
+		a.rooms.Delete(room)
+	}
 }
 
 func (a *members) set(room string, shard int, connection string, m member) {
@@ -136,25 +165,15 @@ func (a *members) RemoveMember(ctx context.Context, room string, shard int, conn
 }
 
 func (a *members) remove(room string, shard int, connection string, gen int64, until time.Time) {
-	r, ok := a.rooms.Get(room)
-	if shard < 0 || shard >= maxShard || until.IsZero() && (!ok || shard >= len(r.at)) {
-		return
-	}
-	if ok && shard < len(r.at) {
-		if there, ok := r.at[shard].Get(connection); ok && there.gen > gen {
-			return
-		}
-	}
-	if !until.IsZero() {
+	there, ok := a.member(room, shard, connection)
+	switch {
+	case shard < 0 || shard >= maxShard || ok && there.gen > gen || !ok && until.IsZero():
+	case !until.IsZero():
+		a.willChange(room, shard, connection)
 		a.set(room, shard, connection, member{gen: gen, ttl: until.UnixNano(), removed: true})
-		a.changed.mark(memberKey{room, shard, connection})
-		return
-	}
-	if _, was := r.at[shard].Delete(connection); was {
-		a.changed.mark(memberKey{room, shard, connection})
-	}
-	if r.empty() {
-		a.rooms.Delete(room)
+	default:
+		a.willChange(room, shard, connection)
+		a.unset(room, shard, connection)
 	}
 }
 
@@ -222,8 +241,13 @@ func (a *members) Grow(ctx context.Context, room string, from int) error {
 			shards = max(1, r.shards)
 		}
 		if from == shards && from*2 <= maxShard {
-			a.room(room).shards = from * 2
-			a.grown.mark(room)
+			r := a.room(room)
+			was := r.shards
+			a.grown.change(room, func() {
+				a.room(room).shards = was
+				a.tidy(room)
+			})
+			r.shards = from * 2
 		}
 		return nil
 	})
@@ -246,15 +270,16 @@ func (a *members) mark(ctx context.Context, room string, occupied bool) (changed
 			return nil
 		}
 		changed = true
-		r = a.room(room)
-		r.occupied = occupied
-		a.marked.mark(room)
-		if r.empty() {
-			a.rooms.Delete(room)
-		}
+		a.marked.change(room, func() { a.occupy(room, !occupied) })
+		a.occupy(room, occupied)
 		return nil
 	})
 	return changed && err == nil, err
+}
+
+func (a *members) occupy(room string, occupied bool) {
+	a.room(room).occupied = occupied
+	a.tidy(room)
 }
 
 func (a *members) purge(most int) {

@@ -41,8 +41,14 @@ func (a *notes) Note(ctx context.Context, key string, text []byte, ttl time.Time
 }
 
 func (a *notes) set(key string, text []byte, ttl time.Time) {
+	a.willChange(key)
 	a.list.Set(key, note{bytes.Clone(text), toMillis(ttl)})
-	a.changed.mark(key)
+}
+
+// willChange is called before a row is changed.
+func (a *notes) willChange(key string) {
+	was, there := a.list.Get(key)
+	a.changed.change(key, func() { putBack(&a.list, key, was, there) })
 }
 
 func (a *notes) NoteOnce(ctx context.Context, key string, text []byte, ttl time.Time) (did bool, err error) {
@@ -73,13 +79,16 @@ func (a *notes) NoteOver(ctx context.Context, key string, was, text []byte, ttl 
 }
 
 func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	var n note
+	var there bool
+	err := a.read(ctx, &a.mu, func() bool {
+		n, there = a.live(key)
+		return a.changed.pending(key)
+	})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	n, ok := a.live(key)
-	if !ok {
+	case !there:
 		return nil, hub.ErrNotFound
 	}
 	return n.Text, nil
@@ -87,9 +96,8 @@ func (a *notes) Noted(ctx context.Context, key string) ([]byte, error) {
 
 func (a *notes) Unnote(ctx context.Context, key string) error {
 	return a.change(ctx, &a.mu, func() error {
-		if _, was := a.list.Delete(key); was {
-			a.changed.mark(key)
-		}
+		a.willChange(key)
+		a.list.Delete(key)
 		return nil
 	})
 }

@@ -67,7 +67,7 @@ func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here)
 		if ok != (was.User != "") || ok && h.Rev != was.Rev {
 			return hub.ErrChanged
 		}
-		a.changed.mark(hereKey{room, now.User})
+		a.willChange(room, now.User)
 		if !now.Since.IsZero() || len(now.Stays) > 0 {
 			a.set(room, &now)
 			set = now
@@ -83,6 +83,21 @@ func (a *presences) SetHere(ctx context.Context, room string, was, now hub.Here)
 	return set, nil
 }
 
+// willChange is called before a row is changed.
+func (a *presences) willChange(room, user string) {
+	var was *hub.Here
+	if list, ok := a.rooms.Get(room); ok {
+		was, _ = list.Get(user)
+	}
+	a.changed.change(hereKey{room, user}, func() {
+		if was != nil {
+			a.set(room, was)
+		} else {
+			a.clear(room, user)
+		}
+	})
+}
+
 func (a *presences) clear(room, user string) {
 	if list, ok := a.rooms.Get(room); ok {
 		list.Delete(user)
@@ -94,41 +109,39 @@ func (a *presences) clear(room, user string) {
 
 // Here gives the row of one user.
 func (a *presences) Here(ctx context.Context, room, user string) (hub.Here, error) {
-	if err := ctx.Err(); err != nil {
+	var h *hub.Here
+	err := a.read(ctx, &a.mu, func() bool {
+		h, _ = a.live(room, user, a.now())
+		return a.changed.pending(hereKey{room, user})
+	})
+	switch {
+	case err != nil:
 		return hub.Here{}, err
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	h, ok := a.live(room, user, a.now())
-	if !ok {
+	case h == nil:
 		return hub.Here{}, hub.ErrNotFound
 	}
 	return *h, nil
 }
 
 // Present gives the rows of a room.
-func (a *presences) Present(ctx context.Context, room, last string, limit int) ([]hub.Here, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func (a *presences) Present(ctx context.Context, room, last string, limit int) (page []hub.Here, err error) {
 	now := a.now()
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	rows, ok := a.rooms.Get(room)
-	if !ok {
-		return nil, nil
-	}
-	var page []hub.Here
-	rows.Ascend(after(last), func(_ string, h *hub.Here) bool {
-		if len(page) >= limit {
-			return false
+	err = a.read(ctx, &a.mu, func() bool {
+		page = nil
+		if rows, ok := a.rooms.Get(room); ok {
+			rows.Ascend(after(last), func(_ string, h *hub.Here) bool {
+				if len(page) >= limit {
+					return false
+				}
+				if h.TTL.After(now) {
+					page = append(page, *h)
+				}
+				return true
+			})
 		}
-		if h.TTL.After(now) {
-			page = append(page, *h)
-		}
-		return true
+		return a.changed.any()
 	})
-	return page, nil
+	return page, err
 }
 
 func (a *presences) purge(most int) {

@@ -7,15 +7,17 @@
 // process that is killed loses nothing that it has acknowledged, but for the last second of what a Touch notes, the state of the rate
 // limits.
 //
-// Readers may have seen what was not written yet, and when the power fails the last second may be lost. So the file notes that it is open;
+// When the power fails the last second may be lost, which others may have read. So the file notes that it is open;
 // a file that was not closed begins a new epoch in every room, from the newest seq that it knows, and clients that join again are told that
 // nothing is proven (recovered:false). Connections, memberships and presence are read back after any stop, although
 // their sockets are gone: the sweep departs them as it departs any other that went silently.
 //
 // # When it cannot be written
 //
-// A call that changes something fails with [hub.ErrUnavailable] before it has, until there is room again. Of a call that was waiting when
-// the disk failed the outcome is unknown, as of any call that fails: what it changed is in memory, and is written first when there is room.
+// A call that changes something fails with [hub.ErrUnavailable] then, and has not done it: before it begins, once the disk is known to be full, and
+// until there is room again; or since what it changed is undone, where it was waiting for the write that failed. It can be made again, with or
+// without an id. What is read of a log, of presence, of notes, and of one connection is written, or the reader waits for that. Lists of members and the
+// sweep's of connections may show for a moment what is undone then; a Touch of a connection goes by it, and what it notes itself is never undone.
 //
 // # What is shared
 //
@@ -149,8 +151,8 @@ type area interface {
 	purge(rows int)
 	// save begins to note changes, for a file.
 	save(file *rows.File)
-	// changes gives what changed since the last call. again notes it once more, for when it could not be written.
-	changes() (list []rows.Row, again func())
+	// changes gives what changed since the last call. undo undoes that and what changed since, and notes it once more, as it is then.
+	changes() (list []rows.Row, undo func())
 	// buckets gives the file's buckets of this area, in the order in which they are read, and what takes in one row.
 	buckets() []bucket
 }
@@ -161,12 +163,11 @@ func (s *Store) areas() []area {
 }
 
 // changes are those of all areas.
-func (s *Store) changes() (list []rows.Row, again func()) {
+func (s *Store) changes() (list []rows.Row, undo func()) {
 	var all []func()
 	for _, a := range s.areas() {
-		if changed, undo := a.changes(); len(changed) > 0 {
-			list, all = append(list, changed...), append(all, undo)
-		}
+		changed, undo := a.changes()
+		list, all = append(list, changed...), append(all, undo)
 	}
 	return list, func() {
 		for _, undo := range all {
@@ -188,20 +189,32 @@ func (s *Store) purge() {
 // disk is the file that an area's changes are written to; without one they are kept in memory only.
 type disk struct{ file *rows.File }
 
-// change makes a change with the mutex of an area held, and returns when it is written. A result that changes nothing waits too: it may
-// follow from what somebody else is just writing.
+// change makes a change with the mutex of an area held, and returns when it is written; or undone, and then with [hub.ErrUnavailable]. A result
+// that changes nothing waits too: it may follow from what somebody else is just writing.
 func (d disk) change(ctx context.Context, mu sync.Locker, do func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := d.file.Ready(); err != nil {
+	err := d.file.Change(func() error { return locked(mu, do) })
+	if failed := (*rows.SaveError)(nil); errors.As(err, &failed) {
 		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 	}
-	if err := locked(mu, do); err != nil {
+	return err
+}
+
+// read reads with the mutex of an area held for reading. do says whether it has seen what may be undone yet. Then it is done again, until that
+// is written.
+func (d disk) read(ctx context.Context, mu *sync.RWMutex, do func() (pending bool)) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := d.file.Commit(); err != nil {
-		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	look := func() bool {
+		mu.RLock()
+		defer mu.RUnlock()
+		return do()
+	}
+	for look() && d.file.Look(func() { look() }) != nil {
+		continue
 	}
 	return nil
 }

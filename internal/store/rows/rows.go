@@ -10,9 +10,11 @@
 //
 // # When the disk is full
 //
-// A commit that could not be written fails, and those that follow fail before they change anything ([File.Ready]) until one of them is
-// written: nobody has to be told when there is room again. What the first of them had changed is written then. Of a checkpoint that could
-// not be written nothing is seen outside, since the journal goes on.
+// A commit that could not be written fails, and what belongs to it is undone, with what was changed since, which may follow from it: who is told
+// that a change failed can make it again. Those that follow fail before they change anything until there is room again, which is tried at each:
+// nobody has to be told of it. Of a checkpoint that could not be written nothing is seen outside, since the journal goes on. What a disk cannot
+// promise is left: if it takes a write, says that it has not, and cannot be brought to cut it off again, then a process that is killed in that
+// moment leaves a change that was refused.
 package rows
 
 import (
@@ -49,9 +51,10 @@ type Options struct {
 	What string // the file is, in errors: "data file"
 	// Check says whether a file is its owner's to read, before anything is done to it. It may be empty.
 	Check func(tx *bbolt.Tx) error
-	// Changes gives the rows that changed since it was last called, as they are now. again has it give them once more: they could not be
-	// written. It is not called twice at a time.
-	Changes func() (list []Row, again func())
+	// Changes gives the rows that changed since it was last called, as they are now. undo has them be as they were, and those that changed since;
+	// and has Changes give them once more, so that there is something to try. Neither is called while somebody changes something by
+	// [File.Change], nor twice at a time.
+	Changes func() (list []Row, undo func())
 	Sync    bool         // a commit waits for the disk
 	Logger  *slog.Logger // told once when the disk fails, and once when it does no more; nil: slog.Default
 	Disk    Disk         // where the journal is; nil: the operating system's
@@ -213,34 +216,66 @@ func (f *File) Load(tx *bbolt.Tx, bucket string, take func(key string, value []b
 	})
 }
 
-// Ready fails if the last commit did and would do so again. Whoever calls it before a change leaves nothing half done.
-func (f *File) Ready() error {
-	if f == nil || f.trouble.now() == nil {
+// Change makes a change, and returns when it is written, or undone, and then with an error. An error of do is given as it is; then it has
+// changed nothing. On a nil file it only does it.
+func (f *File) Change(do func() error) error {
+	if f == nil {
+		return do()
+	}
+	if f.trouble.now() != nil {
+		if err := f.Commit(); err != nil {
+			return &SaveError{err}
+		}
+	}
+	mine, err := f.commits.gather(do)
+	if err != nil {
+		return err
+	}
+	if err := f.finish(mine); err != nil {
+		return &SaveError{err}
+	}
+	return nil
+}
+
+// SaveError is why a change could not be saved, and is undone.
+type SaveError struct{ Err error }
+
+func (e *SaveError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what the disk said.
+func (e *SaveError) Unwrap() error { return e.Err }
+
+// Look reads, and returns when what it may have read is written; with an error, it may have read what is undone.
+func (f *File) Look(do func()) error {
+	if f == nil {
+		do()
 		return nil
 	}
-	return f.Commit()
+	mine, err := f.commits.gather(func() error {
+		do()
+		return nil
+	})
+	return errors.Join(err, f.finish(mine))
 }
 
 // Commit writes what changed until now, and what others had to write meanwhile. On a nil file it does nothing.
-func (f *File) Commit() error {
-	if f == nil {
-		return nil
-	}
-	return f.commits.do(&f.writing, f.write)
+func (f *File) Commit() error { return f.Look(func() {}) }
+
+func (f *File) finish(mine *commit) error {
+	var list []Row
+	var undo func()
+	return f.commits.finish(mine, &f.writing, func() { list, undo = f.o.Changes() }, func() error { return f.write(list) }, func() { undo() })
 }
 
 // write is called with writing held.
-func (f *File) write() error {
+func (f *File) write(list []Row) (err error) {
 	if f.closed {
 		return ErrClosed
 	}
-	list, again := f.o.Changes()
-	var err error
 	if len(list) > 0 {
 		err = f.append(list)
 	}
 	if err != nil {
-		again()
 		err = fmt.Errorf("save what changed: %w", err) // which names the journal
 	}
 	f.trouble.is(err)

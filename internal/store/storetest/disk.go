@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,26 +27,28 @@ type OnDisk interface {
 func RunFullDisk(t *testing.T, open func(tb testing.TB) OnDisk) {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
-	ttl := now.Add(time.Hour)
+	t.Run("what is refused can be published again without an id", func(t *testing.T) {
+		t.Parallel()
+		testRefusedAgain(t, open(t))
+	})
 	changes := changesOf(now)
 	for name, change := range changes {
 		t.Run(name+" is refused while the disk is full, does nothing, and works again by itself", func(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			row := prepare(t, s, now)
-			s.Fill(true)
-			// Of what was waiting when the disk failed the outcome is unknown.
-			if err := s.Note(t.Context(), "first", nil, ttl); !errors.Is(err, hub.ErrUnavailable) {
-				t.Fatalf("the first: got error %v, want %v", err, hub.ErrUnavailable)
-			}
 			before := seen(t, s)
-			for range 2 {
+			s.Fill(true)
+			for n := range 3 { // the first finds out that the disk is full
 				if err := change(t.Context(), s, row); !errors.Is(err, hub.ErrUnavailable) {
-					t.Errorf("got error %v, want %v", err, hub.ErrUnavailable)
+					t.Fatalf("got error %v, want %v", err, hub.ErrUnavailable)
+				}
+				if after := seen(t, s); after != before {
+					t.Errorf("what was refused was done, at try %d\n got %s\nwant %s", n+1, after, before)
 				}
 			}
-			if after := seen(t, s); after != before {
-				t.Errorf("what was refused was done\n got %s\nwant %s", after, before)
+			if after := seen(t, s.Killed(t)); after != before {
+				t.Errorf("a process that is killed while the disk is full leaves\n got %s\nwant %s", after, before)
 			}
 			s.Fill(false)
 			if err := change(t.Context(), s, row); err != nil {
@@ -92,21 +96,32 @@ func changesOf(now time.Time) map[string]func(context.Context, socketio.Store, h
 		"AddMember": func(ctx context.Context, s store, _ hub.Connection) error {
 			return s.AddMember(ctx, "channel:1", hub.Member{Connection: "c2", TTL: ttl})
 		},
+		"ChangeMember": func(ctx context.Context, s store, _ hub.Connection) error {
+			return s.ChangeMember(ctx, "channel:1", hub.Member{Connection: "c1", User: "ana", Paused: true, TTL: ttl})
+		},
 		"RemoveMember": func(ctx context.Context, s store, _ hub.Connection) error {
 			return s.RemoveMember(ctx, "channel:1", 0, "c1", 1, time.Time{})
 		},
 		"Grow": func(ctx context.Context, s store, _ hub.Connection) error { return s.Grow(ctx, "channel:1", 1) },
 		"Occupy": func(ctx context.Context, s store, _ hub.Connection) error {
-			_, err := s.Occupy(ctx, "channel:1")
-			return err
+			did, err := s.Occupy(ctx, "channel:1")
+			return done(did, err)
 		},
 		"Vacate": func(ctx context.Context, s store, _ hub.Connection) error {
-			_, err := s.Vacate(ctx, "channel:2")
-			return err
+			did, err := s.Vacate(ctx, "channel:2")
+			return done(did, err)
 		},
 		"Append": func(ctx context.Context, s store, _ hub.Connection) error {
-			_, _, err := s.Append(ctx, "channel:1", hub.Draft{Event: protocol.Event{Event: "e", TS: 2}, Keep: time.Hour})
-			return err
+			_, did, err := s.Append(ctx, "channel:1", withID("new"))
+			return done(did, err)
+		},
+		"Append to a new room": func(ctx context.Context, s store, _ hub.Connection) error {
+			_, did, err := s.Append(ctx, "channel:new", withID("new"))
+			return done(did, err)
+		},
+		"Pend": func(ctx context.Context, s store, _ hub.Connection) error {
+			_, did, err := s.Pend(ctx, "channel:1", hub.Pending{}, hub.Pending{Flushed: 1, Due: ttl}, 0)
+			return done(did, err)
 		},
 		"Redact": func(ctx context.Context, s store, _ hub.Connection) error { return s.Redact(ctx, "channel:1", 1) },
 		"Reset":  func(ctx context.Context, s store, _ hub.Connection) error { return s.Reset(ctx, "channel:1") },
@@ -116,14 +131,28 @@ func changesOf(now time.Time) map[string]func(context.Context, socketio.Store, h
 		},
 		"Note": func(ctx context.Context, s store, _ hub.Connection) error { return s.Note(ctx, "n", nil, ttl) },
 		"NoteOnce": func(ctx context.Context, s store, _ hub.Connection) error {
-			_, err := s.NoteOnce(ctx, "n", nil, ttl)
-			return err
+			did, err := s.NoteOnce(ctx, "n", nil, ttl)
+			return done(did, err)
 		},
 		"NoteOver": func(ctx context.Context, s store, _ hub.Connection) error {
-			_, err := s.NoteOver(ctx, "noted", []byte("1"), []byte("2"), ttl)
-			return err
+			did, err := s.NoteOver(ctx, "noted", []byte("1"), []byte("2"), ttl)
+			return done(did, err)
 		},
 		"Unnote": func(ctx context.Context, s store, _ hub.Connection) error { return s.Unnote(ctx, "noted") },
+	}
+}
+
+// done has a call fail that changed nothing.
+func done(did bool, err error) error {
+	if err == nil && !did {
+		return errors.New("it was done before")
+	}
+	return err
+}
+
+func withID(id string) hub.Draft {
+	return hub.Draft{
+		Event: protocol.Event{Event: "e", ID: id, TS: 2, Data: []byte("2")}, Key: hub.Key{Maker: hub.MakerProgram, ID: id}, Keep: time.Hour,
 	}
 }
 
@@ -143,18 +172,105 @@ func seen(t *testing.T, s socketio.Store) string {
 		show([]any{c.User, c.Rooms, c.Rev}, err)
 	}
 	page, err := s.Members(ctx, "channel:1", 0, "", 10)
-	show(len(page.Members), err)
+	for _, m := range page.Members {
+		show([]any{m.Connection, m.Paused}, err)
+	}
 	show(s.Shards(ctx, "channel:1"))
 	head, err := s.Head(ctx, "channel:1", time.Time{})
-	show([]int64{head.Seq, head.Base}, err)
-	list, err := s.From(ctx, "channel:1", 1, 10)
-	for _, e := range list {
-		show(string(e.Data), err)
+	show([]any{head.Seq, head.Base, head.Pending.Due.IsZero()}, err)
+	for _, room := range []string{"channel:1", "channel:new"} {
+		list, err := s.From(ctx, room, 1, 10)
+		for _, e := range list {
+			show(string(e.Data), err)
+		}
+		found, err := s.Find(ctx, room, withID("new"))
+		show(found.Seq, err)
 	}
 	here, err := s.Here(ctx, "channel:1", "ana")
 	show(here.Rev, err)
-	for _, name := range []string{"n", "noted", "first"} {
+	for _, name := range []string{"n", "noted"} {
 		show(s.Noted(ctx, name))
 	}
 	return text
+}
+
+// testRefusedAgain has many publish without an id on a disk that fails now and then. What is refused is published again, and nobody reads what is
+// not there in the end.
+func testRefusedAgain(t *testing.T, s OnDisk) {
+	const writers, each = 8, 100
+	var refused, reads atomic.Int64
+	var read sync.Map // what was read, by seq
+	var writing, reading sync.WaitGroup
+	ctx, room := t.Context(), "channel:1"
+	done := make(chan struct{})
+	reading.Go(func() {
+		for first := int64(1); ; first = max(1, first-3) {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			list, err := s.From(ctx, room, first, 50)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, e := range list {
+				reads.Add(1)
+				first = e.Seq
+				if was, known := read.LoadOrStore(e.Seq, string(e.Data)); known && was != string(e.Data) {
+					t.Errorf("%d is %s and was %s", e.Seq, e.Data, was)
+				}
+			}
+		}
+	})
+	for i := range writers {
+		writing.Go(func() {
+			for n := range each {
+				d := hub.Draft{Event: protocol.Event{Event: "e", Data: fmt.Appendf(nil, "%q", fmt.Sprint(i, " ", n))}, Keep: time.Hour}
+				_, _, err := s.Append(ctx, room, d)
+				for err != nil {
+					if refused.Add(1); !errors.Is(err, hub.ErrUnavailable) {
+						t.Errorf("got error %v, want %v", err, hub.ErrUnavailable)
+						return
+					}
+					s.Fill(false)
+					_, _, err = s.Append(ctx, room, d)
+				}
+				if i == 0 && n%3 == 0 {
+					s.Fill(true)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	reading.Wait()
+	s.Fill(false)
+	if err := s.Note(ctx, "n", nil, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if refused.Load() < 10 || reads.Load() < 100 {
+		t.Errorf("%d were refused, %d read", refused.Load(), reads.Load())
+	}
+	for name, store := range map[string]socketio.Store{"this process": s, "the next": s.Killed(t)} {
+		list, err := store.From(ctx, room, 1, writers*each+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]bool{}
+		for i, e := range list {
+			if said[string(e.Data)] || e.Seq != int64(i)+1 {
+				t.Errorf("%s: %s at %d is there before, or a place is missing", name, e.Data, e.Seq)
+			}
+			said[string(e.Data)] = true
+			if was, known := read.Load(e.Seq); known && was != string(e.Data) {
+				t.Errorf("%s: %d was read as %s, and is %s", name, e.Seq, was, e.Data)
+			}
+		}
+		head, err := store.Head(ctx, room, time.Time{})
+		if err != nil || len(said) != writers*each || head.Seq != writers*each {
+			t.Errorf("%s: %d are there of %d, the newest seq is %d, %v", name, len(said), writers*each, head.Seq, err)
+		}
+	}
 }
