@@ -69,15 +69,28 @@ type entryKey struct {
 // newEpoch names a log. It only has to differ from the epochs that its room had before.
 func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
 
-// room gives the log of a room, which begins if there is none.
+// room gives the log of a room, which begins if there is none, and anew if it has lapsed.
 func (a *logs) room(name string, now time.Time) *roomLog {
 	r, ok := a.rooms.Get(name)
-	if !ok {
+	switch {
+	case ok && r.lapsed(now):
+		a.willChange(name)
+		for _, e := range r.entries {
+			a.forget(r, e)
+		}
+		r.reset(now)
+		r.entries, r.keys, r.keep, r.floor = nil, nil, 0, 0
+	case !ok:
 		a.willChange(name)
 		r = &roomLog{name: name, epoch: newEpoch(), began: now, used: now}
 		a.rooms.Set(name, r)
 	}
 	return r
+}
+
+// lapsed reports whether a room has been silent for so long that nothing of it is left.
+func (r *roomLog) lapsed(now time.Time) bool {
+	return now.Sub(r.used) > headKeep && !slices.ContainsFunc(r.entries, func(e *entry) bool { return e.forget > now.Add(-overtime).UnixNano() })
 }
 
 // willChange is called before the head of a room is changed.
@@ -311,15 +324,14 @@ func (a *logs) void(room string, seq int64, keep time.Duration) (bool, error) {
 
 func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head, error) {
 	var head hub.Head
-	known := false
+	now, known := a.now(), false
 	err := a.look(ctx, room, func(r *roomLog) {
-		head, known = r.head(), r.epoch != "" && !until.After(r.used.Add(headKeep))
+		head, known = r.head(), r.epoch != "" && !until.After(r.used.Add(headKeep)) && !r.lapsed(now)
 	})
 	if known || err != nil {
 		return head, err
 	}
 	err = a.change(ctx, &a.mu, func() error {
-		now := a.now()
 		r := a.room(room, now)
 		if until.After(r.used.Add(headKeep)) {
 			a.willChange(room)
@@ -438,7 +450,7 @@ func (a *logs) purge(most int) {
 		} else {
 			a.purged = name
 		}
-		if len(r.entries) == 0 && now.Sub(r.used) > headKeep {
+		if len(r.entries) == 0 && r.lapsed(now) {
 			a.rooms.Delete(name)
 			a.heads.mark(name)
 		}

@@ -37,6 +37,7 @@ func logs() []promise {
 		{"what is pending is begun by the first count that holds, and seen by all later ones", pendingBegins},
 		{"Pend changes only what is still so, and only while nothing newer was counted", pendChanges},
 		{"Reset leaves nothing pending", pendingIsReset},
+		{"a room whose counter has lapsed begins anew, with nothing pending and no id remembered", roomBeginsAnew},
 		{"Reset begins a new epoch, seq goes on", resetBeginsAnEpoch},
 		{"entries of the old epoch stay after Reset, and their keys are forgotten", resetKeepsEntries},
 		{"Reset works in a room without a log", resetOfNothing},
@@ -912,4 +913,39 @@ func pendingIsReset(f *fixture) {
 	f.hold(room, f.now().Add(time.Minute))
 	f.ok("reset", f.Reset(f.Context(), room))
 	f.pending("after Reset", f.head(room), 0, time.Time{})
+}
+
+// lapse is longer than any store keeps the counter of a room in which nothing was logged for so long, beyond the last keep.
+const lapse = 40 * 24 * time.Hour
+
+func roomBeginsAnew(f *fixture) {
+	for name, first := range map[string]func(room string) string{
+		"head":   func(room string) string { return f.head(room).Epoch },
+		"append": func(room string) string { return f.appended(room, f.event(f.id("e"), `{"n":1}`), time.Minute).Epoch },
+	} {
+		room := f.room(name)
+		f.hold(room, f.now().Add(time.Minute))
+		old := f.appended(room, f.event(f.id("e"), `{"n":1}`), time.Hour)
+		f.advance(lapse)
+		epoch := first(room)
+		head := f.head(room)
+		if epoch == old.Epoch || epoch == "" || head.Epoch != epoch {
+			f.Errorf("by %s: the epoch is %s, and in the head %s, and was %s", name, epoch, head.Epoch, old.Epoch)
+		}
+		f.pending("what was pending", head, 0, time.Time{})
+		f.equal("the floor", head.Floor, int64(0))
+		f.sameTime("when it began", head.Began, f.now())
+		for _, e := range append(f.allEntries(room), f.allBefore(room)...) {
+			if e.Epoch != epoch {
+				f.Errorf("by %s: %d of %s is shown", name, e.Seq, e.Epoch)
+			}
+		}
+		if name == "head" {
+			_, err := f.Find(f.Context(), room, f.named(old.ID))
+			f.refused("find of what was logged before", err, hub.ErrNotFound)
+			again := f.appended(room, f.event(old.ID, `{"n":1}`), time.Hour)
+			f.equal("the epoch of the same id", again.Epoch, epoch)
+		}
+		f.checkAgain(room, old.ID, f.allEntries(room)[0])
+	}
 }
