@@ -32,6 +32,8 @@ import (
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/bellhop-rt/bellhop/internal/local/body"
 )
 
 // Gate is an authority with its proxy, for one server.
@@ -75,7 +77,7 @@ func Open(server string, patterns ...string) (*Gate, error) {
 	if err := g.writeFiles(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.folder))
 	}
-	if g.proxy, err = startProxy(server, patterns); err != nil {
+	if g.proxy, err = startProxy(server, patterns, body.Time); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.folder))
 	}
 	return g, nil

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"software.sslmate.com/src/go-pkcs12"
@@ -158,5 +160,48 @@ func TestFilesForFunctions(t *testing.T) {
 	list, err := pkcs12.DecodeTrustStore(store, password)
 	if err != nil || len(list) == 0 || !list[0].Equal(g.root) {
 		t.Errorf("Java trusts %d authorities, %v", len(list), err)
+	}
+}
+
+// TestSlowBody: who asks the proxy for something else and never ends its body is not waited for, and a tunnel lives longer than that.
+func TestSlowBody(t *testing.T) {
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "far") }))
+	defer far.Close()
+	const limit = 200 * time.Millisecond
+	p, err := startProxy(far.Listener.Addr().String(), []string{"far.example"}, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.close() }()
+	dial := func(ask string) net.Conn {
+		t.Helper()
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.address)
+		if err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+			err = c.SetDeadline(time.Now().Add(20 * time.Second))
+		}
+		if err == nil {
+			_, err = io.WriteString(c, ask)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	tunnel := dial("CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r\n")
+	slow := dial("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+	if _, err := io.ReadAll(slow); err != nil {
+		t.Errorf("a body that does not come is waited for: %v", err)
+	}
+	answers := bufio.NewReader(tunnel)
+	opened, err := http.ReadResponse(answers, &http.Request{Method: http.MethodConnect})
+	if err != nil || opened.StatusCode != http.StatusOK {
+		t.Fatalf("the tunnel: got %v, %v", opened, err)
+	}
+	_ = opened.Body.Close()
+	_, err = io.WriteString(tunnel, "GET / HTTP/1.1\r\nHost: far\r\nConnection: close\r\n\r\n")
+	text, readErr := io.ReadAll(answers)
+	if err != nil || readErr != nil || !strings.HasSuffix(string(text), "far") {
+		t.Errorf("through the tunnel, after more than %v: got %q, %v, %v", limit, text, err, readErr)
 	}
 }

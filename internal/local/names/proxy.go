@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bellhop-rt/bellhop/internal/local/body"
 )
 
 // proxy answers CONNECT (RFC 9110 §9.3.6) on the loopback. It sees names and bytes: who speaks TLS does so with the server at the end.
@@ -32,7 +34,8 @@ type proxy struct {
 
 const dialTime = 30 * time.Second
 
-func startProxy(server string, patterns []string) (*proxy, error) {
+// startProxy gives each request a time in which its body must have come, of which it has no use.
+func startProxy(server string, patterns []string, bodies time.Duration) (*proxy, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for functions: %w", err)
@@ -41,7 +44,7 @@ func startProxy(server string, patterns []string) (*proxy, error) {
 	for _, pattern := range patterns {
 		p.names = append(p.names, regexp.MustCompile("(?i)^"+strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")+"$"))
 	}
-	p.web = &http.Server{Handler: p, ReadHeaderTimeout: dialTime, ErrorLog: log.New(io.Discard, "", 0)}
+	p.web = &http.Server{Handler: body.Within(bodies, p), ReadHeaderTimeout: dialTime, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		defer close(p.done)
 		_ = p.web.Serve(l)
