@@ -14,14 +14,21 @@ type owner struct {
 	w      *world
 	banned map[string]time.Duration // by user and room, since when
 	muted  map[string]time.Duration
+	calls  map[string]string // what was answered to calls, by user and id
 }
 
 var _ hub.Hooks = (*owner)(nil)
 
-func (o *owner) Has(h hub.Hook) bool { return h == hub.HookJoin || h == hub.HookPublish }
+func (o *owner) Has(h hub.Hook) bool {
+	return h == hub.HookJoin || h == hub.HookPublish || h == hub.HookAction
+}
 
 func (o *owner) Ask(ctx context.Context, q hub.Question) (v hub.Verdict, err error) {
 	err = o.w.call(ctx, "Ask", string(q.Hook)+" "+q.User.ID+" "+q.Room, 0, func() error {
+		if q.Hook == hub.HookAction {
+			v.Data = o.result(q)
+			return nil
+		}
 		name := q.User.ID + " " + q.Room
 		_, banned := o.banned[name]
 		_, muted := o.muted[name]

@@ -29,7 +29,8 @@ type ledger struct {
 	rooms      map[string]*roomLedger
 	spans      []*span
 	epochs     []string
-	secrets    []string // private ids of Socket.IO
+	secrets    []string // private ids of Socket.IO, and ids of questions
+	questions  questions
 }
 
 type roomLedger struct {
@@ -83,6 +84,9 @@ func (l *ledger) plain(text string) string {
 			text = strings.ReplaceAll(text, pid, fmt.Sprintf("pid%d", i))
 		}
 	}
+	if l.w.folder != "" {
+		text = strings.ReplaceAll(text, l.w.folder, "")
+	}
 	return text
 }
 
@@ -95,8 +99,12 @@ func (l *ledger) epoch(name string) {
 
 // secret is called with the names that are in use; some hold a private id.
 func (l *ledger) secret(name string) {
-	if pid, is := strings.CutPrefix(name, "pid#"); is && !slices.Contains(l.secrets, pid) {
-		l.secrets = append(l.secrets, pid)
+	secret, is := strings.CutPrefix(name, "pid#")
+	if found := questionID.FindStringSubmatch(name); found != nil {
+		secret, is = found[1], true
+	}
+	if is && !slices.Contains(l.secrets, secret) {
+		l.secrets = append(l.secrets, secret)
 	}
 }
 

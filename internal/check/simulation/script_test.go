@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 )
 
 // settings are what a seed decides before anything happens.
@@ -25,6 +29,7 @@ type settings struct {
 	trouble      time.Duration
 	actions      int
 	inSteps      bool // the log appends in steps
+	onDisk       bool // the store has a file, on a disk that is full now and then
 	hooked       bool // the owner is asked who may join and publish
 	quick, usual time.Duration
 	shortTokens  float64
@@ -53,6 +58,7 @@ type plant struct {
 	recoversAll    bool // recovery asks nobody whether the user may still join
 	repeatsAll     bool // a repetition is not asked about
 	forgetsNewer   bool // what is pending is taken for pushed, though more was logged meanwhile
+	keepsRefused   bool // what the disk did not take is there when it has room again
 	departsYoung   bool // the first 410 of a connection that is only just opening departs it
 
 	// of Socket.IO
@@ -62,6 +68,9 @@ type plant struct {
 	losesSeq        bool // events do not say where in their room they are
 	anybodysPID     bool // a session is anybody's who knows its private id
 	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
+
+	anybodysAnswer bool // answers to questions are kept without who has given them
+	mixesCalls     bool // what the application has answered to one call is the answer to the next
 
 	arrivals int
 }
@@ -85,25 +94,67 @@ var seqOf = regexp.MustCompile(`"seq":[0-9]+,`)
 func newWorld(seed uint64, p plant, traced bool) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0xbe11)), start: time.Now(), live: map[int]*invocation{}, traced: traced, taken: map[string]bool{},
-		stats: stats{faults: map[string]int{}},
+		stats: stats{faults: map[string]int{}}, disk: &rowstest.Disk{},
 	}
-	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}}
+	w.ledger = &ledger{w: w, rooms: map[string]*roomLedger{}, questions: newQuestions()}
 	w.gateway = &gateway{w: w, sockets: map[string]*socket{}, frames: map[string]*inbound{}}
 	w.queue = &queue{w: w}
 	w.program = &program{w: w}
-	w.owner = &owner{w: w, banned: map[string]time.Duration{}, muted: map[string]time.Duration{}}
+	w.owner = &owner{w: w, banned: map[string]time.Duration{}, muted: map[string]time.Duration{}, calls: map[string]string{}}
 	w.settings = w.drawSettings()
 	w.rates = w.drawFaults()
-	kept, err := bolt.Open("", bolt.Options{Now: time.Now, FlushEvery: -1})
-	if err != nil {
-		panic(err)
-	}
-	w.store = &store{w: w, real: kept, plant: p}
+	w.onDisk = w.onDisk || p.keepsRefused
+	w.inSteps = w.inSteps && !p.keepsRefused
+	w.store = &store{w: w, plant: p}
+	w.openStore()
 	if w.inSteps || p.pushesFirst || p.remembersLater || p.countsTwice || p.forgetsFloor {
 		w.store.log = &stepped{w: w, rooms: map[string]*steppedRoom{}}
 	}
 	w.newSandboxes(2)
 	return w
+}
+
+// openStore has the store in a file, or in memory.
+func (w *world) openStore() {
+	path := ""
+	if w.onDisk {
+		folder, err := os.MkdirTemp("", "world") //nolint:usetesting // the world is not a test's own
+		if err != nil {
+			panic(err)
+		}
+		w.folder, path = folder, filepath.Join(folder, "data")
+	}
+	kept, err := bolt.Open(path, bolt.Options{Now: time.Now, FlushEvery: -1, Disk: w.disk, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	w.store.real = kept
+}
+
+// close ends what is outside of the world.
+func (w *world) close() {
+	if err := w.store.real.(*bolt.Store).Close(); err != nil {
+		panic(err)
+	}
+	if w.folder != "" {
+		_ = os.RemoveAll(w.folder)
+	}
+}
+
+// fillDisk has no room on the disk for a while.
+func (w *world) fillDisk() {
+	if w.calm {
+		return
+	}
+	w.stats.faults["disk full"]++
+	w.logf("the disk is full")
+	w.disk.Fill(true)
+	w.after(w.between(10*time.Millisecond, 20*time.Second), w.emptyDisk)
+}
+
+func (w *world) emptyDisk() {
+	w.logf("the disk has room")
+	w.disk.Fill(false)
 }
 
 func (w *world) drawSettings() settings {
@@ -154,6 +205,7 @@ func (w *world) drawSettings() settings {
 		s.shortTokens = 0.3
 	}
 	s.hooked = w.chance(0.3)
+	s.onDisk = w.chance(0.2)
 	if w.chance(0.3) {
 		s.sockets.KeepAlive = socketio.Noop
 	}
@@ -214,6 +266,9 @@ func (w *world) play() {
 	if w.otherKeeps != nil {
 		w.after(w.between(w.trouble/4, w.trouble), w.changeKeeps)
 	}
+	for n := 0; w.onDisk && n < 1+w.actions/10; n++ {
+		w.after(w.between(0, w.trouble), w.fillDisk)
+	}
 	for left := w.actions; left > 0; {
 		at := w.between(0, w.trouble)
 		for range min(left, 1+w.rng.IntN(5)) { // what happens together is what goes wrong
@@ -223,6 +278,7 @@ func (w *world) play() {
 	}
 	w.run(w.trouble)
 	w.calm = true
+	w.disk.Fill(false)
 	w.logf("calm")
 	w.decide()
 	w.run(w.trouble + healing - rest)
@@ -341,8 +397,12 @@ func (w *world) act() {
 		}
 	case n < 90:
 		d.setStatus()
-	case n < 94:
+	case n < 92:
 		d.type_(w.shared())
+	case n < 93 && w.hooked:
+		d.call()
+	case n < 94:
+		w.program.ask(hub.Selection{Rooms: []string{w.shared()}})
 	case n < 96 && w.hooked:
 		w.forbid(d)
 	case n < 97:

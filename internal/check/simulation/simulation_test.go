@@ -31,7 +31,7 @@ func play(t *testing.T, seed uint64, p plant, traced bool) (w *world) {
 	synctest.Test(t, func(*testing.T) {
 		w = newWorld(seed, p, traced)
 		w.play()
-		_ = w.store.real.(interface{ Close() error }).Close()
+		w.close()
 	})
 	return w
 }
@@ -99,6 +99,8 @@ func TestSimulation(t *testing.T) {
 		sum.steps += w.stats.steps
 		sum.acts += w.stats.acts
 		sum.recovered += w.stats.recovered
+		sum.answers += w.stats.answers
+		sum.calls += w.stats.calls
 		for kind, n := range w.stats.faults {
 			faults[kind] += n
 		}
@@ -107,7 +109,8 @@ func TestSimulation(t *testing.T) {
 		}
 		return true
 	})
-	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered in %v", n, sum.steps, sum.acts, sum.recovered, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered, %d answers to programs, %d calls in %v",
+		n, sum.steps, sum.acts, sum.recovered, sum.answers, sum.calls, time.Since(began).Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%8d × %s", faults[kind], kind)
 	}
@@ -160,8 +163,12 @@ func TestSimulationIsAlive(t *testing.T) {
 		"a repetition skips the publish hook":                      {repeatsAll: true},
 		"whose token has ended hears until the sweep":              {forgetsTokens: true},
 		"a leave that is faster than the join before it is lost":   {forgetsLeaves: true},
+		"what the disk did not take is there later":                {keepsRefused: true},
 		"what is pending is taken for pushed":                      {forgetsNewer: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
+
+		"a call gets the result of another": {mixesCalls: true},
+		"an answer is anybody's":            {anybodysAnswer: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},
 		"no ping is sent":                                       {beatsNever: true},

@@ -115,6 +115,10 @@ func (d *device) takeMessage(s *socket, in *inbound) bool {
 	case packet.Ack:
 		return true
 	case packet.Event:
+		if in.packet.ID != nil {
+			d.answer(s, in)
+			return false
+		}
 		if in.Seq > 0 {
 			s.heard[placeOf(in.Room, in.Seq)] = true
 		}

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -154,7 +155,13 @@ func (s *store) Grow(ctx context.Context, room string, from int) error {
 }
 
 func (s *store) Note(ctx context.Context, name string, value []byte, ttl time.Time) error {
-	return s.w.call(ctx, "Note", name, 0, func() error { return s.real.Note(plain, name, value, ttl) })
+	return s.w.call(ctx, "Note", name, 0, func() error {
+		err := s.real.Note(plain, s.answered(name), value, ttl)
+		if err == nil {
+			s.w.ledger.questions.note(name, s.w.elapsed())
+		}
+		return err
+	})
 }
 
 func (s *store) NoteOnce(ctx context.Context, name string, value []byte, ttl time.Time) (did bool, err error) {
@@ -175,7 +182,8 @@ func (s *store) NoteOver(ctx context.Context, name string, was, value []byte, tt
 
 func (s *store) Noted(ctx context.Context, name string) (value []byte, err error) {
 	err = s.w.call(ctx, "Noted", name, 0, func() error {
-		value, err = s.real.Noted(plain, name)
+		s.w.ledger.questions.look(name, s.w.elapsed())
+		value, err = s.real.Noted(plain, s.answered(name))
 		if s.anybodysPID && strings.HasPrefix(name, "pid#") {
 			user, _, _ := strings.Cut(ctx.Value(invocationKey{}).(*invocation).name, "-")
 			value = userOf.ReplaceAll(value, []byte(`"user":"`+user+`"`))
@@ -183,6 +191,14 @@ func (s *store) Noted(ctx context.Context, name string) (value []byte, err error
 		return err
 	})
 	return value, err
+}
+
+// answered is where an answer to a question is.
+func (s *store) answered(name string) string {
+	if parts := strings.Split(name, "#"); s.anybodysAnswer && parts[0] == "ack" {
+		return "ack#" + parts[len(parts)-1]
+	}
+	return name
 }
 
 func (s *store) Unnote(ctx context.Context, name string) error {
@@ -216,6 +232,11 @@ func (s *store) Append(ctx context.Context, room string, d hub.Draft) (entry hub
 	}
 	err = s.w.call(ctx, "Append", room+" "+d.ID, 0, func() error {
 		entry, appended, err = s.real.Append(plain, room, d)
+		if s.keepsRefused && errors.Is(err, hub.ErrUnavailable) {
+			s.w.disk.Fill(false)
+			_, _, _ = s.real.Append(plain, room, d)
+			s.w.disk.Fill(true)
+		}
 		if err == nil && appended {
 			s.w.ledger.logged(entry, d)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
+	"github.com/bellhop-rt/bellhop/internal/store/rows/rowstest"
 )
 
 // world is one run. Everything but the fields under mu belongs to the goroutine that runs the agenda.
@@ -39,6 +40,8 @@ type world struct {
 
 	sandboxes []sandbox
 	store     *store
+	disk      *rowstest.Disk
+	folder    string // of the store's file
 	gateway   *gateway
 	queue     *queue
 	program   *program
@@ -57,6 +60,8 @@ type stats struct {
 	steps     int
 	acts      int
 	recovered int // clients of Socket.IO, after an absence
+	answers   int // of clients to programs
+	calls     int // that the application has answered
 	faults    map[string]int
 }
 
@@ -378,6 +383,9 @@ func (w *world) perform(c *call) error {
 		return c.do()
 	}
 	if c.inv.charmed || c.wait > 0 {
+		if w.disk.Full() {
+			w.emptyDisk()
+		}
 		return c.do()
 	}
 	switch r := w.rates; {

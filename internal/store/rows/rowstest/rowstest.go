@@ -30,6 +30,13 @@ func (d *Disk) Fill(full bool) {
 	d.full = full
 }
 
+// Full reports whether there is no room.
+func (d *Disk) Full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.full
+}
+
 // Count gives how often something was written, and how often the disk was waited for.
 func (d *Disk) Count() (writes, syncs int) {
 	d.mu.Lock()
