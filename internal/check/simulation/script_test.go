@@ -69,6 +69,7 @@ type plant struct {
 	anybodysPID     bool // a session is anybody's who knows its private id
 	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
 
+	losesAnswers   bool // an answer to a question is not kept, now and then
 	anybodysAnswer bool // answers to questions are kept without who has given them
 	mixesCalls     bool // what the application has answered to one call is the answer to the next
 
@@ -395,11 +396,11 @@ func (w *world) act() {
 				d.tend(v)
 			})
 		}
-	case n < 90:
+	case n < 88:
 		d.setStatus()
-	case n < 92:
+	case n < 90:
 		d.type_(w.shared())
-	case n < 93 && w.hooked:
+	case n < 92 && w.hooked:
 		d.call()
 	case n < 94:
 		w.program.ask(hub.Selection{Rooms: []string{w.shared()}})

@@ -168,6 +168,7 @@ func TestSimulationIsAlive(t *testing.T) {
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
 
 		"a call gets the result of another": {mixesCalls: true},
+		"an answer is not kept":             {losesAnswers: true},
 		"an answer is anybody's":            {anybodysAnswer: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},
