@@ -42,6 +42,7 @@ type socket struct {
 	greeted time.Duration   // when the client sent its CONNECT; zero: not yet
 	pings   int             // and the open packet
 	heard   map[string]bool // logged events that were pushed, by room and seq
+	twin    twin
 }
 
 // alive: the client has it, and can be reached.
@@ -224,7 +225,7 @@ func (g *gateway) receive(s *socket, name string, frame []byte, at time.Time) {
 	caller := hub.Caller{Connection: s.id, User: d.user, Name: d.user, Expires: s.expires, At: at}
 	g.w.invoke(s.id+" "+name, messageTimeout, false, func(ctx context.Context, box sandbox) {
 		if d.socketIO != nil {
-			reply = box.sockets.Receive(ctx, d.socketIO.caller(d, s, at), frame)
+			reply = box.sockets.Receive(ctx, d.socketIO.caller(d, s, at), g.w.store.misled(frame))
 			return
 		}
 		reply = box.hub.Receive(ctx, caller, frame)
@@ -295,7 +296,8 @@ func (g *gateway) accept(s *socket, frame []byte) {
 	if g.w.store.losesSeq && s.dev.socketIO != nil {
 		frame = seqOf.ReplaceAll(frame, nil)
 	}
-	g.w.ledger.pushed(s.id, g.decode(frame))
+	in := g.decode(frame)
+	g.w.ledger.pushed(s.socketIn(in), in)
 	g.transmit(s, frame)
 }
 

@@ -69,6 +69,7 @@ type plant struct {
 	anybodysPID     bool // a session is anybody's who knows its private id
 	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
 
+	endsBoth       bool // the end of one socket of a connection is taken for that of the other
 	losesAnswers   bool // an answer to a question is not kept, now and then
 	anybodysAnswer bool // answers to questions are kept without who has given them
 	mixesCalls     bool // what the application has answered to one call is the answer to the next
@@ -207,6 +208,7 @@ func (w *world) drawSettings() settings {
 	}
 	s.hooked = w.chance(0.3)
 	s.onDisk = w.chance(0.2)
+	s.sockets.Namespaces = []string{side}
 	if w.chance(0.3) {
 		s.sockets.KeepAlive = socketio.Noop
 	}
@@ -396,8 +398,10 @@ func (w *world) act() {
 				d.tend(v)
 			})
 		}
-	case n < 88:
+	case n < 84:
 		d.setStatus()
+	case n < 86:
+		d.comeTwice()
 	case n < 90:
 		d.type_(w.shared())
 	case n < 92 && w.hooked:

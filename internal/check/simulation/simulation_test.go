@@ -101,6 +101,7 @@ func TestSimulation(t *testing.T) {
 		sum.recovered += w.stats.recovered
 		sum.answers += w.stats.answers
 		sum.calls += w.stats.calls
+		sum.twins += w.stats.twins
 		for kind, n := range w.stats.faults {
 			faults[kind] += n
 		}
@@ -109,8 +110,8 @@ func TestSimulation(t *testing.T) {
 		}
 		return true
 	})
-	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered, %d answers to programs, %d calls in %v",
-		n, sum.steps, sum.acts, sum.recovered, sum.answers, sum.calls, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered, %d answers to programs, %d calls, %d second sockets left in %v",
+		n, sum.steps, sum.acts, sum.recovered, sum.answers, sum.calls, sum.twins, time.Since(began).Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%8d × %s", faults[kind], kind)
 	}
@@ -167,9 +168,10 @@ func TestSimulationIsAlive(t *testing.T) {
 		"what is pending is taken for pushed":                      {forgetsNewer: true},
 		"the first 410 of a connection that is opening departs it": {departsYoung: true},
 
-		"a call gets the result of another": {mixesCalls: true},
-		"an answer is not kept":             {losesAnswers: true},
-		"an answer is anybody's":            {anybodysAnswer: true},
+		"a call gets the result of another":    {mixesCalls: true},
+		"an answer is not kept":                {losesAnswers: true},
+		"the end of one socket ends the other": {endsBoth: true},
+		"an answer is anybody's":               {anybodysAnswer: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},
 		"no ping is sent":                                       {beatsNever: true},

@@ -88,6 +88,10 @@ func (c *socketIO) caller(d *device, s *socket, at time.Time) hub.Caller {
 // take takes in a packet, and says whether there is an event or a reply in it.
 func (d *device) take(s *socket, in *inbound) bool {
 	p := in.packet
+	if p.Engine == packet.Message && p.Namespace == side {
+		d.takeAside(s, p)
+		return false
+	}
 	switch p.Engine {
 	case packet.Open:
 		d.greet(s, p.Data)

@@ -61,6 +61,7 @@ type stats struct {
 	acts      int
 	recovered int // clients of Socket.IO, after an absence
 	answers   int // of clients to programs
+	twins     int // second sockets that have left
 	calls     int // that the application has answered
 	faults    map[string]int
 }
