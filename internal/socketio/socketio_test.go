@@ -422,6 +422,45 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// TestWhoWasTakenOut comes back with the private id, and neither hears what was said meanwhile nor is where it was.
+func TestWhoWasTakenOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		command hub.Command
+		why     string
+	}{
+		"disconnected":         {hub.DisconnectCommand{Selection: hub.Selection{User: "ana"}, Reason: "banned"}, "she was disconnected"},
+		"taken out of a room":  {hub.LeaveCommand{Selection: hub.Selection{User: "ana"}, Room: "channel:1"}, "she was taken out"},
+		"in none of its rooms": {hub.CloseCommand{Room: "channel:1"}, "the room was closed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, socketio.Options{})
+			sid, pid := parts(t, w.open("a1", `{"token":"ana"}`))
+			w.open("bob", `{"token":"bob"}`)
+			for _, one := range []string{"a1", "bob"} {
+				has(t, "join", w.send(one, `420["join",{"room":"channel:1"}]`), `"ok":true`)
+			}
+			w.Clock.Pass(time.Minute)
+			has(t, "say", w.send("bob", `420["publish",{"room":"channel:1","event":"message:new","data":1,"id":"seen"}]`), `"ok":true`)
+			frames := w.Network.TakeFrom("a1")
+			last := frames[len(frames)-1]
+			offset := last[strings.LastIndex(last, `,"`)+2 : len(last)-2]
+			w.Emit(t.Context(), c.command)
+			w.Network.Cut("a1")
+			w.send("bob", `420["join",{"room":"channel:1"}]`)
+			has(t, "say", w.send("bob", `420["publish",{"room":"channel:1","event":"message:new","data":1,"id":"meanwhile"}]`), `"ok":true`)
+			got, _ := parts(t, w.open("a2", fmt.Sprintf(`{"token":"ana","pid":%q,"offset":%q}`, pid, offset)))
+			if heard := strings.Join(w.Network.TakeFrom("a2"), " "); strings.Contains(heard, "meanwhile") {
+				t.Errorf("%s, and she hears %s", c.why, heard)
+			}
+			row, err := w.Store.Connection(t.Context(), "a2")
+			if err != nil || row.In("channel:1") || got == sid {
+				t.Errorf("%s, and her session is %s, which was %s, in %v, %v", c.why, got, sid, row.Rooms, err)
+			}
+			has(t, "say", w.send("a2", `420["publish",{"room":"channel:1","event":"message:new","data":1}]`), `"code":"not_in_room"`)
+		})
+	}
+}
+
 // TestRecoveryWhileThrottled: a push that is throttled is pushed again, and nothing before it. Each 50th push is the issue of a busy
 // account; 20 in a row that of one that is overrun.
 func TestRecoveryWhileThrottled(t *testing.T) {
