@@ -8,6 +8,10 @@
 // the same, as EVENTs and ACKs, and so is all that is held against it. A client that comes back asks for its session. If it
 // is recovered it relies on being in half of its rooms, and on having been pushed what it missed; the others it joins.
 //
+// Some of these have a second socket for a while, in another namespace of the same connection. Its end must not touch the first one. Programs
+// ask clients of Socket.IO, and where the owner has a word clients call it: whoever asks gets what was answered to just that question, by just
+// that socket, and nothing that was kept in time is left out.
+//
 // # One seed, one run
 //
 // A run is decided by its seed alone. Nothing happens at the same time: every Lambda invocation is a coroutine that stops
@@ -27,6 +31,8 @@
 //   - A message of a queue is late, comes twice, or again after its visibility timeout.
 //   - DynamoDB counts a position up and writes there later, or never.
 //   - The open packet comes late or twice, a CONNECT comes twice, and one that was given up takes effect later.
+//   - The embedded store's disk is full for a while, and what it has refused is done again.
+//   - A question is answered late, twice or never.
 //   - A ping or its answer is lost, and then a connection is closed whose client is there.
 //
 // What may not: a job that fails as often as its queue allows, or a sweep that fails as often as Lambda tries it. The last
