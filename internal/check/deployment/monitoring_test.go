@@ -280,3 +280,62 @@ func TestDashboard(t *testing.T) {
 		t.Errorf("internal/hub/observer.go has only %d metrics", len(known))
 	}
 }
+
+// TestDashboardUrl: the console has another address in each partition of AWS, the region's own in all of them.
+func TestDashboardUrl(t *testing.T) {
+	text, err := os.ReadFile(root + "infra/monitoring.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Conditions map[string]yaml.Node `yaml:"Conditions"`
+		Outputs    map[string]struct {
+			Value yaml.Node `yaml:"Value"`
+		} `yaml:"Outputs"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	output := template.Outputs["DashboardUrl"].Value
+	for partition, c := range map[string]struct{ region, want string }{
+		"aws":        {"eu-central-1", "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards:name=bellhop-prod"},
+		"aws-cn":     {"cn-north-1", "https://cn-north-1.console.amazonaws.cn/cloudwatch/home?region=cn-north-1#dashboards:name=bellhop-prod"},
+		"aws-us-gov": {"us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#dashboards:name=bellhop-prod"},
+	} {
+		chosen := choices{t, map[string]string{"AWS::Partition": partition, "AWS::Region": c.region, "Stack": "bellhop-prod"}, template.Conditions}
+		if got := chosen.value(&output); got != c.want {
+			t.Errorf("%s: got %s, want %s", partition, got, c.want)
+		}
+	}
+}
+
+// TestPartitions: nothing takes the partition for granted, or the names that it gives services to the outside.
+func TestPartitions(t *testing.T) {
+	for _, name := range []string{"template.yaml", "infra/monitoring.yaml"} {
+		text, err := os.ReadFile(root + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document yaml.Node
+		if err := yaml.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
+		}
+		resources := document.Content[0]
+		for i, part := range resources.Content {
+			if part.Value == "Resources" || part.Value == "Outputs" {
+				noPartition(t, name, resources.Content[i+1])
+			}
+		}
+	}
+}
+
+func noPartition(t *testing.T, file string, n *yaml.Node) {
+	t.Helper()
+	// Principals of services (lambda.amazonaws.com) are the same in all partitions.
+	if strings.Contains(n.Value, "arn:aws:") || strings.Contains(n.Value, "${AWS::Region}.amazonaws.com") {
+		t.Errorf("%s:%d is for one partition alone: %s", file, n.Line, n.Value)
+	}
+	for _, below := range n.Content {
+		noPartition(t, file, below)
+	}
+}

@@ -2,7 +2,9 @@ package deployment
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -139,43 +141,82 @@ func brokenRules(t *testing.T, given map[string]string) (broken []string) {
 	if err := yaml.Unmarshal(bellhop.Template, &rules); err != nil {
 		t.Fatal(err)
 	}
-	value := func(n *yaml.Node) string {
-		if n.Tag != "!Ref" {
-			return n.Value
-		}
-		if v, ok := given[n.Value]; ok {
-			return v
-		}
-		return rules.Parameters[n.Value].Default
+	c := choices{t: t, values: maps.Clone(given)}
+	if c.values == nil {
+		c.values = map[string]string{}
 	}
-	var holds func(n *yaml.Node) bool
-	holds = func(n *yaml.Node) bool {
-		switch n.Tag {
-		case "!Equals":
-			return value(n.Content[0]) == value(n.Content[1])
-		case "!Not":
-			return !holds(n.Content[0])
-		case "!And":
-			return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !holds(c) })
-		case "!Or":
-			return slices.ContainsFunc(n.Content, holds)
+	for name, p := range rules.Parameters {
+		if _, ok := given[name]; !ok {
+			c.values[name] = p.Default
 		}
-		t.Fatalf("line %d: a rule with %s", n.Line, n.Tag)
-		return false
 	}
 	for name, rule := range rules.Rules {
-		if rule.Condition.Kind != 0 && !holds(&rule.Condition) {
+		if rule.Condition.Kind != 0 && !c.holds(&rule.Condition) {
 			continue
 		}
 		for _, a := range rule.Assertions {
 			if a.Says == "" {
 				t.Errorf("%s does not say what is wrong", name)
 			}
-			if !holds(&a.Assert) {
+			if !c.holds(&a.Assert) {
 				broken = append(broken, name)
 			}
 		}
 	}
 	slices.Sort(broken)
 	return broken
+}
+
+// choices are what a template chooses by values: of its parameters, and of CloudFormation's own.
+type choices struct {
+	t          *testing.T
+	values     map[string]string
+	conditions map[string]yaml.Node
+}
+
+// value is a scalar, or what !Ref, !If or !Sub give.
+func (c choices) value(n *yaml.Node) string {
+	c.t.Helper()
+	switch n.Tag {
+	case "!Ref":
+		v, known := c.values[n.Value]
+		if !known {
+			c.t.Fatalf("line %d: nothing is known of %s", n.Line, n.Value)
+		}
+		return v
+	case "!If":
+		condition := c.conditions[n.Content[0].Value]
+		if c.holds(&condition) {
+			return c.value(n.Content[1])
+		}
+		return c.value(n.Content[2])
+	case "!Sub":
+		own := c
+		pattern := n
+		if n.Kind == yaml.SequenceNode {
+			pattern, own.values = n.Content[0], maps.Clone(c.values)
+			for pair := range slices.Chunk(n.Content[1].Content, 2) {
+				own.values[pair[0].Value] = c.value(pair[1])
+			}
+		}
+		return os.Expand(pattern.Value, func(name string) string { return own.value(&yaml.Node{Tag: "!Ref", Value: name, Line: n.Line}) })
+	}
+	return n.Value
+}
+
+// holds reports whether a condition does.
+func (c choices) holds(n *yaml.Node) bool {
+	c.t.Helper()
+	switch n.Tag {
+	case "!Equals":
+		return c.value(n.Content[0]) == c.value(n.Content[1])
+	case "!Not":
+		return !c.holds(n.Content[0])
+	case "!And":
+		return !slices.ContainsFunc(n.Content, func(one *yaml.Node) bool { return !c.holds(one) })
+	case "!Or":
+		return slices.ContainsFunc(n.Content, c.holds)
+	}
+	c.t.Fatalf("line %d: a condition with %q", n.Line, n.Tag)
+	return false
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/bellhop-rt/bellhop"
 	lambdaroute "github.com/bellhop-rt/bellhop/internal/lambda/route"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -202,6 +203,26 @@ func TestTemplateRoutes(t *testing.T) {
 		if got := slices.Contains(answered, ids[key]); got != want.twoWay {
 			t.Errorf("%s has a route response: %t, want %t", key, got, want.twoWay)
 		}
+	}
+}
+
+// TestTemplateAuthorizer: it is asked about everybody. Each identity source would have to be there, and a token comes in the header or in
+// the query. The list is there, and empty: the service's model wants one, and what takes its place where there is none is up to who
+// reads the template, a header for one.
+func TestTemplateAuthorizer(t *testing.T) {
+	auth := object(resources(t, "AWS::Serverless::WebSocketApi")["WebSocketApi"].Properties, "Auth")
+	if text(auth, "AuthType") != "CUSTOM" || text(auth, "AuthArn") != "AuthorizeFunction.Arn" {
+		t.Errorf("who connects is decided by %v", auth)
+	}
+	if sources, is := auth["IdentitySource"].([]any); !is || len(sources) > 0 {
+		t.Errorf("IdentitySource is %v, want an empty list", auth["IdentitySource"])
+	}
+	read, err := template.Read(bellhop.Template, template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := read.APIs[0].Authorizer; a == nil || a.Function != "AuthorizeFunction" || len(a.Sources) > 0 {
+		t.Errorf("bellhop dev reads %+v", a)
 	}
 }
 

@@ -105,6 +105,24 @@ func TestEveryIdentitySourceMustBePresent(t *testing.T) {
 	}
 }
 
+// TestNoIdentitySourceAsksAboutEverybody: what has to be there is up to the authorizer, whether the template has an empty list or none.
+func TestNoIdentitySourceAsksAboutEverybody(t *testing.T) {
+	for name, sources := range map[string]string{"an empty list": ", IdentitySource: []", "none": ""} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(with("auth"), ", IdentitySource: [route.request.querystring.token]", sources, 1)
+			for want, answer := range map[int]invoke.Function{http.StatusSwitchingProtocols: fn(allow), http.StatusUnauthorized: throws(errors.New("Unauthorized"))} {
+				f := serve(t, setup{Template: text, Functions: functions(map[string]invoke.Function{"authorize": answer})})
+				if _, res := f.dial(t, "/dev", nil); res.status != want {
+					t.Errorf("a client that brings nothing: got %d, want %d", res.status, want)
+				}
+				if n := f.cfg.Functions.Stats()["AuthorizeFunction"].Invocations; n != 1 {
+					t.Errorf("it was asked %d times", n)
+				}
+			}
+		})
+	}
+}
+
 func TestARefusalSaysWhy(t *testing.T) {
 	for name, c := range map[string]struct{ path, result, want string }{
 		"an identity source": {"/dev", ``, "the identity source route.request.querystring.token is missing"},
