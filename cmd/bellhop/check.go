@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/smoke"
@@ -77,6 +78,7 @@ func (c checkCommand) check(ctx context.Context, w io.Writer) error {
 	check.Told = out.step
 	report := check.Run(ctx)
 	out.latencies(report.Latencies)
+	out.linef("\n%s", report.Summary())
 	return errors.Join(verdict(report), out.Err)
 }
 
@@ -106,7 +108,7 @@ func (p *printer) linef(format string, args ...any) { p.Sayf(format+"\n", args..
 
 func (p *printer) step(s smoke.Step) {
 	mark := map[smoke.Status]string{smoke.OK: "ok", smoke.Failed: "FAILED", smoke.Skipped: "skipped"}[s.Status]
-	p.linef("%-8s %-42s %8s  %s", mark, s.Name, milliseconds(s.Ms), s.Detail)
+	p.linef("%s", strings.TrimRight(fmt.Sprintf("%-8s %-42s %8s  %s", mark, s.Name, milliseconds(s.Ms), s.Detail), " "))
 	if s.Look != "" {
 		p.linef("         look at %s", s.Look)
 	}
@@ -128,6 +130,8 @@ func milliseconds(ms float64) string {
 		return fmt.Sprintf("%.2f ms", ms)
 	case ms < 10:
 		return fmt.Sprintf("%.1f ms", ms)
+	case ms >= 10_000:
+		return fmt.Sprintf("%.1f s", ms/1000)
 	}
 	return fmt.Sprintf("%.0f ms", ms)
 }

@@ -77,6 +77,15 @@ type Report struct {
 	Latencies []Latency `json:"latencies"`
 }
 
+// Summary counts the steps, in a few words.
+func (r Report) Summary() string {
+	count := map[Status]int{}
+	for _, s := range r.Steps {
+		count[s.Status]++
+	}
+	return fmt.Sprintf("%d of %d steps are ok, %d failed, %d skipped", count[OK], len(r.Steps), count[Failed], count[Skipped])
+}
+
 // skip says why something is not tried.
 type skip struct{ why string }
 

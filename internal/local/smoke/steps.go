@@ -211,11 +211,10 @@ func (v *visit) clocks(ctx context.Context) (string, error) {
 	}
 	// The event was stamped somewhere between.
 	skew := time.UnixMilli(got.TS).Sub(reply.from.Add(reply.took() / 2))
-	detail := fmt.Sprintf("to %s", skew.Abs().Round(time.Millisecond))
 	if skew.Abs() > mostSkew {
 		return "", fmt.Errorf("the server's clock is %s %s", skew.Abs().Round(time.Second), map[bool]string{true: "ahead", false: "behind"}[skew > 0])
 	}
-	return detail, nil
+	return fmt.Sprintf("to within %s", (skew.Abs() + reply.took()/2 + time.Millisecond).Truncate(time.Millisecond)), nil
 }
 
 func (v *visit) resumes(ctx context.Context) (string, error) {
@@ -332,7 +331,7 @@ func (v *visit) finds(ctx context.Context) (string, error) {
 		cancel()
 		switch {
 		case err == nil:
-			return fmt.Sprintf("%s after it was cut off", since(v.dead, f.at)), nil
+			return fmt.Sprintf("%s after it was cut off, and the grace is %s", since(v.dead, f.at), v.grace), nil
 		case !errors.Is(err, errPoke):
 			return "", err
 		}
@@ -630,12 +629,26 @@ func (v *visit) gather(ctx context.Context, room string, clients []*client) erro
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			v.took("connect", connected)
-			v.took("join", joined.took())
+			v.took(fmt.Sprintf("connect, %d at once", together), connected)
+			v.took(fmt.Sprintf("join, %d at once", together), joined.took())
 			return nil
 		})
 	}
 	return group.Wait()
+}
+
+// arrive connects and joins as somebody who comes and goes.
+func (v *visit) arrive(ctx context.Context) error {
+	c, err := v.connect(ctx, "bellhop-check-guest")
+	if err != nil {
+		return err
+	}
+	defer c.leave()
+	_, reply, err := c.join(ctx, v.Room, nil)
+	if err == nil {
+		v.took("join", reply.took())
+	}
+	return err
 }
 
 // measures repeats what clients do most, below the rate that a connection is allowed: nobody is told of a signal that is refused.
@@ -652,7 +665,7 @@ func (v *visit) measures(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		}
-		for _, measure := range []func(context.Context) error{v.ping, v.hear, v.typing} {
+		for _, measure := range []func(context.Context) error{v.arrive, v.ping, v.hear, v.typing} {
 			once, cancel := v.patient(ctx, v.Patience)
 			err := measure(once)
 			cancel()
