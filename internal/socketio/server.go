@@ -102,7 +102,7 @@ func (o Options) Check() error {
 		return fmt.Errorf("the keep-alive of sockets must be heartbeat, noop or none, not %q", o.KeepAlive)
 	}
 	if o.PingInterval+o.PingTimeout > 9*time.Minute {
-		return errors.New("the ping interval and timeout of sockets must stay below 9m together, or API Gateway closes idle connections before")
+		return errors.New("the ping interval and timeout of sockets must be at most 9m together, or API Gateway closes idle connections before")
 	}
 	for _, n := range o.Namespaces {
 		if len(n) < 2 || n[0] != '/' {

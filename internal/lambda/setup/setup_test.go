@@ -123,7 +123,7 @@ func TestMisconfigured(t *testing.T) {
 		{"emit", "EMIT_QUEUE_URL", "", "EMIT_QUEUE_URL is not set"},
 		{"authorize", "ALLOWED_ORIGINS", "", "ALLOWED_ORIGINS is not set"},
 		{"message", "HOOK_OPTIONS", `{"join":{"timeout":"1h"}}`, `HOOK_OPTIONS is not valid: hook options: "join": "timeout" must be a duration of at most 25s`},
-		{"deliver", "SOCKET_PING_INTERVAL", "8m", "must stay below 9m together"},
+		{"deliver", "SOCKET_PING_INTERVAL", "8m", "must be at most 9m together"},
 		{"message", "SOCKET_NAMESPACES", "chat", "begins with /"},
 		{"message", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
 		{"sweep", "TABLE_NAME", "none", `TABLE_NAME is "none": there is no such table`},
