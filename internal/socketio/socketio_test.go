@@ -762,7 +762,7 @@ func TestCheck(t *testing.T) {
 	for want, o := range map[string]socketio.Options{
 		"":                {},
 		"heartbeat, noop": {KeepAlive: "often"},
-		"at most 9m":        {PingInterval: 8 * time.Minute},
+		"at most 9m":      {PingInterval: 8 * time.Minute},
 		"begins with /":   {Namespaces: []string{"chat"}},
 	} {
 		err := o.Check()
