@@ -108,6 +108,7 @@ type visit struct {
 	dead      time.Time
 	gone      time.Time // when bob left
 	crowd     []*client
+	tempo     time.Duration // from one of them to the next, as they came
 	connected bool
 	given     bool // Room is the only one to use
 }
@@ -239,7 +240,7 @@ func (v *visit) summarize() {
 }
 
 func (v *visit) disconnect() {
-	scatter(v.crowd)
+	scatter(v.crowd, v.tempo)
 	for _, c := range []*client{v.ana, v.bob, v.dora} {
 		if c != nil {
 			c.cut()
@@ -280,7 +281,7 @@ func (v *visit) handshake(status int) string {
 	case 429:
 		return "the account's quota of new connections per second, and the parameter ThrottleRate"
 	}
-	return v.logs("authorize") + " and of connect, for \"cannot start\": a parameter is wrong; `bellhop validate` names it"
+	return v.logs("authorize") + " and of connect, for \"cannot start\", where a parameter is wrong (`bellhop validate` names it), or one that took too long"
 }
 
 // logs names the logs of a function.

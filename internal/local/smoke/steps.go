@@ -564,7 +564,10 @@ func (v *visit) crowds(ctx context.Context) (detail string, err error) {
 	room := v.another("-crowd")
 	clients := make([]*client, v.Crowd)
 	v.crowd = clients
-	if err := v.gather(ctx, room, clients); err != nil {
+	began := time.Now()
+	err = v.gather(ctx, room, clients)
+	v.tempo = min(time.Since(began)/time.Duration(len(clients)), 100*time.Millisecond)
+	if err != nil {
 		return "", err
 	}
 	id := rand.Text()
@@ -590,8 +593,8 @@ func (v *visit) crowds(ctx context.Context) (detail string, err error) {
 // and what an emulator in Python can take.
 const together = 20
 
-// scatter has all that are connected leave.
-func scatter(clients []*client) {
+// scatter has all that are connected leave, no faster than they came: what cannot take more would be busy with that for long.
+func scatter(clients []*client, tempo time.Duration) {
 	var group errgroup.Group
 	group.SetLimit(together)
 	for _, c := range clients {
@@ -600,6 +603,7 @@ func scatter(clients []*client) {
 				c.leave()
 				return nil
 			})
+			time.Sleep(tempo)
 		}
 	}
 	_ = group.Wait() // none fails

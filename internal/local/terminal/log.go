@@ -120,12 +120,25 @@ func (l *Log) Goodbye(data string, saved bool) {
 	l.print(time.Now(), colour, "·", text)
 }
 
-// Observe gives nil, which costs the emulator nothing, when nobody wants to see.
+// Observe gives what prints what the emulator does; if the log is quiet, only what went wrong there.
 func (l *Log) Observe() func(emulator.Event) {
 	if l.quiet {
-		return nil
+		return l.problem
 	}
 	return l.event
+}
+
+// problem prints what no function has logged, since it is about how one ended: it failed, took too long, was not there. A push to
+// somebody who is gone, or a handshake that is refused, is none.
+func (l *Log) problem(e emulator.Event) {
+	switch {
+	case e.Kind == emulator.KindDead:
+	case e.Err == nil, e.Kind == emulator.KindPush:
+		return
+	case e.Kind == emulator.KindConnect && e.Status < http.StatusInternalServerError:
+		return
+	}
+	l.event(e)
 }
 
 func (l *Log) event(e emulator.Event) {

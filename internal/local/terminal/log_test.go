@@ -35,6 +35,32 @@ func TestWhatFunctionsWriteIsShown(t *testing.T) {
 	}
 }
 
+// TestQuiet: who asks for problems only is told of them.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("timed out after 10 s")
+	for _, c := range []struct {
+		event emulator.Event
+		want  string // "": nothing
+	}{
+		{emulator.Event{Kind: emulator.KindAuthorize, Status: 500, Err: failed}, "refused 500   timed out after 10 s"},
+		{emulator.Event{Kind: emulator.KindConnect, Status: 502, Err: failed}, "handshake 502   timed out after 10 s"},
+		{emulator.Event{Kind: emulator.KindMessage, Connection: "c=", Route: "join", Err: failed}, "timed out"},
+		{emulator.Event{Kind: emulator.KindSchedule, Function: "Sweep", Err: failed}, "Sweep  timed out"},
+		{emulator.Event{Kind: emulator.KindDead, Queue: "Jobs", Reason: "gone"}, "Jobs dead letter: gone"},
+		{emulator.Event{Kind: emulator.KindAuthorize, Status: 401, Reason: "Unauthorized"}, ""},
+		{emulator.Event{Kind: emulator.KindConnect, Status: 403, Err: errors.New("x is not the stage")}, ""},
+		{emulator.Event{Kind: emulator.KindMessage, Connection: "c=", Route: "join"}, ""},
+		{emulator.Event{Kind: emulator.KindPush, Connection: "c=", Status: 410, Err: errors.New("gone")}, ""},
+	} {
+		var b strings.Builder
+		(&Log{w: &b, quiet: true}).Observe()(c.event)
+		if got := b.String(); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%+v: got %q, want %q", c.event, got, c.want)
+		}
+	}
+}
+
 // TestHostileTexts: nothing that a client, or a function in a client's words, has chosen is obeyed by a terminal, or ends a line.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
