@@ -47,6 +47,9 @@ func Follow(ctx context.Context, address, bearer, room string, joined func(), ea
 			_ = conn.Close(websocket.StatusNormalClosure, "")
 			return ctx.Err()
 		}
+		if code := websocket.CloseStatus(err); code != -1 {
+			return fmt.Errorf("the server has closed the connection, with %d", code)
+		}
 		if err != nil {
 			return fmt.Errorf("the connection ended: %w", err)
 		}

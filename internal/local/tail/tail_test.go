@@ -20,6 +20,14 @@ func TestFollow(t *testing.T) {
 	follow := func(ctx context.Context, grants hub.Grants, joined func(), each func(event []byte) error) error {
 		return tail.Follow(ctx, address, s.Token(token.Claims{User: "eve", Grants: grants}), "channel:a", joined, each)
 	}
+	t.Run("who is taken out is told so in words", func(t *testing.T) {
+		err := follow(t.Context(), nil, func() {
+			s.MustEmit(map[string]any{"command": "disconnect", "user": "eve", "reason": "banned"})
+		}, func([]byte) error { return nil })
+		if err == nil || err.Error() != "the server has closed the connection, with 1000" {
+			t.Errorf("it ended with %v", err)
+		}
+	})
 	t.Run("every event of the room is given, until it is over", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
