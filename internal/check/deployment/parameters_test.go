@@ -220,7 +220,158 @@ func (c choices) holds(n *yaml.Node) bool {
 		return !slices.ContainsFunc(n.Content, func(one *yaml.Node) bool { return !c.holds(one) })
 	case "!Or":
 		return slices.ContainsFunc(n.Content, c.holds)
+	case "!Condition":
+		condition := c.conditions[n.Value]
+		return c.holds(&condition)
 	}
 	c.t.Fatalf("line %d: a condition with %q", n.Line, n.Tag)
 	return false
+}
+
+// noValue is what AWS::NoValue stands for: the property or item is left out.
+type noValue struct{}
+
+// whole is what is deployed of a part of the template. A !Ref to a resource is its name, and so is !GetAtt.
+func (c choices) whole(n *yaml.Node) any {
+	c.t.Helper()
+	_, known := c.values[n.Value]
+	switch {
+	case n.Tag == "!If":
+		condition := c.conditions[n.Content[0].Value]
+		if c.holds(&condition) {
+			return c.whole(n.Content[1])
+		}
+		return c.whole(n.Content[2])
+	case n.Tag == "!Ref" && n.Value == "AWS::NoValue":
+		return noValue{}
+	case n.Tag == "!Ref" && known:
+		return c.value(n)
+	case n.Kind == yaml.MappingNode:
+		m := map[string]any{}
+		for pair := range slices.Chunk(n.Content, 2) {
+			if v := c.whole(pair[1]); v != any(noValue{}) {
+				m[pair[0].Value] = v
+			}
+		}
+		return m
+	case n.Kind == yaml.SequenceNode:
+		var list []any
+		for _, item := range n.Content {
+			if v := c.whole(item); v != any(noValue{}) {
+				list = append(list, v)
+			}
+		}
+		return list
+	}
+	return n.Value
+}
+
+// stackOf is the resources that parameters of the template make, by their logical ids.
+func stackOf(t *testing.T, given map[string]string) map[string]any {
+	t.Helper()
+	var document struct {
+		Parameters map[string]struct {
+			Default string `yaml:"Default"`
+		} `yaml:"Parameters"`
+		Conditions map[string]yaml.Node            `yaml:"Conditions"`
+		Resources  map[string]map[string]yaml.Node `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(bellhop.Template, &document); err != nil {
+		t.Fatal(err)
+	}
+	c := choices{t, map[string]string{}, document.Conditions}
+	for name, p := range document.Parameters {
+		c.values[name] = p.Default
+	}
+	maps.Copy(c.values, given)
+	stack := map[string]any{}
+	for id, resource := range document.Resources {
+		if on, conditional := resource["Condition"]; conditional {
+			if condition := c.conditions[on.Value]; !c.holds(&condition) {
+				continue
+			}
+		}
+		properties := resource["Properties"]
+		stack[id] = c.whole(&properties)
+	}
+	return stack
+}
+
+// TestWhatIsAskedForIsDeployed: what costs or binds is there only if it is asked for, and then wherever it has to be.
+func TestWhatIsAskedForIsDeployed(t *testing.T) {
+	const key = "arn:aws:kms:eu-west-1:1:key/x"
+	plain, all := stackOf(t, nil), stackOf(t, map[string]string{
+		"JwtSecretArn": "arn:aws:secretsmanager:eu-west-1:1:secret:x", "JwtSecretKeyArn": key,
+		"MessageConcurrency": "30", "DeliverConcurrency": "7", "EmitConcurrency": "3", "WarmWrites": "15000", "TableEncryption": "kms",
+		"DomainName": "chat.example.org", "CertificateArn": "arn:aws:acm:eu-west-1:1:certificate/x",
+	})
+	for path, want := range map[string]string{
+		"MessageFunction ReservedConcurrentExecutions":                             "30",
+		"DeliverFunction Events Queue Properties ScalingConfig MaximumConcurrency": "7",
+		"EmitFunction Events Queue Properties ScalingConfig MaximumConcurrency":    "3",
+		"Table WarmThroughput WriteUnitsPerSecond":                                 "15000",
+		"Table WarmThroughput ReadUnitsPerSecond":                                  "12000",
+		"Table SSESpecification SSEEnabled":                                        "true",
+		"Domain DomainName":                                                        "chat.example.org",
+		"DomainMapping ApiId":                                                      "WebSocketApi",
+	} {
+		keys := strings.Fields(path)
+		if got := text(all, keys...); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+		if keys[len(keys)-1] != "MaximumConcurrency" && at(plain, keys...) != nil {
+			t.Errorf("%s is there without being asked for", path)
+		}
+	}
+	decrypts := func(stack map[string]any) []any {
+		var found []any
+		policies, _ := at(stack, "AuthorizeFunction", "Policies").([]any)
+		for _, p := range policies {
+			statements, _ := at(p, "Statement").([]any)
+			for _, s := range statements {
+				if text(s, "Action") == "kms:Decrypt" {
+					found = append(found, at(s, "Resource"))
+				}
+			}
+		}
+		return found
+	}
+	if got := decrypts(all); !slices.Equal(got, []any{key}) {
+		t.Errorf("the authorizer may decrypt with %v", got)
+	}
+	if got := decrypts(plain); got != nil {
+		t.Errorf("the authorizer may decrypt with %v, and nobody has asked for that", got)
+	}
+}
+
+// TestExistingTable: every function works on the table that is given, and may; none is made.
+func TestExistingTable(t *testing.T) {
+	stack := stackOf(t, map[string]string{"ExistingTable": "bellhop-Table-1ABC"})
+	if stack["Table"] != nil {
+		t.Error("there is a new table beside it")
+	}
+	on := 0
+	for id, r := range stack {
+		if name := text(r, "Environment", "Variables", "TABLE_NAME"); name == "" {
+			continue
+		} else if on++; name != "bellhop-Table-1ABC" {
+			t.Errorf("%s works on %s", id, name)
+		}
+		policies, _ := at(r, "Policies").([]any)
+		for _, p := range policies {
+			statements, _ := at(p, "Statement").([]any)
+			for _, s := range statements {
+				actions, _ := at(s, "Action").([]any)
+				if !slices.ContainsFunc(actions, func(a any) bool { name, _ := a.(string); return strings.HasPrefix(name, "dynamodb:") }) {
+					continue
+				}
+				if got := text(s, "Resource"); !strings.HasSuffix(got, ":table/${ExistingTable}") {
+					t.Errorf("%s may use %s", id, got)
+				}
+			}
+		}
+	}
+	if on < 6 {
+		t.Errorf("only %d functions have a table", on)
+	}
 }
