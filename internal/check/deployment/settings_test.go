@@ -48,7 +48,6 @@ func TestSettings(t *testing.T) {
 		"dev parameter_overrides --parameter-overrides A=1": `{"A": "1"}`,
 		"prod stack_name":                                   "",
 	} {
-		//nolint:gosec // a script of ours
 		run := exec.CommandContext(t.Context(), python, append([]string{script}, strings.Fields(asked)...)...)
 		run.Dir = dir
 		got, err := run.Output()

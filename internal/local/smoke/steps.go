@@ -603,7 +603,7 @@ func scatter(clients []*client, tempo time.Duration) {
 				c.leave()
 				return nil
 			})
-			time.Sleep(tempo)
+			<-time.After(tempo)
 		}
 	}
 	_ = group.Wait() // none fails
