@@ -116,7 +116,7 @@ func (c devCommand) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeStore())
 	}
-	log.Welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "")
+	log.Welcome(listener.Addr().String(), s.Path(), c.where(), c.Template != "", s.Others())
 	err = errors.Join(c.serve(ctx, s), closeStore())
 	log.Goodbye(c.where(), err == nil)
 	if c.Record != "" {

@@ -1,7 +1,7 @@
 // Package emulator is as much of an AWS account as a serverless WebSocket backend needs, on one machine: it reads one SAM or CloudFormation
 // template and runs what is in it, so that functions written for AWS run unchanged.
 //
-// Each product is a package of its own: internal/local/gateway holds the sockets, internal/local/queues the messages,
+// Each product is a package of its own: internal/local/gateway holds the sockets, internal/local/httpapi the HTTP and REST APIs, internal/local/queues the messages,
 // internal/local/buses the rules and schedules, internal/local/streams follows tables, and internal/local/invoke runs the functions for all of them. This package wires them by
 // the template and answers for all of them at one address; it starts them in one order and ends them in the other, so that what is under
 // way is finished and what a function still sends finds its queue.
@@ -21,6 +21,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/buses"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
+	"github.com/bellhop-rt/bellhop/internal/local/httpapi"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
 	"github.com/bellhop-rt/bellhop/internal/local/streams"
@@ -71,6 +72,7 @@ type Emulator struct {
 	Queues    *queues.Service
 	Buses     *buses.Service
 	Streams   *streams.Service
+	HTTP      *httpapi.Service // the HTTP and REST APIs beside the WebSocket's
 
 	others []*gateway.Server // of all APIs but the first
 
@@ -95,6 +97,11 @@ func New(cfg Config) (e *Emulator, err error) {
 		return nil, err
 	}
 	if err = e.openGateways(cfg); err == nil {
+		e.HTTP, err = httpapi.New(httpapi.Config{
+			Template: cfg.Template, Functions: e.Functions, DomainName: cfg.DomainName, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeHTTP(),
+		})
+	}
+	if err == nil {
 		e.Buses, err = buses.New(buses.Config{
 			Template: cfg.Template, Functions: e.Functions, NoSchedules: cfg.NoSchedules, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeBuses(),
 		})
@@ -133,6 +140,9 @@ func (e *Emulator) Reload(t *template.Template, code map[string]invoke.Function)
 	}
 	if err := e.reloadGateways(t); err != nil {
 		return nil, errors.Join(err, e.Functions.Reload(e.served, e.bound))
+	}
+	if err := e.HTTP.Reload(t); err != nil {
+		return nil, errors.Join(err, e.Functions.Reload(e.served, e.bound), e.reloadGateways(e.served))
 	}
 	left = template.Changes(e.served, t)
 	e.served, e.bound = t, code
@@ -180,6 +190,7 @@ func (e *Emulator) end() {
 	e.Functions.Stop()
 	e.Buses.Close()
 	e.Streams.Close()
+	e.HTTP.Close()
 	for _, g := range e.gateways() {
 		g.Close()
 	}
@@ -202,14 +213,25 @@ func (e *Emulator) product(r *http.Request) http.Handler {
 	case e.Functions.Owns(path):
 		return e.Functions
 	}
+	owned, sure := e.HTTP.Owns(r)
+	if owned && sure && !gateway.IsHandshake(r) && !gateway.Manages(path) {
+		return e.HTTP
+	}
 	if g := e.gatewayOf(r); g != nil {
 		return g
+	}
+	if owned {
+		return e.HTTP
 	}
 	return nil
 }
 
+// Public reports whether a request is to an HTTP or REST API, which pages of any site may ask: what they get to read, CORS says.
+func (e *Emulator) Public(r *http.Request) bool { return e.product(r) == http.Handler(e.HTTP) }
+
 // ServeHTTP serves the WebSocket on /{stage} and refuses one anywhere else with 403, the management API on /{stage}/@connections/{id},
-// the Invoke API on /2015-03-31/functions/{name}/invocations, and the APIs of SQS and EventBridge on any path. Anything else is 404.
+// the Invoke API on /2015-03-31/functions/{name}/invocations, the APIs of SQS and EventBridge on any path, and the HTTP and REST APIs of the
+// template at their stages, see package httpapi. Anything else is 404.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := e.product(r); p != nil {
 		p.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/buses"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
+	"github.com/bellhop-rt/bellhop/internal/local/httpapi"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
 	"github.com/bellhop-rt/bellhop/internal/local/streams"
@@ -21,6 +22,7 @@ const (
 	KindPush       = Kind(gateway.KindPush)
 	KindDisconnect = Kind(gateway.KindDisconnect)
 
+	KindRequest  Kind = "request"  // an HTTP or REST API was asked; Reason is the method and the path
 	KindInvoke   Kind = "invoke"   // the Invoke API ran a function
 	KindQueue    Kind = "queue"    // a batch was delivered; Status is its size, Bytes the number of messages that failed
 	KindDead     Kind = "dead"     // a message went to the dead-letter queue; Reason is the last error
@@ -64,6 +66,17 @@ func (c *Config) observeFunctions() func(invoke.Event) {
 	}
 	return func(e invoke.Event) {
 		c.Observe(Event{Kind: KindInvoke, Time: e.Time, Duration: e.Duration, Function: e.Function, Bytes: e.Bytes, Err: e.Err})
+	}
+}
+
+func (c *Config) observeHTTP() func(httpapi.Event) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(e httpapi.Event) {
+		c.Observe(Event{
+			Kind: KindRequest, Time: e.Time, Duration: e.Duration, Function: e.Function, Status: e.Status, Reason: e.Method + " " + e.Path, Err: e.Err,
+		})
 	}
 }
 

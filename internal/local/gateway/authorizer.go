@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/policy"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -90,8 +91,8 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
-	if reason, err = res.allows(p.arn, h.conditionKeys(now)); err != nil {
-		return http.StatusInternalServerError, err
+	if reason, err = res.Policy.Allows(p.arn, policy.Keys(h.r, h.conn.sourceIP, now)); err != nil {
+		return http.StatusInternalServerError, fmt.Errorf("authorizer: %w", err)
 	}
 	if reason != "" {
 		return http.StatusForbidden, nil
@@ -103,23 +104,9 @@ func (h *handshake) authorize(ctx context.Context, now time.Time) (status int, e
 
 // authorization is what an authorizer returns.
 type authorization struct {
-	PrincipalID string `json:"principalId"`
-	Policy      struct {
-		Statement oneOrMore[statement] `json:"Statement"`
-	} `json:"policyDocument"`
-	Context map[string]any `json:"context"`
-}
-
-// oneOrMore accepts one value without its array, as IAM does.
-type oneOrMore[T any] []T
-
-// UnmarshalJSON reads a value or an array of them.
-func (s *oneOrMore[T]) UnmarshalJSON(b []byte) error {
-	if b[0] != '[' && b[0] != 'n' { // null is no value
-		*s = make(oneOrMore[T], 1)
-		return json.Unmarshal(b, &(*s)[0])
-	}
-	return json.Unmarshal(b, (*[]T)(s))
+	PrincipalID string          `json:"principalId"`
+	Policy      policy.Document `json:"policyDocument"`
+	Context     map[string]any  `json:"context"`
 }
 
 func parseAuthorization(out []byte) (authorization, error) {
@@ -130,7 +117,7 @@ func parseAuthorization(out []byte) (authorization, error) {
 	if err := json.Unmarshal(out, &a); err != nil {
 		return a, fmt.Errorf("authorizer: malformed result: %w", err)
 	}
-	if a.PrincipalID == "" || len(a.Policy.Statement) == 0 {
+	if a.PrincipalID == "" || len(a.Policy.Statements) == 0 {
 		return a, errors.New("authorizer: the result has no principalId or no policyDocument")
 	}
 	for name, v := range a.Context {
@@ -175,25 +162,4 @@ func (a authorization) appendContext(b []byte, latency time.Duration, typed bool
 	b = append(b, `,"integrationLatency":`...)
 	b = strconv.AppendInt(b, latency.Milliseconds(), 10)
 	return append(b, '}')
-}
-
-// wildcard matches IAM patterns: * is any text, ? one character. It takes no more than len(pattern)·len(text) steps.
-func wildcard(pattern, text string) bool {
-	p, t, star, mark := 0, 0, -1, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0:
-			mark++
-			p, t = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -266,6 +266,12 @@ func (s *Server) Owns(path string) bool {
 	return managed || s.isSocket(path)
 }
 
+// Manages reports whether a path, which may still be percent-encoded, is of a management API, whosever that is.
+func Manages(path string) bool {
+	_, _, managed := managedBy(path)
+	return managed
+}
+
 // IsHandshake reports whether a request asks for a WebSocket, wherever that may be.
 func IsHandshake(r *http.Request) bool { return hasToken(r.Header, "Upgrade", "websocket") }
 

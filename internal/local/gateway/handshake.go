@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/spelling"
 )
 
 // handshake is an upgrade request that is held until the authorizer and $connect have answered; see "Manage connected users and client
@@ -113,7 +114,7 @@ func (s *Server) newHandshake(r *http.Request) *handshake {
 	}
 	c.userAgent, c.domain = strings.Clone(c.userAgent), strings.Clone(c.domain)
 	c.identity = appendIdentity(make([]byte, 0, 48+len(c.userAgent)), r, ip)
-	h := &handshake{conn: c, r: r, requestID: newID(), trace: newTrace(now.Unix()), names: spelling(r), scheme: "http"}
+	h := &handshake{conn: c, r: r, requestID: newID(), trace: newTrace(now.Unix()), names: spelling.Of(r), scheme: "http"}
 	if r.URL.RawQuery != "" {
 		h.query = r.URL.Query()
 	}
@@ -221,7 +222,7 @@ func (h *handshake) upgrade(w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
-	sock = unwrapped(sock)
+	sock = spelling.Bare(sock)
 	_ = sock.SetDeadline(time.Time{})
 	c, s := h.conn, h.conn.srv
 	c.sock, c.raw = sock, rawConn(sock)

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/spelling"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -145,7 +146,7 @@ func serve(tb testing.TB, c setup) *fixture {
 	}
 	s.Start()
 	srv := httptest.NewUnstartedServer(s)
-	srv.Listener = KeepSpelling(srv.Config, srv.Listener)
+	srv.Listener = spelling.Keep(srv.Config, srv.Listener)
 	srv.Start()
 	tb.Cleanup(func() {
 		closeNow(s)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +37,8 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 			polling(w, r)
 			return
 		}
-		if plain && console.OfAnotherSite(r, c.Local) {
+		own := strings.HasPrefix(r.URL.Path, "/_bellhop/")
+		if plain && (own || !s.emulator.Public(r)) && console.OfAnotherSite(r, c.Local) {
 			console.Refuse(w, http.StatusForbidden, "pages of other sites may not use this server")
 			return
 		}
@@ -46,7 +48,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 				return
 			}
 		}
-		if s.emulator.Owns(r) {
+		if !own && s.emulator.Owns(r) {
 			s.emulator.ServeHTTP(w, r)
 			return
 		}

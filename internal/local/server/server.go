@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/spelling"
 )
 
 // Config is what a server is made of, whatever its API.
@@ -119,7 +122,7 @@ func Start(ctx context.Context, listener net.Listener, c Config) (*Server, error
 	if parts.listener != nil {
 		listener = parts.listener(listener)
 	}
-	spelled := gateway.KeepSpelling(s.web, listener)
+	spelled := spelling.Keep(s.web, listener)
 	go func() { s.failed <- s.web.Serve(spelled) }()
 	return s, nil
 }
@@ -135,14 +138,32 @@ func reachable(a net.Addr) string {
 // Path is that of the WebSocket API.
 func (s *Server) Path() string { return "/" + s.emulator.Gateway.Stage() }
 
+// Others are the addresses of what is served beside the first WebSocket API, each with its logical id: its other WebSocket APIs, then HTTP
+// and REST APIs.
+func (s *Server) Others() (list [][2]string) {
+	for _, of := range []struct {
+		base  string
+		paths map[string]string
+	}{{strings.Replace(s.URL, "http", "ws", 1), s.emulator.APIs()}, {s.URL, s.emulator.HTTP.Paths()}} {
+		for _, id := range slices.Sorted(maps.Keys(of.paths)) {
+			list = append(list, [2]string{id, of.base + of.paths[id]})
+		}
+	}
+	return list
+}
+
 // WriteReady writes where the server is to a file, as JSON. Whoever waits for the file never sees half of it.
 func (s *Server) WriteReady(file string) error {
 	socket := strings.Replace(s.URL, "http", "ws", 1)
 	where := struct {
 		HTTP      string            `json:"http"`
 		WebSocket string            `json:"websocket"`
-		APIs      map[string]string `json:"apis,omitempty"` // by logical id, if there are several
-	}{s.URL, socket + s.Path(), s.emulator.APIs()}
+		APIs      map[string]string `json:"apis,omitempty"`     // by logical id, if there are several
+		HTTPAPIs  map[string]string `json:"httpApis,omitempty"` // by logical id, HTTP and REST APIs
+	}{s.URL, socket + s.Path(), s.emulator.APIs(), s.emulator.HTTP.Paths()}
+	for id, path := range where.HTTPAPIs {
+		where.HTTPAPIs[id] = s.URL + path
+	}
 	for id, path := range where.APIs {
 		where.APIs[id] = socket + path
 	}

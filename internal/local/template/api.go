@@ -182,7 +182,6 @@ func (r *reader) readAPIs() error {
 				return err
 			}
 			if p.Protocol != "WEBSOCKET" {
-				r.warnf(res.line, "%s is not served: it is an API for %s", res.id, p.Protocol)
 				continue
 			}
 		}

@@ -273,3 +273,20 @@ func TestRawTemplateErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTPEndpoint: what an HTTP API is called by begins with https.
+func TestHTTPEndpoint(t *testing.T) {
+	tpl, err := Read([]byte(`
+Resources:
+  Web: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP}}
+  Socket: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}
+  F: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {WEB: !GetAtt Web.ApiEndpoint, SOCKET: !GetAtt Socket.ApiEndpoint, REST: !Ref ServerlessRestApi}}}}
+`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, _, err := tpl.Environment("F", nil)
+	if err != nil || !strings.HasPrefix(env["WEB"], "https://") || !strings.HasPrefix(env["SOCKET"], "wss://") || env["REST"] != apiIDOf("ServerlessRestApi") {
+		t.Errorf("got %v, %v", env, err)
+	}
+}

@@ -98,6 +98,12 @@ func (r *reader) readFunctionEvent(res *resource, name string, e functionEvent) 
 			return err
 		}
 		return r.mapStream(res, res.id, p)
+	case "Api", "HttpApi":
+		p := httpEvent{res: res, rest: e.Type == "Api"}
+		if err := decode(&p); err != nil {
+			return err
+		}
+		r.http = append(r.http, p)
 	case "Schedule", "ScheduleV2":
 		var p scheduleProps
 		if err := decode(&p); err != nil {

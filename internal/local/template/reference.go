@@ -43,6 +43,9 @@ func (t *source) ref(name string, at *yaml.Node) (*yaml.Node, error) {
 		v, err := t.refOf(res)
 		return text(v, at.Line), err
 	}
+	if name == implicitREST || name == implicitHTTP {
+		return text(apiIDOf(name), at.Line), nil
+	}
 	if strings.Contains(name, ".") { // SAM's !Ref Function.Alias and its like
 		return t.attribute(name, at)
 	}
@@ -67,7 +70,7 @@ func (t *source) refOf(res *resource) (string, error) {
 		}
 	}
 	switch res.kind {
-	case typeServerlessAPI, typeAPI:
+	case typeServerlessAPI, typeAPI, typeServerlessREST, typeServerlessHTTP, typeREST:
 		return apiIDOf(res.id), nil
 	case typeQueue:
 		return "https://sqs." + t.pseudo["AWS::Region"] + ".amazonaws.com/" + t.pseudo["AWS::AccountId"] + "/" + name, nil
@@ -158,8 +161,12 @@ func (t *source) attribute(path string, at *yaml.Node) (*yaml.Node, error) {
 		return text(t.arn(res, name)+":1", at.Line), nil
 	case isAPI && attribute == "ApiId":
 		return t.ref(id, at)
-	case isAPI && attribute == "ApiEndpoint":
-		return text("wss://"+apiIDOf(id)+".execute-api."+t.pseudo["AWS::Region"]+"."+t.pseudo["AWS::URLSuffix"], at.Line), nil
+	case (isAPI || res.kind == typeServerlessHTTP) && attribute == "ApiEndpoint":
+		scheme, err := t.schemeOf(res)
+		if err != nil {
+			return nil, err
+		}
+		return text(scheme+"://"+apiIDOf(id)+".execute-api."+t.pseudo["AWS::Region"]+"."+t.pseudo["AWS::URLSuffix"], at.Line), nil
 	case attribute == "StreamArn", attribute == "LatestStreamLabel":
 		return text(t.arn(res, name)+"/stream/local", at.Line), nil
 	case strings.HasSuffix(attribute, "Id"), attribute == "UserName":
@@ -167,6 +174,18 @@ func (t *source) attribute(path string, at *yaml.Node) (*yaml.Node, error) {
 	}
 	t.warnf(at.Line, "what GetAtt %s is worth is unknown; %q stands for it", path, path)
 	return text(path, at.Line), nil
+}
+
+// schemeOf is how an API is asked.
+func (t *source) schemeOf(res *resource) (string, error) {
+	var p apiProps
+	if err := t.decode(res, &p); err != nil {
+		return "", err
+	}
+	if res.kind == typeServerlessHTTP || p.Protocol == "HTTP" {
+		return "https", nil
+	}
+	return "wss", nil
 }
 
 // arn makes the ARN of a resource; its last element leads back to it.

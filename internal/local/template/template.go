@@ -1,5 +1,5 @@
 // Package template reads a SAM or CloudFormation template into plain data: its functions, tables, queues, schedules, rules of event buses
-// and WebSocket APIs, with parameters filled in, conditions decided and references resolved. Whoever emulates a service reads the data and
+// WebSocket APIs, HTTP and REST APIs, with parameters filled in, conditions decided and references resolved. Whoever emulates a service reads the data and
 // never sees YAML.
 //
 // AWS expands SAM, resolves intrinsic functions and refuses what is wrong before anything runs. The same is done here, with two
@@ -29,7 +29,8 @@ type Template struct {
 	Streams   []Stream
 	Schedules []Schedule
 	Rules     []Rule
-	APIs      []API // WebSocket APIs
+	APIs      []API     // WebSocket APIs
+	HTTPAPIs  []HTTPAPI // HTTP and REST APIs
 	// Warnings are about what the template asks for and nobody here does.
 	Warnings []*Error
 
@@ -68,7 +69,8 @@ type reader struct {
 	*source
 
 	out   *Template
-	stage string // that is asked for
+	stage string      // that is asked for
+	http  []httpEvent // of functions, in the template's order
 }
 
 // read goes through the kinds of resources in the order in which they refer to each other.
@@ -79,7 +81,7 @@ func read(text []byte, o Options) (*Template, error) {
 	}
 	t := &Template{Region: src.pseudo["AWS::Region"], Account: src.pseudo["AWS::AccountId"], source: src}
 	r := &reader{source: src, out: t, stage: o.Stage}
-	for _, step := range []func() error{r.readFunctions, r.readLayers, r.readQueues, r.readTables, r.readEvents, r.readAPIs} {
+	for _, step := range []func() error{r.readFunctions, r.readLayers, r.readQueues, r.readTables, r.readEvents, r.readAPIs, r.readHTTPAPIs} {
 		if err := step(); err != nil {
 			return nil, err
 		}

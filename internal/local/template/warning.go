@@ -40,8 +40,6 @@ func (r *reader) warnOfResources() {
 		switch res.kind {
 		case "AWS::CloudFormation::Stack", "AWS::Serverless::Application":
 			r.warnf(res.line, "%s: nested stacks are not read", res.id)
-		case "AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::RestApi":
-			r.warnf(res.line, "%s is not served: it is no WebSocket API", res.id)
 		case "AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine":
 			r.warnf(res.line, "%s: state machines are not run", res.id)
 		case "AWS::SNS::Subscription":

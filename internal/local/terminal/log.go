@@ -76,8 +76,8 @@ func (l *Log) Note(about, text string) {
 // Warn says what is missing or wrong about a function or the template.
 func (l *Log) Warn(about, text string) { l.print(time.Now(), yellow, "!", about+": "+text) }
 
-// Welcome says what is where. foreign: it is another application's API.
-func (l *Log) Welcome(address, path, data string, foreign bool) {
+// Welcome says what is where. foreign: it is another application's API. others are the logical ids and addresses of what else is served.
+func (l *Log) Welcome(address, path, data string, foreign bool, others [][2]string) {
 	where := "in memory"
 	if data != "" {
 		where = "in " + data
@@ -90,10 +90,11 @@ func (l *Log) Welcome(address, path, data string, foreign bool) {
   WebSocket    ws://%[1]s%[2]s
   management   http://%[1]s%[2]s/@connections/{id}
   console      http://%[1]s/_bellhop/
-
-Stop:  Ctrl-C
-
 `, address, path)
+		for _, one := range others {
+			_, _ = fmt.Fprintf(l.w, "  %-11s  %s\n", text.Visible(one[0]), one[1])
+		}
+		_, _ = io.WriteString(l.w, "\nStop:  Ctrl-C\n\n")
 		return
 	}
 	_, _ = fmt.Fprintf(l.w, `Bellhop is running. The store is %[2]s.
@@ -217,6 +218,11 @@ func describe(e emulator.Event) (colour, sign, text string) {
 			return yellow, "✗", fmt.Sprintf("%s push %d %s", e.Connection, e.Status, e.Reason)
 		}
 		return plain, "←", fmt.Sprintf("%s %s", e.Connection, shorten(e.Data))
+	case emulator.KindRequest:
+		if e.Status >= http.StatusInternalServerError {
+			return red, "✗", fmt.Sprintf("%s %d", e.Reason, e.Status)
+		}
+		return cyan, "⇄", fmt.Sprintf("%s %d", e.Reason, e.Status)
 	case emulator.KindInvoke:
 		return cyan, "λ", fmt.Sprintf("%s %s", e.Function, shorten(e.Data))
 	case emulator.KindQueue:

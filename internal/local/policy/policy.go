@@ -1,4 +1,5 @@
-package gateway
+// Package policy decides by the policy that an authorizer returns whether a request may run an API's method or route.
+package policy
 
 import (
 	"encoding/json"
@@ -11,6 +12,23 @@ import (
 	"strings"
 	"time"
 )
+
+// Document is a policy.
+type Document struct {
+	Statements oneOrMore[statement] `json:"Statement"`
+}
+
+// oneOrMore accepts one value without its array, as IAM does.
+type oneOrMore[T any] []T
+
+// UnmarshalJSON reads a value or an array of them.
+func (s *oneOrMore[T]) UnmarshalJSON(b []byte) error {
+	if b[0] != '[' && b[0] != 'n' { // null is no value
+		*s = make(oneOrMore[T], 1)
+		return json.Unmarshal(b, &(*s)[0])
+	}
+	return json.Unmarshal(b, (*[]T)(s))
+}
 
 // statement is one of a policy that an authorizer returns; see "IAM JSON policy elements reference".
 type statement struct {
@@ -45,20 +63,20 @@ func (st *statement) covers(arn string) bool {
 		(slices.ContainsFunc(st.Resource, resource) || len(st.NotResource) > 0 && !slices.ContainsFunc(st.NotResource, resource))
 }
 
-// allows evaluates the policy for execute-api:Invoke on arn: a matching Deny wins, no match is a Deny. The reason says why it is one. A
+// Allows evaluates the policy for execute-api:Invoke on arn: a matching Deny wins, no match is a Deny. The reason says why it is one. A
 // condition that is not understood here is an error: to pass over it would let in, or keep out, whom AWS does not.
-func (a authorization) allows(arn string, keys map[string]string) (reason string, err error) {
+func (d Document) Allows(arn string, keys map[string]string) (reason string, err error) {
 	allowed := false
-	reason = "no statement of the authorizer's policy allows " + arn + ": its resources are " + strings.Join(a.resources(), ", ")
-	for i := range a.Policy.Statement {
-		st := &a.Policy.Statement[i]
+	reason = "no statement of the authorizer's policy allows " + arn + ": its resources are " + strings.Join(d.resources(), ", ")
+	for i := range d.Statements {
+		st := &d.Statements[i]
 		if !st.covers(arn) {
 			continue
 		}
 		holds, unmet, err := st.holds(keys)
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("authorizer: %w", err)
+			return "", err
 		case !holds && st.Effect == "Allow":
 			reason = "the authorizer's policy allows " + arn + " only if " + unmet
 		case holds && st.Effect == "Deny":
@@ -73,27 +91,21 @@ func (a authorization) allows(arn string, keys map[string]string) (reason string
 	return reason, nil
 }
 
-func (a authorization) resources() (list []string) {
-	for _, st := range a.Policy.Statement {
+func (d Document) resources() (list []string) {
+	for _, st := range d.Statements {
 		list = append(list, st.Resource...)
 	}
 	return list
 }
 
-// conditionKeys are the keys of the request that a policy's conditions can ask for. Those without a value here are absent. On AWS every
-// connection has TLS, so that the key says so here too.
-func (h *handshake) conditionKeys(now time.Time) map[string]string {
-	keys := map[string]string{
-		"aws:sourceip": h.conn.sourceIP, "aws:securetransport": "true",
+// Keys are what of a request a policy's conditions can ask for. Those without a value here are absent. On AWS every connection has TLS, so
+// that the key says so here too.
+func Keys(r *http.Request, sourceIP string, now time.Time) map[string]string {
+	return map[string]string{
+		"aws:sourceip": sourceIP, "aws:securetransport": "true",
 		"aws:currenttime": now.UTC().Format(time.RFC3339), "aws:epochtime": strconv.FormatInt(now.Unix(), 10),
-		"aws:useragent": "", "aws:referer": "",
+		"aws:useragent": r.UserAgent(), "aws:referer": r.Referer(),
 	}
-	for key, header := range map[string]string{"aws:useragent": "User-Agent", "aws:referer": "Referer"} {
-		if values := h.r.Header[http.CanonicalHeaderKey(header)]; len(values) > 0 {
-			keys[key] = values[0]
-		}
-	}
-	return keys
 }
 
 // holds reports whether all conditions of a statement hold, and which one does not.
@@ -242,4 +254,25 @@ func inRange(have, want string) (bool, error) {
 	}
 	address, err := netip.ParseAddr(have)
 	return err == nil && within.Contains(address.Unmap().WithZone("")), nil
+}
+
+// wildcard matches IAM patterns: * is any text, ? one character. It takes no more than len(pattern)·len(text) steps.
+func wildcard(pattern, text string) bool {
+	p, t, star, mark := 0, 0, -1, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -1,4 +1,6 @@
-package gateway
+// Package spelling keeps how clients spell the names of their headers, which net/http does not tell and AWS passes on as they are: code that
+// reads headers.HeaderAuth1, or headers["x-api-key"], finds there what it finds on AWS.
+package spelling
 
 import (
 	"context"
@@ -12,31 +14,29 @@ import (
 // maxHead is how much of what a client sent is looked through for the names of its headers: more than AWS takes of them.
 const maxHead = 16 << 10
 
-type spellingKey struct{}
+type key struct{}
 
-// KeepSpelling gives a listener in the place of another, for a server that is not yet serving. Its connections keep how clients spell the
-// names of their headers, which net/http does not tell and AWS passes on as they are: code that reads headers.HeaderAuth1, or
-// headers["x-api-key"], finds there what it finds on AWS. A server without it shows canonical names.
-func KeepSpelling(server *http.Server, l net.Listener) net.Listener {
+// Keep gives a listener in the place of another, for a server that is not yet serving. Without it a server shows canonical names.
+func Keep(server *http.Server, l net.Listener) net.Listener {
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, spellingKey{}, c)
+		return context.WithValue(ctx, key{}, c)
 	}
-	return spellingListener{l}
+	return listener{l}
 }
 
-type spellingListener struct{ net.Listener }
+type listener struct{ net.Listener }
 
 // Accept waits for the next connection.
-func (l spellingListener) Accept() (net.Conn, error) {
+func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &spellingConn{Conn: c}, nil
+	return &conn{Conn: c}, nil
 }
 
-// spellingConn keeps the end of what was read. Once it is a WebSocket, what it wraps is used alone.
-type spellingConn struct {
+// conn keeps the end of what was read. Once it is a WebSocket, what it wraps is used alone.
+type conn struct {
 	net.Conn
 
 	mu   sync.Mutex // net/http reads in the background while a handler runs
@@ -44,7 +44,7 @@ type spellingConn struct {
 }
 
 // Read reads, and keeps.
-func (c *spellingConn) Read(b []byte) (int, error) {
+func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,9 +55,9 @@ func (c *spellingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// spelling gives the names of a request's headers as its client wrote them, by their canonical form; nil where that is not known.
-func spelling(r *http.Request) map[string]string {
-	c, ok := r.Context().Value(spellingKey{}).(*spellingConn)
+// Of gives the names of a request's headers as its client wrote them, by their canonical form; nil where that is not known.
+func Of(r *http.Request) map[string]string {
+	c, ok := r.Context().Value(key{}).(*conn)
 	if !ok {
 		return nil
 	}
@@ -80,9 +80,9 @@ func spelling(r *http.Request) map[string]string {
 	return names
 }
 
-// unwrapped is a connection that was taken over, without what kept its headers, or looked whether it is one of TLS.
-func unwrapped(c net.Conn) net.Conn {
-	if kept, ok := c.(*spellingConn); ok {
+// Bare is a connection that was taken over, without what kept its headers, or looked whether it is one of TLS.
+func Bare(c net.Conn) net.Conn {
+	if kept, ok := c.(*conn); ok {
 		c = kept.Conn
 	}
 	if found, ok := c.(interface{ Settled() net.Conn }); ok { // it had to find out what it is
