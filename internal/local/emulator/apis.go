@@ -74,7 +74,7 @@ func (e *Emulator) gatewayOf(r *http.Request) *gateway.Server {
 	for _, is := range []func(*gateway.Server) bool{
 		func(g *gateway.Server) bool { return strings.HasPrefix(r.Host, g.Host()) && g.Owns(path) },
 		func(g *gateway.Server) bool { return g.Has(path) },
-		func(g *gateway.Server) bool { return g.AtStage(path) },
+		func(g *gateway.Server) bool { return g.AtStage(path) || gateway.IsHandshake(r) && g.AtRoot(path) },
 	} {
 		if i := slices.IndexFunc(all, is); i >= 0 {
 			return all[i]

@@ -244,7 +244,7 @@ func (s *Server) Host() string { return s.api().APIID + "." }
 // Has reports whether a path of the management API is about a connection that is here.
 func (s *Server) Has(path string) bool {
 	stage, id, ok := managedBy(path)
-	if !ok || stage != s.Stage() {
+	if !ok || !s.isStage(stage) {
 		return false
 	}
 	id, err := url.PathUnescape(id)
@@ -257,8 +257,12 @@ func (s *Server) Holds(id string) bool { return s.conns.get(id) != nil }
 // AtStage reports whether a path is the WebSocket's, or the management API's of this stage.
 func (s *Server) AtStage(path string) bool {
 	stage, _, managed := managedBy(path)
-	return managed && stage == s.Stage() || !managed && s.isSocket(path)
+	return managed && s.isStage(stage) || !managed && s.isSocket(path)
 }
+
+// AtRoot reports whether a path is the root, and the WebSocket is there too: its stage is $default, or a custom domain leads from there. It
+// is for handshakes alone; who asks for a page there gets it.
+func (s *Server) AtRoot(path string) bool { return strings.Trim(path, "/") == "" && s.isStage("") }
 
 // Owns reports whether a URL path, which may still be percent-encoded, is the WebSocket's or the management API's.
 func (s *Server) Owns(path string) bool {
@@ -279,7 +283,7 @@ func IsHandshake(r *http.Request) bool { return hasToken(r.Header, "Upgrade", "w
 // a stage that does not exist, and anything else is 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
-	if s.isSocket(path) {
+	if s.isSocket(path) || IsHandshake(r) && s.AtRoot(path) {
 		s.handshake(w, r)
 		return
 	}
@@ -304,5 +308,15 @@ func requestID(w http.ResponseWriter, id string) { w.Header()["x-amzn-RequestId"
 
 func (s *Server) isSocket(path string) bool {
 	name := strings.Trim(path, "/")
-	return name == s.api().Stage || slices.Contains(s.cfg.Mappings, name)
+	return name != "" && s.isStage(name)
+}
+
+// isStage reports whether a path, which may be percent-encoded, leads to the stage: its name, nothing if that is $default, or a path that
+// is mapped to it.
+func (s *Server) isStage(path string) bool {
+	if name, err := url.PathUnescape(path); err == nil {
+		path = name
+	}
+	api := s.api()
+	return path == api.Stage || path == "" && api.Stage == template.DefaultStage || slices.Contains(s.cfg.Mappings, path) || slices.Contains(api.Mappings, path)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,13 +34,11 @@ func errForbidden() *awserr.Error {
 // managedBy reads a path of the management API, whose parts may be percent-encoded. Without a stage it is the API's all the same.
 func managedBy(path string) (stage, id string, ok bool) {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	if !isConnections(parts[0]) {
-		stage, parts = parts[0], parts[1:]
-	}
-	if len(parts) == 0 || !isConnections(parts[0]) {
+	at := slices.IndexFunc(parts, isConnections)
+	if at < 0 {
 		return "", "", false
 	}
-	return stage, strings.Join(parts[1:], "/"), true
+	return strings.Join(parts[:at], "/"), strings.Join(parts[at+1:], "/"), true
 }
 
 func isConnections(s string) bool {
@@ -50,7 +49,7 @@ func isConnections(s string) bool {
 func (s *Server) manage(w http.ResponseWriter, r *http.Request, stage, id string) {
 	requestID(w, uuid.NewString())
 	id, err := url.PathUnescape(id)
-	if err != nil || stage != s.api().Stage || id == "" {
+	if err != nil || !s.isStage(stage) || id == "" {
 		writeAPIError(w, errForbidden())
 		return
 	}

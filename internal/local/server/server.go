@@ -27,6 +27,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/spelling"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // Config is what a server is made of, whatever its API.
@@ -136,7 +137,12 @@ func reachable(a net.Addr) string {
 }
 
 // Path is that of the WebSocket API.
-func (s *Server) Path() string { return "/" + s.emulator.Gateway.Stage() }
+func (s *Server) Path() string {
+	if stage := s.emulator.Gateway.Stage(); stage != template.DefaultStage {
+		return "/" + stage
+	}
+	return "/"
+}
 
 // Others are the addresses of what is served beside the first WebSocket API, each with its logical id: its other WebSocket APIs, then HTTP
 // and REST APIs.

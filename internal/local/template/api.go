@@ -26,7 +26,11 @@ type API struct {
 	Routes     []Route
 	Authorizer *Authorizer // of $connect; nil if there is none
 	Models     []Model
+	Mappings   []string // paths of custom domains that lead here, without slashes around them
 }
+
+// DefaultStage is the name of a stage that is at the root.
+const DefaultStage = "$default"
 
 // Route is a route of a WebSocket API.
 type Route struct {
@@ -142,6 +146,7 @@ type samAPIProps struct {
 	stageProps `yaml:",inline"`
 	apiProps   `yaml:",inline"`
 
+	Domain   samDomain            `yaml:"Domain"`
 	RouteMap map[string]*samRoute `yaml:"Routes"`
 	Auth     *struct {
 		Type    string   `yaml:"AuthType"`
@@ -206,6 +211,10 @@ func (r *apiReader) read() error {
 		return err
 	}
 	r.api.Selection = p.Selection
+	r.api.Mappings = p.Domain.mappings()
+	if err := r.readMappings(r.api.APIID, &r.api.Mappings); err != nil {
+		return err
+	}
 	stage := p.stageProps
 	if err := r.readStage(&stage); err != nil {
 		return err
@@ -276,8 +285,8 @@ func (r *apiReader) readStage(stage *stageProps) error {
 		}
 	}
 	r.api.Variables = stage.Variables
-	if strings.Trim(r.api.Stage, stageLetters) != "" || len(r.api.Stage) > 128 {
-		return atLine(r.api.Line, "stage %q may only have letters, digits, - and _", r.api.Stage)
+	if r.api.Stage != DefaultStage && strings.Trim(r.api.Stage, stageLetters) != "" || len(r.api.Stage) > 128 {
+		return atLine(r.api.Line, "stage %q may only have letters, digits, - and _, or be $default", r.api.Stage)
 	}
 	return nil
 }

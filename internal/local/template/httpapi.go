@@ -129,10 +129,7 @@ type samHTTPProps struct {
 	Auth      samHTTPAuth       `yaml:"Auth"`
 	Body      yaml.Node         `yaml:"DefinitionBody"`
 	BodyURI   yaml.Node         `yaml:"DefinitionUri"`
-	Domain    struct {
-		BasePath yaml.Node `yaml:"BasePath"`
-		Name     string    `yaml:"DomainName"`
-	} `yaml:"Domain"`
+	Domain    samDomain         `yaml:"Domain"`
 }
 
 type samHTTPAuth struct {
@@ -217,6 +214,9 @@ func (r *reader) readHTTPAPI(api HTTPAPI, res *resource) error {
 			return err
 		}
 	}
+	if err := r.readMappings(one.api.APIID, &one.api.Mappings); err != nil {
+		return err
+	}
 	if len(one.api.Routes) == 0 {
 		r.warnf(one.api.Line, "%s is not served: no route of it is in the template", one.api.ID)
 		return nil
@@ -243,7 +243,7 @@ func (r *httpReader) readSAM() error {
 	if r.api.REST && p.StageName == "" && r.res != nil {
 		return r.res.errorf("has no StageName, which SAM requires")
 	}
-	r.api.Stage = cmp.Or(p.StageName, r.api.Stage, "$default")
+	r.api.Stage = cmp.Or(p.StageName, r.api.Stage, DefaultStage)
 	r.api.Variables, r.api.Binary = p.Variables, samBinary(p.Binary)
 	if !r.api.REST {
 		r.api.Variables = p.StageVars
@@ -257,12 +257,7 @@ func (r *httpReader) readSAM() error {
 	if p.Auth.APIKey {
 		r.warnf(r.api.Line, "%s: API keys are not checked", r.api.ID)
 	}
-	for _, path := range listOf(&p.Domain.BasePath) {
-		r.api.Mappings = append(r.api.Mappings, strings.Trim(path, "/"))
-	}
-	if p.Domain.Name != "" && len(r.api.Mappings) == 0 {
-		r.api.Mappings = []string{""}
-	}
+	r.api.Mappings = p.Domain.mappings()
 	return r.readCORS(&p.CORS)
 }
 

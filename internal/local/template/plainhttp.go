@@ -28,7 +28,7 @@ func (r *httpReader) readPlain() error {
 		return err
 	}
 	found := p.Target != "" // then there is a $default stage
-	r.api.Stage = "$default"
+	r.api.Stage = DefaultStage
 	for res := range r.of(typeStage) {
 		var s struct {
 			API       string            `yaml:"ApiId"`

@@ -88,9 +88,9 @@ func (l *Log) Welcome(address, path, data string, foreign bool, others [][2]stri
 		_, _ = fmt.Fprintf(l.w, `The API is running.
 
   WebSocket    ws://%[1]s%[2]s
-  management   http://%[1]s%[2]s/@connections/{id}
+  management   http://%[1]s%[3]s/@connections/{id}
   console      http://%[1]s/_bellhop/
-`, address, path)
+`, address, path, strings.TrimSuffix(path, "/"))
 		for _, one := range others {
 			_, _ = fmt.Fprintf(l.w, "  %-11s  %s\n", text.Visible(one[0]), one[1])
 		}
