@@ -43,6 +43,7 @@ type devCommand struct {
 	NoWatch        bool              `help:"Leave functions and template as they are at the start. Otherwise a change is served from the next frame on, and connections stay."`
 	Inspect        []string          `placeholder:"FUNCTION" help:"Run this function (its logical id, or all) in a debugger and without timeouts: node --inspect, debugpy or Delve, on a port of its own from 9229 on."`
 	Runtime        map[string]string `mapsep:"none" placeholder:"NAME=COMMAND" help:"What runs functions of a runtime that is not built in, such as java21, or one function, by its logical id: a shell command that speaks the Lambda Runtime API; may be repeated."`
+	IAM            map[string]string `name:"iam" env:"BELLHOP_IAM" mapsep:";" placeholder:"KEY=SECRET" help:"Access key and secret of who may sign requests where the template has AWS_IAM; may be repeated. anybody=NAME lets in everybody who does not sign, under a name."`
 	Domain         string            `placeholder:"NAME" help:"domainName of events, where functions in containers reach this server, such as host.docker.internal:4000. Default: the name that the client has used."`
 	Env            map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Environment variable of all functions in processes, or FUNCTION.NAME=VALUE of one; may be repeated."`
 	EnvFile        string            `type:"existingfile" placeholder:"FILE" help:"Environment variables by function, in the form of sam local's --env-vars."`
@@ -178,7 +179,7 @@ func (c devCommand) foreign(ctx context.Context, log *terminal.Log) (server.API,
 		return nil, err
 	}
 	return server.OpenForeign(ctx, server.TemplateOf{
-		File: c.Template, Stage: c.Stage, API: c.API, Domain: c.Domain, Watch: !c.NoWatch, Say: func(text string) { log.Note("template", text) }, Warn: func(text string) { log.Warn("template", text) },
+		File: c.Template, Stage: c.Stage, API: c.API, Domain: c.Domain, IAM: c.IAM, Watch: !c.NoWatch, Say: func(text string) { log.Note("template", text) }, Warn: func(text string) { log.Warn("template", text) },
 	}, outside)
 }
 

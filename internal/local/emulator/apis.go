@@ -36,7 +36,7 @@ func (e *Emulator) openGateways(cfg Config) error {
 		g, err := gateway.New(gateway.Config{
 			Template: cfg.Template, Functions: e.Functions, API: id, Mappings: mappings, DomainName: cfg.DomainName,
 			IdleTimeout: cfg.IdleTimeout, MaxConnection: cfg.MaxConnection, Faults: cfg.Faults, Choices: cfg.Choices,
-			Services: e.service(cfg), Now: cfg.Now, Observe: cfg.observeGateway(),
+			Services: e.service(cfg), Users: cfg.Users, Now: cfg.Now, Observe: cfg.observeGateway(),
 		})
 		if err != nil {
 			return err

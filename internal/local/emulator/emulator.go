@@ -24,6 +24,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/httpapi"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/streams"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	MaxConnection time.Duration
 	Faults        gateway.Faults
 	Choices       gateway.Choices
+	// Users are who may sign requests where AWS_IAM asks for it.
+	Users sigv4.Users
 	// Environment says where services are that are not emulated here, for AWS integrations: AWS_ENDPOINT_URL_DYNAMODB and its like, as the
 	// AWS SDKs read them.
 	Environment map[string]string
@@ -98,7 +101,7 @@ func New(cfg Config) (e *Emulator, err error) {
 	}
 	if err = e.openGateways(cfg); err == nil {
 		e.HTTP, err = httpapi.New(httpapi.Config{
-			Template: cfg.Template, Functions: e.Functions, DomainName: cfg.DomainName, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeHTTP(),
+			Template: cfg.Template, Functions: e.Functions, Users: cfg.Users, DomainName: cfg.DomainName, Now: cfg.Now, Observe: cfg.observeHTTP(),
 		})
 	}
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -60,6 +61,9 @@ func (s *Server) compile(t *template.Template) (*plan, error) {
 		default:
 			p.routes[spec.Key] = r
 		}
+	}
+	if api.IAM && !s.cfg.Users.Given() {
+		t.Warnf(api.Line, "%s: %v", api.ID, sigv4.ErrNobody)
 	}
 	if api.Authorizer != nil {
 		p.authorizer, err = s.compileAuthorizer(p, *api.Authorizer)

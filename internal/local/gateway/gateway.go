@@ -19,7 +19,7 @@
 // Quotas are those of "Quotas for configuring and running a WebSocket API": 32 KB frames, 128 KB messages, 10 minutes idle, 2 hours in
 // all, 29 seconds for an integration, 4,096 characters of URL.
 //
-// Nothing of this is authenticated but what the API's own authorizer checks: signatures on the management side are accepted unverified.
+// Nothing of this is authenticated but what the API's own authorizer checks, or AWS_IAM at $connect: signatures on the management side are accepted unverified.
 // Do not expose those paths to a network.
 package gateway
 
@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -63,6 +64,8 @@ type Config struct {
 	// Services leads requests of AWS integrations to a service by its name in their IntegrationUri, such as sqs; nil, or what gives nil: the
 	// integration fails, and the rest of the API runs.
 	Services func(service string) http.RoundTripper
+	// Users are who may sign handshakes where $connect has AWS_IAM. Without any, nobody is let in there.
+	Users sigv4.Users
 	// DomainName is the domainName of events. By default it is the Host of the upgrade request, so that handlers that build the
 	// management endpoint from an event find this server.
 	DomainName string

@@ -137,6 +137,11 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 		s.counters.throttled.Add(1)
 		return http.StatusTooManyRequests, nil
 	}
+	if p.api.IAM {
+		if status := h.verify(now, p.template.Account); status != 0 {
+			return status, nil
+		}
+	}
 	if p.authorizer != nil {
 		if status, err := h.authorize(ctx, now); status != 0 {
 			return status, err

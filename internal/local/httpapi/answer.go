@@ -52,23 +52,7 @@ func (x *exchange) read(out []byte) (answer, error) {
 	if err != nil || status < 100 || status > 599 {
 		return answer{}, fmt.Errorf("what the function returned has no statusCode: %.300s", out)
 	}
-	a := answer{status: status, header: http.Header{}}
-	for name, value := range r.Headers {
-		a.header.Set(name, fmt.Sprint(value))
-	}
-	if !two {
-		for name, values := range r.Multi {
-			a.header.Del(name)
-			for _, value := range values {
-				a.header.Add(name, fmt.Sprint(value))
-			}
-		}
-	}
-	for _, cookie := range r.Cookies {
-		if two {
-			a.header.Add("Set-Cookie", cookie)
-		}
-	}
+	a := answer{status: status, header: r.header(two)}
 	if a.header.Get("Content-Type") == "" {
 		kind := "application/json"
 		if !x.api.spec.REST {
@@ -86,6 +70,27 @@ func (x *exchange) read(out []byte) (answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// header is that of the answer, by the rules of either format.
+func (r *result) header(two bool) http.Header {
+	out := http.Header{}
+	for name, value := range r.Headers {
+		out.Set(name, fmt.Sprint(value))
+	}
+	if two {
+		for _, cookie := range r.Cookies {
+			out.Add("Set-Cookie", cookie)
+		}
+		return out
+	}
+	for name, values := range r.Multi {
+		out.Del(name)
+		for _, value := range values {
+			out.Add(name, fmt.Sprint(value))
+		}
+	}
+	return out
 }
 
 // wantsBinary reports whether a REST API decodes a body: the first type that the client accepts has to be among its BinaryMediaTypes.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/policy"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -40,6 +41,10 @@ func (s *Service) compileAuthorizer(t *template.Template, a *api, r *template.HT
 		if !strings.HasPrefix(r.Auth.Issuer, "http") {
 			out.refusal = fmt.Sprintf("the issuer %q of its authorizer is no URL", r.Auth.Issuer)
 		}
+	case template.AuthIAM:
+		if !s.cfg.Users.Given() {
+			out.refusal = sigv4.ErrNobody.Error()
+		}
 	default:
 		out.refusal = "authorizers of the kind " + r.Auth.Kind + " are not emulated"
 	}
@@ -61,6 +66,9 @@ func (x *exchange) authorize() (*answer, error) {
 	}
 	if a.refusal != "" {
 		return &forbidden, errors.New(a.refusal)
+	}
+	if a.spec.Kind == template.AuthIAM {
+		return x.signed(forbidden)
 	}
 	var sources []string
 	for _, source := range a.spec.Sources {
@@ -211,12 +219,18 @@ func (x *exchange) context(name string) string {
 	return ""
 }
 
-// identity is who signed a request; nil: nobody.
-type identity struct{ named map[string]any }
-
-func (i *identity) fields() map[string]any {
-	if i == nil {
-		return nil
+// signed looks at the signature of a request. nil: it may go on.
+func (x *exchange) signed(forbidden answer) (*answer, error) {
+	who, err := x.srv.cfg.Users.Verify(x.r, x.body, x.at)
+	switch {
+	case errors.Is(err, sigv4.ErrUnsigned) && x.api.spec.REST:
+		forbidden = message(http.StatusForbidden, "Missing Authentication Token")
+	case err != nil && x.api.spec.REST:
+		forbidden = message(http.StatusForbidden, err.Error())
 	}
-	return i.named
+	if err != nil {
+		return &forbidden, err
+	}
+	x.as = who.Fields(x.api.owner)
+	return nil, nil
 }

@@ -17,10 +17,10 @@ func (a *api) isPreflight(r *http.Request) bool {
 // allowed is what an origin is told; empty: nothing.
 func (a *api) allowed(origin string) string {
 	for _, one := range a.spec.CORS.Origins {
-		switch scheme, any := strings.CutSuffix(one, "*"); {
+		switch scheme, open := strings.CutSuffix(one, "*"); {
 		case one == "*":
 			return "*"
-		case strings.EqualFold(one, origin), any && strings.HasPrefix(origin, scheme):
+		case strings.EqualFold(one, origin), open && strings.HasPrefix(origin, scheme):
 			return origin
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -83,6 +82,12 @@ func (x *exchange) twoZero() map[string]any {
 			kind = "jwt"
 		}
 		context["authorizer"] = map[string]any{kind: x.authorizer}
+	}
+	if x.as != nil {
+		context["authorizer"] = map[string]any{"iam": map[string]any{
+			"accessKey": x.as["accessKey"], "accountId": x.as["accountId"], "callerId": x.as["caller"], "cognitoIdentity": nil,
+			"principalOrgId": nil, "userArn": x.as["userArn"], "userId": x.as["user"],
+		}}
 	}
 	event := map[string]any{
 		"version": "2.0", "routeKey": x.route.spec.Key(), "rawPath": path, "rawQueryString": x.r.URL.RawQuery,
@@ -174,7 +179,9 @@ func (x *exchange) identity() map[string]any {
 	} {
 		out[name] = nil
 	}
-	maps.Copy(out, x.as.fields())
+	for name, value := range x.as {
+		out[name] = value
+	}
 	return out
 }
 
@@ -239,8 +246,8 @@ func (x *exchange) binary() bool {
 func (a *api) isBinary(kind string) bool {
 	return slices.ContainsFunc(a.spec.Binary, func(binary string) bool {
 		binary = strings.ToLower(binary)
-		prefix, any := strings.CutSuffix(binary, "/*")
-		return binary == kind || binary == "*/*" || any && strings.HasPrefix(kind, prefix+"/")
+		prefix, each := strings.CutSuffix(binary, "/*")
+		return binary == kind || binary == "*/*" || each && strings.HasPrefix(kind, prefix+"/")
 	})
 }
 

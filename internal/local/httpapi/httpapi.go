@@ -12,10 +12,8 @@
 package httpapi
 
 import (
-	"cmp"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -32,8 +31,8 @@ import (
 type Config struct {
 	Template   *template.Template
 	Functions  *invoke.Service
-	DomainName string       // of events; empty: the name that the client has used
-	Logger     *slog.Logger // default discards
+	Users      sigv4.Users // who may sign requests to routes with AWS_IAM
+	DomainName string      // of events; empty: the name that the client has used
 	// Observe is told of every request, from the goroutine where it happens: it must be quick and safe for concurrent use.
 	Observe func(Event)
 	Now     func() time.Time // default time.Now
@@ -64,7 +63,6 @@ type Service struct {
 
 // New compiles the APIs. The error names the template's line.
 func New(cfg Config) (*Service, error) {
-	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -192,8 +190,8 @@ type exchange struct {
 	at         time.Time
 	id         string
 	body       []byte
-	authorizer map[string]any // of the event
-	as         *identity      // who signed the request
+	authorizer map[string]any    // of the event
+	as         map[string]string // who signed the request, as identity has it
 }
 
 // answer asks the authorizer, then the function. The error is for the log.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -265,7 +266,10 @@ func TestBodies(t *testing.T) {
 		if c.encoded {
 			want = base64.StdEncoding.EncodeToString([]byte(c.body))
 		}
-		text, _ := json.Marshal(want) //nolint:errchkjson // a text
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if have := at(t, got.body, "body"); have != string(text) || at(t, got.body, "isBase64Encoded") != strconv.FormatBool(c.encoded) {
 			t.Errorf("%s %s: the body is %s, want %s", c.what, c.kind, have, text)
 		}
@@ -414,9 +418,7 @@ func TestAuthorizers(t *testing.T) {
 	t.Cleanup(issuer.Close)
 	token := func(claims jwt.MapClaims) string {
 		all := jwt.MapClaims{"iss": issuer.URL, "aud": "app", "sub": "ana", "scope": "read write", "exp": time.Now().Add(time.Hour).Unix()}
-		for name, value := range claims {
-			all[name] = value
-		}
+		maps.Copy(all, claims)
 		made := jwt.NewWithClaims(jwt.SigningMethodRS256, all)
 		made.Header["kid"] = "1"
 		text, err := made.SignedString(key)

@@ -139,20 +139,26 @@ func (a *api) match(method, path string) (*route, map[string]string) {
 			continue
 		}
 		if r.spec.Method == "ANY" || r.spec.Method == method {
-			if !a.spec.REST {
-				for name, value := range values {
-					if text, err := url.PathUnescape(value); err == nil {
-						values[name] = text
-					}
-				}
-			}
-			return r, values
+			return r, a.decode(values)
 		}
 		if a.spec.REST {
 			resource = r.spec.Path
 		}
 	}
 	return nil, nil
+}
+
+// decode decodes what an HTTP API decodes, and a REST API does not.
+func (a *api) decode(values map[string]string) map[string]string {
+	if a.spec.REST {
+		return values
+	}
+	for name, value := range values {
+		if text, err := url.PathUnescape(value); err == nil {
+			values[name] = text
+		}
+	}
+	return values
 }
 
 // values are the variables of a path that fits.

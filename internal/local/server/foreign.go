@@ -17,6 +17,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/names"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
@@ -29,6 +30,7 @@ type Foreign struct {
 	Functions Elsewhere
 	// Environment is that of all functions, where it says where services are: AWS_ENDPOINT_URL_DYNAMODB and its like.
 	Environment map[string]string
+	Users       sigv4.Users
 	Tables      string        // URL of the DynamoDB that functions use; empty: there is none
 	Watch       *TemplateFile // nil: the template stays as it is
 }
@@ -58,7 +60,7 @@ func (f Foreign) compose(ctx context.Context, _ Config, here processes.Here) (*c
 	end := []func(context.Context) error{f.Functions.Close, func(context.Context) error { return gate.Close() }}
 	c := &composition{
 		emulator: emulator.Config{
-			Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain, Environment: f.Environment,
+			Template: f.Template, Functions: functions, API: f.API, DomainName: f.Domain, Environment: f.Environment, Users: f.Users,
 			Tables: f.Tables, TablesRegion: tables.Region, TablesKey: tables.Key,
 		},
 		watch: watch, console: console.Foreign{},

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
@@ -99,6 +100,7 @@ func OpenDeployed(ctx context.Context, b Bellhop, o Outside) (Deployed, error) {
 // TemplateOf is a template that is not Bellhop's, as the command line says it.
 type TemplateOf struct {
 	File, Stage, API, Domain string
+	IAM                      map[string]string // who may sign, see [sigv4.ParseUsers]
 	Watch                    bool
 	Say, Warn                func(text string) // what a person wants to know, and what is missing or wrong
 }
@@ -128,7 +130,7 @@ func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error)
 	if err != nil && !errors.Is(err, processes.ErrNotBuilt) { // that is said once more when it is called
 		return Foreign{}, err
 	}
-	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB, Environment: o.environment()}
+	f := Foreign{Template: t, API: of.API, Domain: of.Domain, Functions: functions, Tables: o.DynamoDB, Environment: o.environment(), Users: sigv4.ParseUsers(of.IAM)}
 	if of.Watch {
 		f.Watch = &TemplateFile{Path: of.File, Options: options, Tables: create, Say: of.Say, Warn: of.Warn}
 	}

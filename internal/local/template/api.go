@@ -25,6 +25,7 @@ type API struct {
 	Selection  string            // RouteSelectionExpression
 	Routes     []Route
 	Authorizer *Authorizer // of $connect; nil if there is none
+	IAM        bool        // $connect has to be signed
 	Models     []Model
 	Mappings   []string // paths of custom domains that lead here, without slashes around them
 }
@@ -251,7 +252,7 @@ func (r *apiReader) readSAM(p *samAPIProps) error {
 		}
 	case "NONE":
 	case "AWS_IAM":
-		r.warnf(r.res.line, "%s: AWS_IAM signatures are not checked", r.res.id)
+		r.api.IAM = true
 	case "CUSTOM":
 		return r.setAuthorizer(r.res, p.Auth.ARN, p.Auth.Sources)
 	default:

@@ -416,19 +416,43 @@ func (r *httpReader) samAuthorizer(at *resource, name string) (*HTTPAuth, error)
 	return auth, nil
 }
 
+// samCORS is the Cors of a REST API.
+type samCORS struct {
+	Origin      string `yaml:"AllowOrigin"`
+	Methods     string `yaml:"AllowMethods"`
+	Headers     string `yaml:"AllowHeaders"`
+	MaxAge      string `yaml:"MaxAge"`
+	Credentials bool   `yaml:"AllowCredentials"`
+}
+
+// headers are what a preflight is answered for a path with these methods.
+func (p *samCORS) headers(methods []string) map[string]string {
+	if slices.Contains(methods, "ANY") {
+		methods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
+	}
+	all := slices.Sorted(slices.Values(append(slices.Clone(methods), "OPTIONS")))
+	out := map[string]string{}
+	for name, value := range map[string]string{
+		"Access-Control-Allow-Origin": p.Origin, "Access-Control-Allow-Headers": p.Headers, "Access-Control-Max-Age": p.MaxAge,
+		"Access-Control-Allow-Methods": cmp.Or(p.Methods, strings.Join(all, ",")),
+	} {
+		if value != "" {
+			out[name] = strings.Trim(value, "'")
+		}
+	}
+	if p.Credentials {
+		out["Access-Control-Allow-Credentials"] = "true"
+	}
+	return out
+}
+
 // addSAMCORS makes the OPTIONS methods that SAM makes of a REST API's Cors: a text, or values, which are texts in quotes.
 func (r *httpReader) addSAMCORS() error {
 	n := &r.sam.RESTCORS
 	if !r.api.REST || n.IsZero() {
 		return nil
 	}
-	var p struct {
-		Origin      string `yaml:"AllowOrigin"`
-		Methods     string `yaml:"AllowMethods"`
-		Headers     string `yaml:"AllowHeaders"`
-		MaxAge      string `yaml:"MaxAge"`
-		Credentials bool   `yaml:"AllowCredentials"`
-	}
+	var p samCORS
 	if n.Kind == yaml.ScalarNode {
 		p.Origin = n.Value
 	} else if err := n.Decode(&p); err != nil {
@@ -442,22 +466,7 @@ func (r *httpReader) addSAMCORS() error {
 		if slices.Contains(methods[path], "OPTIONS") {
 			continue
 		}
-		own := methods[path]
-		if slices.Contains(own, "ANY") {
-			own = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
-		}
-		headers := map[string]string{}
-		for name, value := range map[string]string{
-			"Access-Control-Allow-Origin": p.Origin, "Access-Control-Allow-Headers": p.Headers, "Access-Control-Max-Age": p.MaxAge,
-			"Access-Control-Allow-Methods": cmp.Or(p.Methods, strings.Join(slices.Sorted(slices.Values(append(own, "OPTIONS"))), ",")),
-		} {
-			if value != "" {
-				headers[name] = strings.Trim(value, "'")
-			}
-		}
-		if p.Credentials {
-			headers["Access-Control-Allow-Credentials"] = "true"
-		}
+		headers := p.headers(methods[path])
 		route := HTTPRoute{Method: "OPTIONS", Path: path, Line: n.Line, Mock: &MockAnswer{Status: 200, Headers: headers}, Timeout: restTimeout}
 		if err := r.addHTTPRoute(route); err != nil {
 			return err

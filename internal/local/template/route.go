@@ -119,7 +119,10 @@ func (r *apiReader) authorizeRoute(res *resource, key, kind, id string) error {
 	case "", "NONE":
 		return nil
 	case "AWS_IAM":
-		r.warnf(res.line, "route %s: AWS_IAM signatures are not checked", key)
+		if key != "$connect" {
+			return res.errorf("only $connect can have AuthorizationType AWS_IAM")
+		}
+		r.api.IAM = true
 		return nil
 	case "CUSTOM":
 	default:
