@@ -92,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
 	built := servertest.Build(t)
 	w := &world{bellhop: servertest.Launch(t, built, nil, "--memory", "--parameter", "EventBusName=app"), dir: dir}
-	for _, name := range []string{"bellhop", "make", "aws", "go", "npm", "node"} {
+	for _, name := range []string{"bellhop", "make", "aws", "go", "npm", "node", "npx", "sam", "tar", "unzip", "sha256sum"} {
 		if err := os.Symlink(filepath.Join(absolute, "internal/check/manuals/testdata/stand-in"), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -249,6 +249,7 @@ func TestBlocks(t *testing.T) {
 			w.run(t, "bash", "-c", `"$PYTHON" -c "import boto3" 2>/dev/null || exit 77; "$PYTHON" -c "$1"`, "-", b.text)
 		}},
 		"ts": {"type-checked by manuals.test.ts", nil}, "tsx": {"type-checked by manuals.test.ts", nil}, "js": {"type-checked by manuals.test.ts", nil},
+		"typescript": {"compiled and synthesized by scripts/test-release", nil}, "hcl": {"parsed by scripts/test-release", nil},
 		"toml": {"read by SAM's parser, and its parameters validated", w.settings},
 		"html": {"loaded by package.test.ts, as dist/browser.js", nil},
 		"text": {"a picture", nil},

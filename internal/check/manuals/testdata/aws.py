@@ -26,6 +26,16 @@ while rest:
     value = rest.pop(0) if rest and not rest[0].startswith("--") else True
     (cli if name in OF_THE_CLI else given)[name] = value
 
+# These two are the CLI's own: https://docs.aws.amazon.com/cli/latest/reference/cloudformation/deploy/
+WRITTEN = {
+    "package": "template-file s3-bucket s3-prefix kms-key-id output-template-file use-json force-upload metadata",
+    "deploy": "template-file stack-name s3-bucket s3-prefix kms-key-id force-upload parameter-overrides capabilities role-arn"
+    " no-execute-changeset notification-arns fail-on-empty-changeset tags",
+}
+if service == "cloudformation" and operation in WRITTEN:
+    unknown = [name for name in given if name[2:] not in WRITTEN[operation].split()]
+    sys.exit(f"aws cloudformation {operation} has no {unknown[0]}" if unknown else 0)
+
 session = botocore.session.get_session()
 client = session.create_client(
     service,
