@@ -151,6 +151,7 @@ func (e *Emitter) EachEvent(ctx context.Context, room string) iter.Seq2[Event, e
 
 // Stats is what is open now.
 type Stats struct {
+	Version     string         `json:"version"` // of Bellhop where it is deployed, such as "v0.1.0"; "" before that
 	Connections int            `json:"connections"`
 	Users       int            `json:"users"`
 	Rooms       map[string]int `json:"rooms"`       // rooms with members, by kind: {"channel":12}

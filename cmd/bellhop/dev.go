@@ -21,6 +21,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/server"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/terminal"
+	"github.com/bellhop-rt/bellhop/internal/release"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
 )
@@ -96,7 +97,7 @@ func (c devCommand) run(ctx context.Context) error {
 	log := terminal.New(os.Stderr, c.Quiet)
 	config := server.Config{
 		Secret: c.secret(), Local: local, Parameters: c.Parameter, IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection,
-		Logger: slog.New(log.Handler()), Observe: log.Observe(), Release: release(),
+		Logger: slog.New(log.Handler()), Observe: log.Observe(), Release: release.Name(),
 	}
 	if config.Faults, err = c.faults(); err != nil {
 		return err

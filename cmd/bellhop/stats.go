@@ -38,6 +38,11 @@ func (c statsCommand) print(ctx context.Context, w io.Writer) error {
 	if c.JSON {
 		return printJSON(w, s)
 	}
+	if s.Version != "" {
+		if _, err := fmt.Fprintln(w, s.Version); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(table, "%d\t connections\n%d\t users\n", s.Connections, s.Users)
 	for _, kind := range slices.Sorted(maps.Keys(s.Rooms)) {

@@ -9,13 +9,14 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/stack"
+	"github.com/bellhop-rt/bellhop/internal/release"
 )
 
 func TestStats(t *testing.T) {
 	s := servertest.Start(t, servertest.Bolt(t))
 	ana, _ := s.Connect("ana"), s.Connect("ana")
 	ana.Does(`{"action":"join","id":"1","room":"channel:a"}`)
-	const want = `2   connections
+	want := release.Name() + ` 2   connections
           1   users
           1   channel rooms, with 1 connections in them
           1   user rooms, with 2 connections in them`

@@ -273,7 +273,7 @@ func (h *Hub) renew(ctx context.Context, c Caller, a protocol.Action) (any, erro
 	if err := h.finishLeaving(ctx, row); err != nil {
 		return nil, err
 	}
-	return protocol.AuthResult{UserID: who.User, Expires: who.Expires.UnixMilli()}, nil
+	return protocol.AuthResult{UserID: who.User, Expires: who.Expires.UnixMilli(), Version: h.version}, nil
 }
 
 // end tells a connection that it is over and why, closes it, and departs it. The reason goes in a frame because closes

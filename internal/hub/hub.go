@@ -105,6 +105,7 @@ type Config struct {
 	Sleep     func(ctx context.Context, d time.Duration) // default: waits, at most until ctx is done
 	Jitter    func(limit time.Duration) time.Duration    // default: random, 0 to limit
 	Logger    *slog.Logger                               // default: slog.Default
+	Version   string                                     // of this program, for whoever asks
 }
 
 // Hub is the rules at work. It is safe for concurrent use, and starts nothing that outlives a call.
@@ -126,6 +127,7 @@ type Hub struct {
 	jitter   func(limit time.Duration) time.Duration
 	log      *slog.Logger
 	limiter  *limiter
+	version  string
 }
 
 // New makes a hub.
@@ -155,7 +157,7 @@ func New(c Config) *Hub {
 	return &Hub{
 		store: c.Store, pusher: c.Pusher, prepare: prepare, queue: c.Queue, verifier: c.Verifier, hooks: c.Hooks, bus: c.Bus, facts: c.Facts, kinds: c.Kinds,
 		dialects: c.Dialects, limits: c.Limits, observe: c.Observers, now: c.Now, sleep: c.Sleep, jitter: c.Jitter, log: c.Logger,
-		limiter: newLimiter(c.Limits),
+		limiter: newLimiter(c.Limits), version: c.Version,
 	}
 }
 

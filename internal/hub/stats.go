@@ -9,6 +9,7 @@ import (
 
 // Stats is what is open now.
 type Stats struct {
+	Version     string         `json:"version,omitempty"` // of the function that has counted
 	Connections int            `json:"connections"`
 	Users       int            `json:"users"`
 	Rooms       map[string]int `json:"rooms"`       // rooms with members, by kind
@@ -22,7 +23,7 @@ func (h *Hub) stats(ctx context.Context) (Stats, error) {
 		mu    sync.Mutex
 		users = map[string]bool{}
 		rooms = map[string]bool{}
-		s     = Stats{Rooms: map[string]int{}, Memberships: map[string]int{}}
+		s     = Stats{Version: h.version, Rooms: map[string]int{}, Memberships: map[string]int{}}
 	)
 	count := func(c Connection) {
 		mu.Lock()

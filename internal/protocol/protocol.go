@@ -278,5 +278,6 @@ type HistoryResult struct {
 // AuthResult is the data of the reply to auth.
 type AuthResult struct {
 	UserID  string `json:"userId"`
-	Expires int64  `json:"expires"` // Unix time in milliseconds
+	Expires int64  `json:"expires"`           // Unix time in milliseconds
+	Version string `json:"version,omitempty"` // of the server: API Gateway lets no header of ours into the handshake's answer
 }

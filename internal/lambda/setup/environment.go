@@ -12,6 +12,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/apikey"
 	"github.com/bellhop-rt/bellhop/internal/hooks"
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/release"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -135,8 +136,9 @@ func parsed[T any](e *environment, name string, parse func([]byte) (T, error)) T
 // hubConfig reads what an owner can set of the rules.
 func (e *environment) hubConfig() hub.Config {
 	return hub.Config{
-		Kinds: parsed(e, "ROOM_KINDS", hub.ParseKinds),
-		Facts: e.facts(),
+		Version: release.Name(),
+		Kinds:   parsed(e, "ROOM_KINDS", hub.ParseKinds),
+		Facts:   e.facts(),
 		Limits: hub.Limits{
 			Rate:   float64(e.number("RATE_LIMIT")),
 			Burst:  e.number("RATE_BURST"),

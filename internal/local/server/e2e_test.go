@@ -23,6 +23,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/console"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
+	"github.com/bellhop-rt/bellhop/internal/release"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
@@ -404,7 +405,7 @@ func TestExpiredToken(t *testing.T) {
 			}
 		}
 		renewed := ana.Must(map[string]any{"action": "auth", "token": s.Token(token.Claims{User: "ana", TTL: 2 * time.Second})})
-		if renewed["userId"] != "ana" {
+		if renewed["userId"] != "ana" || renewed["version"] != release.Name() {
 			t.Errorf("got %v", renewed)
 		}
 		ana.Must(map[string]any{"action": "publish", "room": "channel:1", "event": "message:new"})
@@ -571,7 +572,7 @@ func TestEmitCommands(t *testing.T) {
 			t.Errorf("members are %v", data)
 		}
 		data = s.MustEmit(map[string]any{"command": "stats"})
-		if data["connections"] != 2.0 || data["users"] != 2.0 || fmt.Sprint(data["rooms"], data["memberships"]) != "map[community:1 user:2] map[community:2 user:2]" {
+		if data["version"] != release.Name() || data["connections"] != 2.0 || data["users"] != 2.0 || fmt.Sprint(data["rooms"], data["memberships"]) != "map[community:1 user:2] map[community:2 user:2]" {
 			t.Errorf("stats are %v", data)
 		}
 		data = s.MustEmit(map[string]any{"command": "publish", "rooms": []string{"community:1"}, "users": []string{"ana"}, "event": "news", "id": "e1", "data": 1, "except": []string{"bob"}})

@@ -27,6 +27,8 @@ export interface MembersResult {
 
 /** What is open now. */
 export interface Stats {
+  /** Of Bellhop where it is deployed, such as "v0.1.0"; older ones do not say. */
+  version?: string;
   connections: number;
   users: number;
   /** Rooms with members, by kind: `{ channel: 12 }`. */

@@ -97,7 +97,7 @@ const COMMANDS: Record<string, (server: World, command: Command) => { data: unkn
     const room = known(server, name);
     const all = chosen(server, asked);
     for (const connection of all) if (!connection.rooms.has(room)) server.enter(connection, room);
-    return { data: { connections: all.length } };
+    return { data: { version: "testing", connections: all.length } };
   },
 
   leave(server, { room: name, ...asked }) {
