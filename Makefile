@@ -14,7 +14,7 @@ PAGE = web/demo/dist/page/index.html
 PAGE_SOURCES = $(shell find web/client/src web/demo/src web/demo/public -type f) \
 	$(addprefix web/demo/, index.html package.json tsconfig.json vite.config.ts) web/package-lock.json
 
-.PHONY: help run check test lint licences docs fmt bench fuzz simulate build release validate invoke deploy ministack localstack deploy-local delete logs outputs clean
+.PHONY: help run check test test-release lint licences docs fmt bench fuzz simulate build release validate invoke deploy ministack localstack deploy-local delete logs outputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -42,6 +42,7 @@ test: validate lint ## install what is needed and run every test
 		(cd web; npm ci --no-audit --no-fund; npm run build --workspace demo); \
 		$(GO) build -o .bin/bellhop ./cmd/bellhop; \
 		CHROMIUM=$$(scripts/chromium); BELLHOP=$(CURDIR)/.bin/bellhop; export CHROMIUM BELLHOP; \
+		scripts/test-release; \
 		cd web; npm test; \
 	fi
 
@@ -90,8 +91,14 @@ build: ## build the functions as they are deployed, into .bin/functions
 			-o ".bin/functions/$$name/bootstrap" "./functions/$$name" || exit 1; \
 	done
 
-release: ## build the CLI for all systems, the functions and the npm package, with checksums, into .bin/release
-	scripts/release .bin/release
+release: $(PAGE) infra/cdk/node_modules/.package-lock.json ## build what a release has into .bin/release (VERSION=v1.2.3)
+	$(GO) run scripts/release.go -version '$(VERSION)' .bin/release
+
+infra/cdk/node_modules/.package-lock.json: infra/cdk/package-lock.json
+	cd infra/cdk && npm ci --no-audit --no-fund
+
+test-release: $(PAGE) infra/cdk/node_modules/.package-lock.json ## build a release twice, install it and deploy it as on a machine without Go
+	scripts/test-release all
 
 validate: ## check the template
 	scripts/sam-tools sam validate --lint
@@ -122,4 +129,4 @@ delete: ## delete what is deployed as ENV; the table is kept
 	scripts/sam-tools sam delete --stack-name $(STACK) $(SAM_REGION)
 
 clean: ## remove what was built and fetched
-	rm -rf .bin .aws-sam .tools web/node_modules web/demo/dist/page
+	rm -rf .bin .aws-sam .tools web/node_modules web/demo/dist/page infra/cdk/node_modules infra/cdk/dist

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Derive writes template.yaml as an emulator of AWS can take it. The template names folders, so the file it writes has to lie
+// Derive writes template.yaml, or that of a release, as an emulator of AWS can take it. The template names folders, so the file it writes has to lie
 // beside it.
 //
 //	go run scripts/derive.go -drop AWS::ApiGatewayV2::RouteResponse -env AWS_ENDPOINT_URL=http://127.0.0.1:4566 OUT.yaml
@@ -38,11 +38,12 @@ func main() {
 	api := flag.String("api", "", "the `URL` that the API has there, without the stage; ${WebSocketApi} in it is its id")
 	code := flag.String("code", "", "the `DIR` that sam build has left the functions in")
 	named := flag.Bool("named", false, "give functions and table their logical ids as names, as bellhop dev calls them")
+	from := flag.String("from", "template.yaml", "the template `FILE`; that of a release names what sam deploy uploads")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		log.Fatal("usage: go run scripts/derive.go [flags] OUT.yaml")
 	}
-	text, err := os.ReadFile("template.yaml")
+	text, err := os.ReadFile(*from)
 	if err != nil {
 		log.Fatal(err)
 	}
