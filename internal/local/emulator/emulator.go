@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/local/buses"
@@ -77,7 +78,8 @@ type Emulator struct {
 	Streams   *streams.Service
 	HTTP      *httpapi.Service // the HTTP and REST APIs beside the WebSocket's
 
-	others []*gateway.Server // of all APIs but the first
+	cfg    Config
+	others atomic.Pointer[[]*gateway.Server] // of all APIs but the first
 
 	mu     sync.Mutex // Reload
 	bound  map[string]invoke.Function
@@ -99,7 +101,8 @@ func New(cfg Config) (e *Emulator, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = e.openGateways(cfg); err == nil {
+	e.cfg = cfg
+	if err = e.openGateways(); err == nil {
 		e.HTTP, err = httpapi.New(httpapi.Config{
 			Template: cfg.Template, Functions: e.Functions, Users: cfg.Users, DomainName: cfg.DomainName, Now: cfg.Now, Observe: cfg.observeHTTP(),
 		})

@@ -126,7 +126,7 @@ type Stats struct {
 // Stats returns the counters. They are read one by one, so sums may be off by what happens meanwhile.
 func (e *Emulator) Stats() Stats {
 	out := Stats{e.Gateway.Stats(), e.Functions.Stats(), e.Queues.Stats()}
-	for _, g := range e.others {
+	for _, g := range *e.others.Load() {
 		out.Stats = out.Plus(g.Stats())
 	}
 	return out

@@ -99,3 +99,84 @@ Resources:
 		ask("shout", "loud")
 	}
 }
+
+// TestReloadWithAnotherAPI: an API that is new is served at once, beside the first, whose connections and path stay; one that is gone is
+// refused with what to do.
+func TestReloadWithAnotherAPI(t *testing.T) {
+	const chat = `
+Resources:
+  Echo: {Type: AWS::Serverless::Function, Properties: {Timeout: 30}}
+  Chat: {Type: AWS::Serverless::WebSocketApi, Properties: {StageName: dev, RouteSelectionExpression: $request.body.action, Routes: {$default: {FunctionArn: !GetAtt Echo.Arn, RouteResponseSelectionExpression: $default}}}}
+`
+	feed := chat + strings.Replace(chat[strings.Index(chat, "  Chat:"):], "Chat", "Feed", 1)
+	read := func(text string) *template.Template {
+		t.Helper()
+		out, err := template.Read([]byte(text), template.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	code := map[string]invoke.Function{"Echo": says("here")}
+	e, err := New(Config{Template: read(chat), Functions: code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Start()
+	srv := httptest.NewServer(e)
+	defer srv.Close()
+	defer closeNow(t, e)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	open := func(path string) (*websocket.Conn, error) {
+		//nolint:bodyclose // Dial's own comment: you never need to close it
+		conn, _, err := websocket.Dial(ctx, strings.Replace(srv.URL, "http", "ws", 1)+path, nil)
+		if err == nil {
+			t.Cleanup(func() { _ = conn.CloseNow() })
+		}
+		return conn, err
+	}
+	ask := func(conn *websocket.Conn) {
+		t.Helper()
+		if err := conn.Write(ctx, websocket.MessageText, []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := conn.Read(ctx); err != nil || string(got) != "here" {
+			t.Fatalf("got %s, %v", got, err)
+		}
+	}
+	first, err := open("/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(first)
+	if _, err := open("/Feed"); err == nil {
+		t.Fatal("an API that is not there was served")
+	}
+	if _, err := e.Reload(read(feed), code); err != nil {
+		t.Fatal(err)
+	}
+	ask(first)
+	for _, path := range []string{"/dev", "/Chat", "/Feed"} {
+		conn, err := open(path)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		ask(conn)
+	}
+	if got := e.APIs(); len(got) != 2 || got["Feed"] != "/Feed" || got["Chat"] != "/Chat" {
+		t.Errorf("got %v", got)
+	}
+	if got := len(e.Connections()); got != 4 {
+		t.Errorf("%d connections are listed, want 4", got)
+	}
+	if _, err := e.Reload(read(chat), code); err == nil || !strings.Contains(err.Error(), "no WebSocket API Feed; one that is served can only be taken away by a new start") {
+		t.Errorf("an API that is gone: got %v", err)
+	}
+	ask(first)
+	conn, err := open("/Feed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(conn)
+}

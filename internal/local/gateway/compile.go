@@ -14,6 +14,7 @@ import (
 // plan is the API as a template has it, for messages to be matched against. It is not changed, but replaced.
 type plan struct {
 	template *template.Template
+	mappings []string // of the API, see [Config]
 	api      *template.API
 	arn      string // of $connect: what an authorizer's policy must cover
 
@@ -25,13 +26,13 @@ type plan struct {
 	authorizer *authorizer
 }
 
-func (s *Server) compile(t *template.Template) (*plan, error) {
-	api, err := t.API(s.cfg.API)
+func (s *Server) compile(t *template.Template, id string, mappings []string) (*plan, error) {
+	api, err := t.API(id)
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{
-		template: t, api: api, routes: map[string]*route{},
+		template: t, mappings: mappings, api: api, routes: map[string]*route{},
 		arn: "arn:aws:execute-api:" + t.Region + ":" + t.Account + ":" + api.APIID + "/" + api.Stage + "/$connect",
 	}
 	if len(api.Routes) == 0 {

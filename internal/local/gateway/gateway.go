@@ -129,8 +129,11 @@ func New(cfg Config) (*Server, error) {
 
 // Reload serves the API as a template has it from the next message on. Connections stay, whatever route they came by. With an error all
 // stays as it was. The template's functions must be bound before. Calls must not overlap.
-func (s *Server) Reload(t *template.Template) error {
-	p, err := s.compile(t)
+func (s *Server) Reload(t *template.Template) error { return s.ReloadAs(t, s.cfg.API, s.cfg.Mappings) }
+
+// ReloadAs is Reload with another API and Mappings than those of the Config, for a template that has several APIs now.
+func (s *Server) ReloadAs(t *template.Template, id string, mappings []string) error {
+	p, err := s.compile(t, id, mappings)
 	if err != nil {
 		return err
 	}
@@ -138,7 +141,9 @@ func (s *Server) Reload(t *template.Template) error {
 	return nil
 }
 
-// api is what the template says now.
+// API is what the template says now. It must not be changed.
+func (s *Server) API() *template.API { return s.api() }
+
 func (s *Server) api() *template.API { return s.plan.Load().api }
 
 // Start sets the clocks going: idle and age limits. Call it once; before it, connections work but nothing times out.
@@ -320,6 +325,6 @@ func (s *Server) isStage(path string) bool {
 	if name, err := url.PathUnescape(path); err == nil {
 		path = name
 	}
-	api := s.api()
-	return path == api.Stage || path == "" && api.Stage == template.DefaultStage || slices.Contains(s.cfg.Mappings, path) || slices.Contains(api.Mappings, path)
+	p := s.plan.Load()
+	return path == p.api.Stage || path == "" && p.api.Stage == template.DefaultStage || slices.Contains(p.mappings, path) || slices.Contains(p.api.Mappings, path)
 }
