@@ -147,7 +147,7 @@ func TestWhatFails(t *testing.T) {
 	const api = "Transform: AWS::Serverless-2016-10-31\nResources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.body.action\n"
 	const refuse = "  F: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, InlineCode: 'exports.handler = async () => ({ statusCode: 403 })'}}\n"
 	for name, text := range map[string]string{
-		"broken.yaml":  api + "  Api: {}\n",
+		"broken.yaml":  api + "      StageName: a/b\n",
 		"empty.yaml":   api + "      Routes: {}\n",
 		"refuses.yaml": api + "      Routes:\n        $connect: {FunctionArn: !GetAtt F.Arn}\n        a: {FunctionArn: !GetAtt F.Arn}\n" + refuse,
 		"other.yaml":   "Resources: {}\n",
@@ -157,7 +157,7 @@ func TestWhatFails(t *testing.T) {
 		}
 	}
 	wantLines(t, table(t, dir), []string{
-		"broken.yaml | no | - | 0 of 0 | broken.yaml:7: Api: a second resource of this name",
+		"broken.yaml | no | - | 0 of 0 | broken.yaml:3: stage \"a/b\" may only",
 		"empty.yaml Api | no | - | 0 of 0 | empty.yaml:3: Api: the API has no routes",
 		"refuses.yaml Api | yes | 403 | 0 of 1 | the handshake is answered 403",
 		"1 of 3 start, 0 let a client in, 0 of 1 frames are answered",

@@ -235,7 +235,7 @@ func TestTemplateErrors(t *testing.T) {
 		{"a bad timeout", replace("IntegrationTimeout: 50", "IntegrationTimeout: 30000"), "an integration timeout of 30000 ms"},
 		{"settings of no route", replace("        limited: {Thr", "        none: {Thr"), "RouteSettings for none, which is no route"},
 		{"a dead-letter queue that is none", replace("!GetAtt DeadJobs.Arn", "arn:x"), "deadLetterTargetArn arn:x is no queue"},
-		{"a parameter without a value", replace(", Default: dev}", "}"), "parameter Stage has no default"},
+		{"a parameter without a value", replace(", Default: dev}", ", NoEcho: true}"), "parameter Stage has no default"},
 		{"a second API", chat + "  Other: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}\n", "a second WebSocket API besides Chat"},
 		{"an unknown condition", chat + "  Other: {Type: AWS::SQS::Queue, Condition: Nope}\n", `condition "Nope" is not declared`},
 		{"text for a number", replace("VisibilityTimeout: 60", "VisibilityTimeout: soon"), "soon is no whole number"},

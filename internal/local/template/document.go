@@ -25,6 +25,35 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
+// again is a key that a mapping has already.
+type again struct {
+	name         string
+	line, before int
+}
+
+// lastCounts leaves the last of several values of one key, as CloudFormation does, and says which there were.
+func lastCounts(n *yaml.Node, twice *[]again) {
+	if n.Kind == yaml.MappingNode {
+		at := map[string]int{} // of the keys
+		kept := n.Content[:0]
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			before, known := at[key.Value]
+			if known && key.Kind == yaml.ScalarNode && key.Value != "<<" {
+				*twice = append(*twice, again{key.Value, key.Line, kept[before].Line})
+				kept[before], kept[before+1] = key, value
+				continue
+			}
+			at[key.Value] = len(kept)
+			kept = append(kept, key, value)
+		}
+		n.Content = kept
+	}
+	for _, inner := range n.Content { // what an alias stands for is gone through where it is written
+		lastCounts(inner, twice)
+	}
+}
+
 // jsonDocument makes nodes of JSON, with their lines.
 type jsonDocument struct {
 	data   []byte

@@ -30,6 +30,7 @@ type parameterRules struct {
 	MinValue    *float64 `yaml:"MinValue"`
 	MaxValue    *float64 `yaml:"MaxValue"`
 	Description string   `yaml:"ConstraintDescription"`
+	NoEcho      bool     `yaml:"NoEcho"`
 }
 
 func (t *source) readParameters(n *yaml.Node, overrides map[string]string) error {
@@ -68,6 +69,9 @@ func (t *source) readParameter(p *parameter, decl *yaml.Node, overrides map[stri
 	} else if d != nil {
 		p.value = text(d.Value, d.Line)
 		p.ssm = strings.HasPrefix(p.kind, "AWS::SSM::Parameter::")
+	} else if v, ok := rules.standIn(p.name); ok {
+		t.warnf(p.line, "parameter %s has no default and no value was given: it is %q here; another one is --parameter %s=VALUE", p.name, v, p.name)
+		p.value = text(v, p.line)
 	}
 	if p.value == nil || p.ssm {
 		return nil
@@ -119,6 +123,23 @@ func (p *parameter) node(line int) *yaml.Node {
 // pattern must match all of a value; the examples of the CloudFormation user guide are written so.
 func (r parameterRules) pattern() (*regexp.Regexp, error) {
 	return regexp.Compile("^(?:" + r.Pattern + ")$")
+}
+
+// standIn is a value for a parameter that has none, on which AWS would insist: its own name, if that may be. A secret has none, so that
+// whatever needs it says so.
+func (r parameterRules) standIn(name string) (string, bool) {
+	v := name
+	switch {
+	case r.NoEcho:
+		return "", false
+	case len(r.Allowed) > 0:
+		v = r.Allowed[0]
+	case (r.Type == "Number" || r.Type == "List<Number>") && r.MinValue != nil:
+		v = strconv.FormatFloat(*r.MinValue, 'f', -1, 64)
+	case r.Type == "Number" || r.Type == "List<Number>":
+		v = "1"
+	}
+	return v, r.check(v) == nil
 }
 
 func (r parameterRules) check(v string) error {

@@ -32,7 +32,7 @@ func (t *source) ref(name string, at *yaml.Node) (*yaml.Node, error) {
 	}
 	if p := t.parameters[name]; p != nil {
 		if p.value == nil {
-			return nil, lineError(at, "parameter %s has no default and no value was given", name)
+			return nil, lineError(at, "parameter %s has no default and no value was given: give --parameter %s=VALUE", name, name)
 		}
 		if p.ssm {
 			t.warnf(at.Line, "parameter %s names a value of the SSM Parameter Store, which is unknown; %q stands for it unless the parameter is given", name, p.value.Value)

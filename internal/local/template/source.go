@@ -61,6 +61,8 @@ func parse(data []byte, o Options) (*source, error) {
 	if root == nil || root.Kind != yaml.MappingNode {
 		return nil, errors.New("template line 1: a template is a mapping with Resources")
 	}
+	var twice []again
+	lastCounts(root, &twice)
 	t := &source{
 		file: o.File,
 		pseudo: map[string]string{
@@ -70,6 +72,9 @@ func parse(data []byte, o Options) (*source, error) {
 		parameters: map[string]*parameter{}, conditions: map[string]*yaml.Node{}, byID: map[string]*resource{},
 		said:     map[Error]bool{},
 		mappings: child(root, "Mappings"), globals: child(root, "Globals"),
+	}
+	for _, key := range twice {
+		t.warnf(key.line, "%s is written a second time, after line %d: this one counts", key.name, key.before)
 	}
 	if err := t.readParameters(child(root, "Parameters"), o.Parameters); err != nil {
 		return nil, err
@@ -119,9 +124,6 @@ func (t *source) readResources(n *yaml.Node) error {
 		}
 		if c := child(value, "Condition"); c != nil {
 			res.condition = c.Value
-		}
-		if t.byID[res.id] != nil {
-			return res.errorf("a second resource of this name")
 		}
 		t.byID[res.id] = res
 		t.resources = append(t.resources, res)

@@ -335,7 +335,7 @@ Parameters:
   Odd: {Type: String, Default: abc, AllowedPattern: "(?=x)"}
   Count: {Type: Number, Default: 5, MinValue: 1, MaxValue: 9}
   List: {Type: "List<Number>", Default: "1, 2"}
-  Free: {Type: String}
+  Free: {Type: String, NoEcho: true}
 Resources: {}
 `
 	for text, want := range map[string]string{
@@ -362,6 +362,62 @@ Resources: {}
 		if err == nil && (len(tpl.Warnings) != 1 || !strings.Contains(tpl.Warnings[0].Error(), "parameter Odd: the AllowedPattern is not understood")) {
 			t.Errorf("got %v", tpl.Warnings)
 		}
+	}
+}
+
+// TestParametersWithoutValues: one that nobody has given a value stands for itself, if that may be, and is said.
+func TestParametersWithoutValues(t *testing.T) {
+	const declared = `
+Parameters:
+  Name: {Type: String}
+  Env: {Type: String, AllowedValues: [dev, prod]}
+  Count: {Type: Number, MinValue: 3}
+  Short: {Type: String, MaxLength: 2}
+  Secret: {Type: String, NoEcho: true}
+Resources:
+  F: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {A: !Sub "${Name} ${Env} ${Count}"}}}}
+`
+	tpl, err := Read([]byte(declared), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vars, _, err := tpl.Environment("F", nil); err != nil || vars["A"] != "Name dev 3" {
+		t.Errorf("got %v, %v", vars, err)
+	}
+	if got := said(tpl.Warnings); len(tpl.Warnings) != 3 || !strings.Contains(got, `parameter Env has no default and no value was given: it is "dev" here; another one is --parameter Env=VALUE`) {
+		t.Errorf("got %s", got)
+	}
+	for _, name := range []string{"Short", "Secret"} {
+		tpl, err := Read([]byte(strings.Replace(declared, "${Name}", "${"+name+"}", 1)), Options{})
+		if err == nil {
+			_, _, err = tpl.Environment("F", nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), "parameter "+name+" has no default and no value was given: give --parameter "+name+"=VALUE") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestNamesTwice: as with CloudFormation, the last one counts, of resources and of their properties; it is said.
+func TestNamesTwice(t *testing.T) {
+	tpl, err := Read([]byte(`
+Resources:
+  Jobs: {Type: AWS::SQS::Queue, Properties: {QueueName: first}}
+  Jobs:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: second
+      VisibilityTimeout: 5
+      VisibilityTimeout: 7
+`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tpl.Queues) != 1 || tpl.Queues[0].Name != "second" || tpl.Queues[0].Visibility != 7*time.Second {
+		t.Errorf("got %+v", tpl.Queues)
+	}
+	if got := said(tpl.Warnings); !strings.Contains(got, "template line 4: Jobs is written a second time, after line 3: this one counts") {
+		t.Errorf("got %s", got)
 	}
 }
 
