@@ -30,8 +30,12 @@ func (p *Children) sdk(ctx context.Context, r template.Function, dir string) str
 	var err error
 	switch {
 	case strings.HasPrefix(r.Runtime, "nodejs"):
+		known := sdkPackage
 		folder = filepath.Join(p.Cache, "node")
-		err = p.fetch(ctx, r, missingPackages(dir, folder), folder, "npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error")
+		if sdk2Runtimes.MatchString(r.Runtime) { // in a folder of its own, where no later runtime finds it
+			known, folder = sdk2Package, filepath.Join(p.Cache, "node-sdk2")
+		}
+		err = p.fetch(ctx, r, missingPackages(known, dir, folder), folder, "npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error")
 	case strings.HasPrefix(r.Runtime, "python"):
 		folder = filepath.Join(p.Cache, "python")
 		err = p.fetch(ctx, r, missingBoto(ctx, dir, folder), folder, "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder)
@@ -64,13 +68,18 @@ func (p *Children) fetch(ctx context.Context, r template.Function, packages []st
 	return nil
 }
 
-// sdkPackage is a package of version 3 that code imports or requires.
-var sdkPackage = regexp.MustCompile(`(?:\bfrom|\bimport|\brequire\(|\bimport\()\s*['"](@(?:aws-sdk|smithy)/[a-z0-9-]+)`)
+// What code imports or requires: a package of version 3, which nodejs18.x and later bring along, or version 2, which those before do.
+var (
+	importing    = `(?:\bfrom|\bimport|\brequire\(|\bimport\()\s*['"]`
+	sdkPackage   = regexp.MustCompile(importing + `(@(?:aws-sdk|smithy)/[a-z0-9-]+)`)
+	sdk2Package  = regexp.MustCompile(importing + `(aws-sdk)['"/]`)
+	sdk2Runtimes = regexp.MustCompile(`^nodejs([0-9]|1[0-6])?(\.|$)`)
+)
 
-// missingPackages are those that code in a folder names and neither it nor the cache has.
-func missingPackages(dir, cache string) (list []string) {
+// missingPackages are those of the known ones that code in a folder names and neither it nor the cache has.
+func missingPackages(known *regexp.Regexp, dir, cache string) (list []string) {
 	eachSource(dir, []string{".js", ".mjs", ".cjs"}, func(text []byte) {
-		for _, found := range sdkPackage.FindAllSubmatch(text, -1) {
+		for _, found := range known.FindAllSubmatch(text, -1) {
 			name := string(found[1])
 			if !slices.Contains(list, name) && !installed(dir, name) && !installed(cache, name) {
 				list = append(list, name)

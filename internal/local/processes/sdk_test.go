@@ -52,9 +52,12 @@ func TestSDKOfLambda(t *testing.T) {
 		"own/index.js":       `exports.handler = async () => require("@aws-sdk/client-sqs").name`,
 		"own/node_modules/@aws-sdk/client-sqs/package.json": `{"main": "index.js"}`,
 		"own/node_modules/@aws-sdk/client-sqs/index.js":     `exports.name = "its own"`,
-		"old/index.js": `const { name } = require("aws-sdk"); exports.handler = async () => name`,
+		"old/index.js":    `const { name } = require("aws-sdk"); exports.handler = async () => name`,
+		"older/index.mjs": `import AWS from "aws-sdk"; export const handler = async () => AWS.name`,
 	})
-	text := `Resources:`
+	text := `Resources:
+  Before: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs16.x, Handler: index.handler, CodeUri: old}}
+  Earlier: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs8.10, Handler: index.handler, CodeUri: older}}`
 	for _, id := range []string{"Required", "Imported", "Own", "Old"} {
 		text += "\n  " + id + `: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, CodeUri: ` + strings.ToLower(id) + `}}`
 	}
@@ -63,11 +66,13 @@ func TestSDKOfLambda(t *testing.T) {
 		wantAnswer(t, list["Required"], `"@aws-sdk/client-dynamodb"`)
 		wantAnswer(t, list["Imported"], `"@aws-sdk/client-sns"`)
 		wantAnswer(t, list["Own"], `"its own"`)
+		wantAnswer(t, list["Before"], `"aws-sdk"`)
+		wantAnswer(t, list["Earlier"], `"aws-sdk"`)
 		if _, err := list["Old"].Invoke(t.Context(), []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "Lambda brings version 3 of the AWS SDK along since nodejs18.x") {
 			t.Errorf("version 2: got %v", err)
 		}
 	}
-	if got := runs(); strings.Count(got, "npm ") != 2 || !strings.Contains(got, " @aws-sdk/client-dynamodb\n") || !strings.Contains(got, " @aws-sdk/client-sns\n") {
+	if got := runs(); strings.Count(got, "npm ") != 3 || !strings.Contains(got, " aws-sdk\n") || !strings.Contains(got, " @aws-sdk/client-dynamodb\n") || !strings.Contains(got, " @aws-sdk/client-sns\n") {
 		t.Errorf("npm ran as\n%s", got)
 	}
 }

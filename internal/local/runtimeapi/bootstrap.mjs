@@ -285,7 +285,7 @@ function bringAlong(folder) {
     try {
       return await next(name, context);
     } catch (error) {
-      if (error?.code !== "ERR_MODULE_NOT_FOUND" || !/^@(aws-sdk|smithy)\\//.test(name)) throw error;
+      if (error?.code !== "ERR_MODULE_NOT_FOUND" || !/^(@aws-sdk|@smithy|aws-sdk)(\\/|$)/.test(name)) throw error;
       return next(name, { ...context, parentURL: ${parent} });
     }
   }`;
