@@ -115,6 +115,7 @@ func missingBoto(ctx context.Context, dir, cache string) []string {
 		return nil
 	}
 	look := exec.CommandContext(ctx, "python3", "-c", "import importlib.util, sys; sys.path[:0] = sys.argv[1:]; sys.exit(importlib.util.find_spec('boto3') is None)", dir, cache) //nolint:gosec // its words are ours
+	look.Dir = dir                                                                                                                                                                // as the function: pyenv and its like choose python3 by the folder
 	if look.Run() == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package processes
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,6 +90,33 @@ func TestSDKThatCannotBeFetched(t *testing.T) {
 	list := open(t, dir, sam("Timeout: 9"), func(p *Children) { p.Cache = t.TempDir() })
 	if _, err := list["F"].Invoke(t.Context(), []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "run npm install --save-dev @aws-sdk/client-dynamodb beside the function") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBotoOfTheFunctionsPython: pyenv and its like choose python3 by the folder, so that is where boto3 is looked for.
+func TestBotoOfTheFunctionsPython(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("needs python3")
+	}
+	dir, bin := t.TempDir(), t.TempDir()
+	lay(t, bin, map[string]string{"python3": `#!/bin/sh
+case "$1 $2" in
+"-m pip") for folder; do if [ "$before" = --target ]; then break; fi; before=$folder; done; echo 'name = "fetched"' >"$folder/boto3.py"; exit ;;
+"-c import importlib"*) [ ! -e other-python ]; exit ;;
+esac
+exec ` + python + ` "$@"
+`})
+	if err := os.Chmod(filepath.Join(bin, "python3"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first(t, bin)
+	lay(t, dir, map[string]string{"other-python": "", "index.py": "def handler(event, context):\n    import boto3\n"})
+	cache := t.TempDir()
+	list := open(t, dir, `Resources: {F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.13, Handler: index.handler}}}`, func(p *Children) { p.Cache = cache })
+	wantAnswer(t, list["F"], `null`)
+	if _, err := os.Stat(filepath.Join(cache, "python", "boto3.py")); err != nil {
+		t.Errorf("it was not fetched: %v", err)
 	}
 }
 
