@@ -69,7 +69,7 @@ func look(root string) stamp {
 			return nil //nolint:nilerr // what cannot be read has not changed
 		}
 		if d.IsDir() {
-			if name != root && (ofTools(d.Name()) || d.Name() == "node_modules" && !inLayer(root, name)) {
+			if name != root && (ofTools(d.Name()) || isCache(name) || d.Name() == "node_modules" && !inLayer(root, name)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -92,6 +92,13 @@ func look(root string) stamp {
 // ofTools tells folders that tools leave beside code.
 func ofTools(folder string) bool {
 	return strings.HasPrefix(folder, ".") || folder == "__pycache__" || folder == "cdk.out"
+}
+
+// isCache tells folders that say of themselves that they can be made again, such as Cargo's target; see "Cache Directory Tagging
+// Specification".
+func isCache(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "CACHEDIR.TAG"))
+	return err == nil
 }
 
 // inLayer tells packages that are a layer's content from those that are installed beside code, which are many, and change by a tool.
