@@ -25,6 +25,8 @@ const post = async (path, body) => answer(await fetch(path, { method: "POST", bo
 
 export const replay = (connection, frame) => post("replay", JSON.stringify({ connection, frame }));
 
+export const mint = (user) => post("token", JSON.stringify({ user }));
+
 export const expire = (connection) => post("expire", JSON.stringify({ connection }));
 
 const management = (connection) => `/${stage}/@connections/${encodeURIComponent(connection)}`;

@@ -3,6 +3,7 @@
 import { $ } from "./dom.js";
 import { get } from "./api.js";
 import { addPoints } from "./charts.js";
+import * as client from "./client.js";
 import * as cost from "./cost.js";
 import { openSend, openTrace } from "./dialogs.js";
 import * as lists from "./lists.js";
@@ -17,7 +18,7 @@ stream.connect({ openConnection: lists.openConnection, openSend, openTrace });
 async function refresh() {
   if (!document.hidden) {
     try {
-      const [stats] = await Promise.all([get("stats"), lists.refresh(), cost.refresh()]);
+      const [stats] = await Promise.all([get("stats"), lists.refresh(), cost.refresh(), client.refresh()]);
       showStats(stats);
       $("state").textContent = `Live, as of ${new Date().toLocaleTimeString()}`;
     } catch (err) {

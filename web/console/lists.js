@@ -29,7 +29,8 @@ export async function refresh() {
   $("room-count").textContent = `(${count(roomTotal)})`;
   keep($("connections"), connections.map(connectionRow));
   keep($("rooms"), rooms.map(roomRow));
-  for (const id of ["open-send", "open-trace", "expire"]) $(id).hidden = !overview.bellhop;
+  for (const id of ["open-send", "open-trace", "expire", "demo", "open-demo"]) $(id).hidden = !overview.bellhop;
+  $("connect-below").hidden = overview.bellhop;
 }
 
 // keep puts rows in place of others without taking the focus from the one that has it.

@@ -53,6 +53,18 @@ func (Foreign) describe(context.Context, string) (user, name string, rooms []str
 	return "", "", []string{}
 }
 
+// example is that of the table of actions.
+func (Bellhop) example(route string) string {
+	for _, row := range protocol.Actions() {
+		if row.Name == route {
+			return row.Example
+		}
+	}
+	return ""
+}
+
+func (Foreign) example(string) string { return "" }
+
 func (b Bellhop) routes(e *emulator.Emulator) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /_bellhop/rooms/{room}": b.serveRoom,

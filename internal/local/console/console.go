@@ -1,5 +1,5 @@
 // Package console is what developers look at under /_bellhop/: who is connected, the rooms, the stream of what happens, what
-// became of each event and what it would cost; and what they do there, replay a frame or let a token expire.
+// became of each event and what it would cost; and what they do there: connect and send frames, replay one, or let a token expire.
 package console
 
 import (
@@ -32,6 +32,7 @@ type Console struct {
 	api      API
 	watch    *Watch
 	local    bool // only this machine can reach the server
+	clients  *clients
 }
 
 // API is what the console knows of the API that a server has, beside its connections: [Bellhop] or [Foreign].
@@ -42,13 +43,15 @@ type API interface {
 	trouble() error
 	// describe says who is at the other end of a connection, and which rooms it is in.
 	describe(ctx context.Context, id string) (user, name string, rooms []string)
+	// example is a frame for a route; empty: as good a one as any can be made.
+	example(route string) string
 	// routes are what is asked of such an API only.
 	routes(e *emulator.Emulator) map[string]http.HandlerFunc
 }
 
 // New makes the console of an emulator and its API, about which watch knows what happened. local: only this machine can reach it.
 func New(e *emulator.Emulator, api API, watch *Watch, local bool) *Console {
-	return &Console{emulator: e, api: api, watch: watch, local: local}
+	return &Console{emulator: e, api: api, watch: watch, local: local, clients: newClients()}
 }
 
 // Routes adds what the console asks for, and what it does beside the management API and emit.
@@ -62,6 +65,8 @@ func (c *Console) Routes(pages *http.ServeMux) {
 		"GET /_bellhop/traces":      c.serveTraces,
 		"GET /_bellhop/trace/{id}":  c.serveTrace,
 		"POST /_bellhop/replay":     c.serveReplay,
+		"GET /_bellhop/client":      c.serveClient,
+		clientSocket:                c.serveSocket,
 	}
 	maps.Copy(list, c.api.routes(c.emulator))
 	for pattern, handle := range list {
@@ -73,7 +78,10 @@ func (c *Console) Routes(pages *http.ServeMux) {
 func (c *Console) Start() { c.watch.start(c.emulator.Stats) }
 
 // Close ends the numbers, and lets those who watch go.
-func (c *Console) Close() { c.watch.stream.close() }
+func (c *Console) Close() {
+	c.clients.close()
+	c.watch.stream.close()
+}
 
 // Cost is what was used so far.
 func (c *Console) Cost() cost.Report { return c.watch.meter.Report() }
