@@ -103,7 +103,6 @@ func sources(a *template.Authorizer) (headers, query []string) {
 	return headers, query
 }
 
-
 const clientSocket = "GET /_bellhop/client/socket"
 
 // ask is a message of the page; one of its fields is set.
