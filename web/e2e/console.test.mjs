@@ -231,6 +231,18 @@ describe("the console", { timeout: 180_000 }, () => {
     await items(page, "connect", "returned").waitFor();
   });
 
+  test("on a phone everything is large enough for fingers, and nothing is wider than it", async (t) => {
+    const { windows } = await open(t);
+    const phone = await windows.page({ viewport: { width: 390, height: 800 }, hasTouch: true, isMobile: true });
+    await phone.goto(`${bellhop.url}/_bellhop/`);
+    await phone.getByTestId("state").filter({ hasText: "Live" }).waitFor();
+    for (const target of await phone.locator("button:visible, header a:visible, select:visible, label:has(> input):visible, input:visible:not([type=checkbox])").all()) {
+      const { height } = await target.boundingBox();
+      assert.ok(height >= 44, `${await target.evaluate((element) => element.outerHTML)} is ${height} pixels high`);
+    }
+    assert.equal(await phone.evaluate(() => document.documentElement.scrollWidth), 390);
+  });
+
   if (process.env.SCREENSHOTS) test("pictures for people to look at", async (t) => {
     const { windows, page } = await open(t);
     const dark = await windows.page({ viewport: { width: 1400, height: 1000 }, colorScheme: "dark" });
