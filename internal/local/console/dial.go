@@ -195,7 +195,7 @@ func (c *Console) serveSocket(w http.ResponseWriter, r *http.Request) {
 	page.SetReadLimit(clientMessage)
 	ctx, cancel := context.WithCancel(c.clients.ctx) // not the request's, which is over once the socket is taken
 	defer cancel()
-	if err := c.converse(ctx, clientPage{page, r}); err != nil {
+	if err := c.converse(ctx, clientPage{page, r}); err != nil { //nolint:contextcheck // see ctx
 		_ = page.Close(websocket.StatusPolicyViolation, firstBytes(err.Error(), maxReason))
 		return
 	}
@@ -275,10 +275,10 @@ func (c *Console) converse(ctx context.Context, p clientPage) error {
 func (p clientPage) retell(ctx context.Context, api *websocket.Conn) error {
 	for {
 		kind, frame, err := api.Read(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the page has gone
+		case err != nil:
 			end := closing{Code: websocket.StatusAbnormalClosure, Reason: "the connection was lost"}
 			if closed, ok := errors.AsType[websocket.CloseError](err); ok {
 				end = closing{closed.Code, closed.Reason}
@@ -301,7 +301,7 @@ func (p clientPage) listen(ctx context.Context, api *websocket.Conn) error {
 		a, err := p.hear(ctx)
 		if err != nil && (ctx.Err() != nil || websocket.CloseStatus(err) != -1 || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)) { // the page has gone
 			_ = api.Close(websocket.StatusGoingAway, "")
-			return nil
+			return nil //nolint:nilerr // see above
 		}
 		switch {
 		case err != nil:

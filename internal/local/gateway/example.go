@@ -90,15 +90,8 @@ func modelFor(api *template.API, route template.Route) (any, bool) {
 // sample is a value that a JSON schema describes, as far as its plain words go: not $ref, patterns or combinations.
 func sample(schema map[string]any, depth int) any {
 	const deepest = 8
-	for _, word := range []string{"const", "default"} {
-		if value, ok := schema[word]; ok {
-			return value
-		}
-	}
-	for _, word := range []string{"examples", "enum"} {
-		if list, ok := schema[word].([]any); ok && len(list) > 0 {
-			return list[0]
-		}
+	if value, ok := givenSample(schema); ok {
+		return value
 	}
 	kind := schema["type"]
 	if list, ok := kind.([]any); ok && len(list) > 0 {
@@ -130,14 +123,33 @@ func sample(schema map[string]any, depth int) any {
 	case kind == "boolean":
 		return true
 	case kind == "string" || kind == nil:
-		text := "hello"
-		if least, ok := schema["minLength"].(float64); ok && int(least) > len(text) && least <= maxFrame {
-			text += strings.Repeat("o", int(least)-len(text))
-		}
-		if most, ok := schema["maxLength"].(float64); ok && int(most) < len(text) && most >= 0 {
-			text = text[:int(most)]
-		}
-		return text
+		return sampleText(schema)
 	}
 	return nil
+}
+
+// givenSample is a value that a schema itself gives.
+func givenSample(schema map[string]any) (any, bool) {
+	for _, word := range []string{"const", "default"} {
+		if value, ok := schema[word]; ok {
+			return value, true
+		}
+	}
+	for _, word := range []string{"examples", "enum"} {
+		if list, ok := schema[word].([]any); ok && len(list) > 0 {
+			return list[0], true
+		}
+	}
+	return nil, false
+}
+
+func sampleText(schema map[string]any) string {
+	text := "hello"
+	if least, ok := schema["minLength"].(float64); ok && int(least) > len(text) && least <= maxFrame {
+		text += strings.Repeat("o", int(least)-len(text))
+	}
+	if most, ok := schema["maxLength"].(float64); ok && int(most) < len(text) && most >= 0 {
+		text = text[:int(most)]
+	}
+	return text
 }

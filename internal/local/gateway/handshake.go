@@ -132,8 +132,7 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 	s := h.conn.srv
 	now := s.cfg.Now()
 	p := s.plan.Load()
-	r := p.connect
-	if r != nil && !r.allow(now) {
+	if p.connect != nil && !p.connect.allow(now) {
 		s.counters.throttled.Add(1)
 		return http.StatusTooManyRequests, nil
 	}
@@ -147,9 +146,15 @@ func (h *handshake) admit(ctx context.Context) (status int, err error) {
 			return status, err
 		}
 	}
-	if r == nil { // the integration for $connect is optional
+	if p.connect == nil { // the integration for $connect is optional
 		return 0, nil
 	}
+	return h.askConnect(ctx, p.connect)
+}
+
+// askConnect asks the integration of $connect.
+func (h *handshake) askConnect(ctx context.Context, r *route) (status int, err error) {
+	s := h.conn.srv
 	if r.broken != "" {
 		return http.StatusInternalServerError, errors.New(r.broken)
 	}

@@ -68,9 +68,10 @@ func (p *Children) fetch(ctx context.Context, r template.Function, packages []st
 	return nil
 }
 
+const importing = `(?:\bfrom|\bimport|\brequire\(|\bimport\()\s*['"]`
+
 // What code imports or requires: a package of version 3, which nodejs18.x and later bring along, or version 2, which those before do.
 var (
-	importing    = `(?:\bfrom|\bimport|\brequire\(|\bimport\()\s*['"]`
 	sdkPackage   = regexp.MustCompile(importing + `(@(?:aws-sdk|smithy)/[a-z0-9-]+)`)
 	sdk2Package  = regexp.MustCompile(importing + `(aws-sdk)['"/]`)
 	sdk2Runtimes = regexp.MustCompile(`^nodejs([0-9]|1[0-6])?(\.|$)`)

@@ -138,7 +138,7 @@ func (r *reloader) reload(ctx context.Context, s *Server) (text string, err erro
 		return "", err
 	}
 	r.console.Reload(t)
-	left, err := s.emulator.Reload(t, r.console.Functions(functions))
+	left, err := s.emulator.Reload(t, r.console.Functions(functions)) //nolint:contextcheck // connections outlive it
 	if err != nil {
 		r.console.Reload(r.served)
 		_, _ = r.Functions.Reload(ctx, r.served) // it was taken before

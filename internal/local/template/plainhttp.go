@@ -221,29 +221,9 @@ func (r *httpReader) readREST() error {
 
 // readMethods reads the resources of a REST API, which are a tree, and their methods.
 func (r *httpReader) readMethods() error {
-	type node struct {
-		API    string `yaml:"RestApiId"`
-		Parent string `yaml:"ParentId"`
-		Part   string `yaml:"PathPart"`
-	}
-	nodes := map[string]node{}
-	for res := range r.of("AWS::ApiGateway::Resource") {
-		var p node
-		if err := r.decode(res, &p); err != nil {
-			return err
-		}
-		nodes[res.id] = p
-	}
-	pathOf := func(id string) string {
-		path := ""
-		for range nodes { // no longer than all of them
-			n, ok := nodes[id]
-			if !ok {
-				break
-			}
-			path, id = "/"+n.Part+path, n.Parent
-		}
-		return cmp.Or(path, "/")
+	pathOf, err := r.readPaths()
+	if err != nil {
+		return err
 	}
 	for res := range r.of("AWS::ApiGateway::Method") {
 		var p struct {
@@ -280,6 +260,34 @@ func (r *httpReader) readMethods() error {
 		}
 	}
 	return nil
+}
+
+// readPaths reads the resources of a REST API, and gives what finds the path of one by its id.
+func (r *httpReader) readPaths() (pathOf func(id string) string, err error) {
+	type node struct {
+		API    string `yaml:"RestApiId"`
+		Parent string `yaml:"ParentId"`
+		Part   string `yaml:"PathPart"`
+	}
+	nodes := map[string]node{}
+	for res := range r.of("AWS::ApiGateway::Resource") {
+		var p node
+		if err := r.decode(res, &p); err != nil {
+			return nil, err
+		}
+		nodes[res.id] = p
+	}
+	return func(id string) string {
+		path := ""
+		for range nodes { // no longer than all of them
+			n, ok := nodes[id]
+			if !ok {
+				break
+			}
+			path, id = "/"+n.Part+path, n.Parent
+		}
+		return cmp.Or(path, "/")
+	}, nil
 }
 
 // methodLead is the integration of a method.
