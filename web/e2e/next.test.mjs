@@ -1,5 +1,5 @@
-// The application of web/next, with its Socket.IO server, is moved to Bellhop by the steps of docs/MIGRATION.md as they stand
-// there, built by both bundlers of Next.js, and used by two people.
+// The application of web/next is used by two people, with its Socket.IO server; then it is moved to Bellhop by the steps of
+// docs/MIGRATION.md as they stand there, built by both bundlers of Next.js, and used by them in the same way.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -37,11 +37,12 @@ class App {
     this.env = { ...process.env, ...env, PORT: String(port), HOSTNAME: "127.0.0.1", NEXT_TELEMETRY_DISABLED: "1", CI: "1" };
   }
 
-  async build(...flags) {
-    await run("npx", ["next", "build", ...flags], { cwd: dir, env: this.env });
+  async build(signal, ...flags) {
+    await run("npx", ["next", "build", ...flags], { cwd: dir, env: this.env, signal });
   }
 
-  async start() {
+  async start(signal) {
+    signal.throwIfAborted(); // nobody would stop it
     const child = spawn("npm", ["start"], { cwd: dir, env: this.env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     this.#child = child;
     this.said = "";
@@ -99,7 +100,9 @@ async function talk(windows, app) {
   return { ana, bob };
 }
 
-describe("an application of Next.js that moves from Socket.IO as the manual says", { timeout: 400_000 }, () => {
+const there = (page) => page.getByLabel("Online").filter({ hasText: /^ana$/ }).waitFor({ timeout: 25_000 });
+
+describe("an application of Next.js that moves from Socket.IO as the manual says", { timeout: 900_000 }, () => {
   const bellhop = new Bellhop();
   let browser, app;
   before(async () => {
@@ -109,17 +112,6 @@ describe("an application of Next.js that moves from Socket.IO as the manual says
     await bellhop.start();
     app = new App(await freePort(), { NEXT_PUBLIC_BELLHOP_URL: bellhop.ws, BELLHOP_ENDPOINT: bellhop.url, BELLHOP_JWT_SECRET: SECRET });
     await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline"], { cwd: dir });
-    await run("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: join(root, "web/client") });
-    await run(bellhop.binary, ["init", dir], { cwd: root });
-    const written = await Promise.all(INIT.map((path) => readFile(join(dir, path), "utf8")));
-    const guest = join(dir, "app/api/guest"); // the route of those who have no sessions, to be built with the others
-    await mkdir(guest, { recursive: true });
-    await cp(join(root, "internal/local/nextapp/files/route.guest.ts"), join(guest, "route.ts"));
-    const steps = blocks(await readFile(join(root, "docs/MIGRATION.md"), "utf8"), "## Step by step, for a Next.js application");
-    const did = await follow(dir, steps, app.env);
-    assert.equal(did.length, 15, did.join(", "));
-    assert.deepEqual(await Promise.all(INIT.map(async (path) => (await readFile(join(dir, path), "utf8")).split("\n").slice(1).join("\n"))), written);
-    assert.match(await readFile(join(dir, ".env.local"), "utf8"), /^NEXT_PUBLIC_BELLHOP_URL=ws:/);
     browser = await launch();
   }, { timeout: 300_000 });
   after(async () => {
@@ -128,25 +120,50 @@ describe("an application of Next.js that moves from Socket.IO as the manual says
     await bellhop.end();
   });
 
+  test("before, with its Socket.IO server, two people chat, see each other type and come, and are notified", async (t) => {
+    app.env.DIST_DIR = ".next-before";
+    await app.build(t.signal);
+    await app.start(t.signal);
+    t.after(app.stop);
+    const { ana, bob } = await talk(new Windows(t, browser, app), app);
+    await bob.context().close();
+    await there(ana);
+    await ana.context().close();
+    await rm(join(dir, app.env.DIST_DIR), { recursive: true });
+  });
+
+  test("its manual is followed", async () => {
+    await run("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: join(root, "web/client") });
+    await run(bellhop.binary, ["init", dir], { cwd: root });
+    const written = await Promise.all(INIT.map((path) => readFile(join(dir, path), "utf8")));
+    await mkdir(join(dir, "app/api/guest"), { recursive: true });
+    await cp(join(root, "internal/local/nextapp/files/route.guest.ts"), join(dir, "app/api/guest/route.ts")); // for those who have no sessions
+    const steps = blocks(await readFile(join(root, "docs/MIGRATION.md"), "utf8"), "## Step by step, for a Next.js application");
+    const did = await follow(dir, steps, app.env);
+    assert.equal(did.length, 15, did.join(", "));
+    assert.deepEqual(await Promise.all(INIT.map(async (path) => (await readFile(join(dir, path), "utf8")).split("\n").slice(1).join("\n"))), written);
+    assert.match(await readFile(join(dir, ".env.local"), "utf8"), /^NEXT_PUBLIC_BELLHOP_URL=ws:/);
+  });
+
   for (const [bundler, ...flags] of [["Turbopack"], ["webpack", "--webpack"]]) {
     test(`built with ${bundler}, two people chat, see each other type and come, and are notified`, async (t) => {
       app.env.DIST_DIR = `.next-${bundler}`;
-      await app.build(...flags);
-      await app.start();
+      await app.build(t.signal, ...flags);
+      await app.start(t.signal);
       t.after(app.stop);
       const token = await fetch(`${app.url}/api/guest`).then((response) => response.text());
       assert.match(JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub, /^guest-/);
       const { ana, bob } = await talk(new Windows(t, browser, app, bellhop), app);
       await screenshot(ana, `next-${bundler}`);
       await bob.context().close();
-      await ana.getByLabel("Online").filter({ hasText: /^ana$/ }).waitFor({ timeout: 25_000 });
+      await there(ana);
       await ana.context().close();
       await bellhop.forget();
     });
   }
 
   test("an action that has written its row is not thrown away when Bellhop is down: it goes on after two seconds", async (t) => {
-    await app.start();
+    await app.start(t.signal);
     t.after(app.stop);
     const windows = new Windows(t, browser, app, bellhop);
     windows.tolerated = /WebSocket|ERR_CONNECTION_REFUSED|Bellhop: No connection/;
