@@ -168,7 +168,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.requests.Done()
 	x := &exchange{srv: s, place: p, r: r, at: s.cfg.Now(), id: uuid.NewString()}
 	begin := time.Now()
-	a, err := x.answer() //nolint:contextcheck // an authorizer's answer is kept for others too
+	a, err := x.answer() //nolint:contextcheck // it has that of the request
 	if !p.api.spec.REST {
 		p.api.addCORS(r, &a)
 	}
