@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -21,11 +22,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bellhop-rt/bellhop/emitter"
+	"github.com/bellhop-rt/bellhop/emitter/vialambda"
+	"github.com/bellhop-rt/bellhop/emitter/viasqs"
 )
 
 var (
-	_ emitter.LambdaClient = (*lambda.Client)(nil)
-	_ emitter.SQSClient    = (*sqs.Client)(nil)
+	_ vialambda.Client = (*lambda.Client)(nil)
+	_ viasqs.Client    = (*sqs.Client)(nil)
 )
 
 func credentials(context.Context) (aws.Credentials, error) {
@@ -45,7 +48,7 @@ var toChannel1 = emitter.Publish{Rooms: []string{"channel:1"}, Event: "a"}
 
 func TestLambda(t *testing.T) {
 	f := newTestFunction(t)
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	res, err := e.Publish(t.Context(), toChannel1)
 	if err != nil || len(res.Results) != 1 || res.Results[0].Seq != 7 {
 		t.Fatalf("got %+v, %v", res, err)
@@ -57,7 +60,7 @@ func TestLambda(t *testing.T) {
 
 func TestLambdaSeveralCommandsAreOneInvocation(t *testing.T) {
 	f := newTestFunction(t)
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	res, err := e.PublishAll(t.Context(), toChannel1, toChannel1)
 	if err != nil || len(f.sent()) != 1 || !strings.HasPrefix(f.sent()[0], "[{") || len(res[1].Results) != 1 {
 		t.Fatalf("got %+v, %v for %s", res, err, f.sent())
@@ -75,7 +78,7 @@ func TestLambdaRetryOfTheSDKHasTheSameID(t *testing.T) {
 			w.WriteHeader(status)
 		})
 	}
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	res, err := e.Publish(t.Context(), toChannel1)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +92,7 @@ func TestLambdaRetryOfTheSDKHasTheSameID(t *testing.T) {
 func TestLambdaFunctionThatFails(t *testing.T) {
 	f := newTestFunction(t)
 	f.fail(crash(`{"errorMessage":"Task timed out after 3.00 seconds"}`))
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	_, err := e.Presence(t.Context(), "community:7")
 	if err == nil || code(err) != "" || !strings.Contains(err.Error(), "timed out") || !strings.Contains(err.Error(), "bellhop-emit") {
 		t.Errorf("got %v, want a plain error", err)
@@ -99,7 +102,7 @@ func TestLambdaFunctionThatFails(t *testing.T) {
 func TestLambdaFunctionThatAnswersNothing(t *testing.T) {
 	f := newTestFunction(t)
 	f.fail(func(http.ResponseWriter) {})
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	if _, err := e.Publish(t.Context(), toChannel1); err == nil || !strings.Contains(err.Error(), "answered nothing") {
 		t.Errorf("got %v, want an error", err)
 	}
@@ -111,7 +114,7 @@ func TestLambdaFunctionThatIsNotThere(t *testing.T) {
 		w.Header().Set("X-Amzn-Errortype", "ResourceNotFoundException")
 		w.WriteHeader(http.StatusNotFound)
 	})
-	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.New(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	if _, err := e.Publish(t.Context(), toChannel1); err == nil || !strings.Contains(err.Error(), "ResourceNotFound") {
 		t.Errorf("got %v, want ResourceNotFoundException", err)
 	}
@@ -156,7 +159,7 @@ func noAnswers(t *testing.T, e *emitter.Emitter, sent func() []string) {
 
 func TestLambdaAsync(t *testing.T) {
 	f := newTestFunction(t)
-	e := emitter.New(emitter.LambdaAsync(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	e := emitter.New(vialambda.NewAsync(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
 	noAnswers(t, e, func() []string {
 		var commands []string
 		for _, payload := range f.sent() {
@@ -269,7 +272,7 @@ func (q *queue) sent() []string {
 }
 
 func (q *queue) emitter() *emitter.Emitter {
-	return emitter.New(emitter.SQS(sqs.NewFromConfig(config(q.Server)), q.URL+"/1/emit"))
+	return emitter.New(viasqs.New(sqs.NewFromConfig(config(q.Server)), q.URL+"/1/emit"))
 }
 
 func many(n int, data string) []emitter.Publish {
@@ -374,7 +377,7 @@ func TestSQSGivesUpWithTheContext(t *testing.T) {
 	q := newQueue(t)
 	q.refuse[body(1)] = []failure{throttled}
 	ctx, cancel := context.WithCancel(t.Context())
-	res, err := emitter.New(emitter.SQS(cancelling{sqs.NewFromConfig(config(q.Server)), cancel}, q.URL+"/1/emit")).PublishAll(ctx, many(2, "d")...)
+	res, err := emitter.New(viasqs.New(cancelling{sqs.NewFromConfig(config(q.Server)), cancel}, q.URL+"/1/emit")).PublishAll(ctx, many(2, "d")...)
 	if err == nil || res[0].Err != nil || res[1].Err == nil || !slices.Equal(q.batches, []int{2}) {
 		t.Errorf("got %+v, %v after batches %v", res, err, q.batches)
 	}
@@ -401,4 +404,73 @@ type cancelling struct {
 func (c cancelling) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, options ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	defer c.cancel()
 	return c.Client.SendMessageBatch(ctx, in, options...)
+}
+
+// The names of before, which know the clients by the names of their methods.
+
+func TestLambdaByItsOldName(t *testing.T) {
+	f := newTestFunction(t)
+	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	res, err := e.Publish(t.Context(), toChannel1)
+	if err != nil || len(res.Results) != 1 || res.Results[0].Seq != 7 || f.kinds[0] != "RequestResponse" || !strings.Contains(f.paths[0], "/bellhop-emit/") {
+		t.Fatalf("got %+v, %v; %s %s", res, err, f.kinds, f.paths)
+	}
+	f.fail(crash(`{"errorMessage":"Task timed out after 3.00 seconds"}`))
+	if _, err := e.Presence(t.Context(), "community:7"); err == nil || code(err) != "" || !strings.Contains(err.Error(), "timed out") {
+		t.Errorf("got %v, want a plain error", err)
+	}
+	f.fail(func(http.ResponseWriter) {})
+	if _, err := e.Publish(t.Context(), toChannel1); err == nil || !strings.Contains(err.Error(), "answered nothing") {
+		t.Errorf("got %v, want an error", err)
+	}
+	e = emitter.New(emitter.LambdaAsync(lambda.NewFromConfig(config(f.Server)), "bellhop-emit"))
+	if _, err := e.Publish(t.Context(), toChannel1); err != nil || f.kinds[3] != "Event" || !strings.HasPrefix(f.sent()[3], `{"detail-type":"bellhop.emit","detail":{"command":"publish",`) {
+		t.Errorf("got %v, %s, %s", err, f.kinds, f.sent())
+	}
+	if err := emitter.New(emitter.Lambda("no client", "f")).Close(t.Context(), "channel:1", ""); err == nil || !strings.Contains(err.Error(), "not one of AWS SDK") {
+		t.Errorf("no client: got %v", err)
+	}
+}
+
+func TestSQSByItsOldName(t *testing.T) {
+	q := newQueue(t)
+	q.refuse[body(1)] = []failure{throttled}
+	q.refuse[body(2)] = []failure{wrong}
+	e := emitter.New(emitter.SQS(sqs.NewFromConfig(config(q.Server)), q.URL+"/1/emit"))
+	res, err := e.PublishAll(t.Context(), many(4, "d")...)
+	if err == nil || !strings.Contains(err.Error(), "never") || res[2].Err == nil || res[1].Err != nil || !slices.Equal(q.batches, []int{4, 1}) {
+		t.Errorf("got %+v, %v after batches %v", res, err, q.batches)
+	}
+	if _, err := e.PublishAll(t.Context(), many(1, "d")...); err != nil || len(q.sent()) != 4 {
+		t.Errorf("one alone: got %v, %s", err, q.sent())
+	}
+	q.down = true
+	for _, n := range []int{1, 2} {
+		if _, err := e.PublishAll(t.Context(), many(n, "d")...); err == nil || !strings.Contains(err.Error(), "QueueDoesNotExist") {
+			t.Errorf("no queue: got %v", err)
+		}
+	}
+}
+
+// Whoever emits over HTTP links no SDK, and whoever emits by one product of AWS only that one's.
+func TestTransportsBringNothingAlong(t *testing.T) {
+	for pkg, service := range map[string]string{".": "", "./vialambda": "lambda", "./viasqs": "sqs"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sdk := 0
+		for dep := range strings.Lines(string(out)) {
+			dep = strings.TrimSpace(dep)
+			if strings.Contains(dep, "/aws/") {
+				sdk++
+			}
+			if name, is := strings.CutPrefix(dep, "github.com/aws/aws-sdk-go-v2/service/"); is && !strings.Contains(name, "/") && name != service {
+				t.Errorf("%s brings %s", pkg, dep)
+			}
+		}
+		if (sdk > 0) != (service != "") {
+			t.Errorf("%s brings %d packages of AWS", pkg, sdk)
+		}
+	}
 }

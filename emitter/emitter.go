@@ -1,14 +1,14 @@
 // Package emitter sends events to the rooms of a Bellhop installation, and looks after its rooms and connections, from any
 // program outside a connection: another Lambda function, a server, a script.
 //
-//	e := emitter.New(emitter.Lambda(lambda.NewFromConfig(cfg), "bellhop-emit"))
+//	e := emitter.New(vialambda.New(lambda.NewFromConfig(cfg), "bellhop-emit"))
 //	res, err := e.NewMessage(ctx, "42", emitter.Message{ID: msg.ID, Content: msg.Text, From: &emitter.From{UserID: "ana"}})
 //
 // # Transports
 //
-// [Lambda] invokes the emit function and waits for its answer. [LambdaAsync] and [SQS] hand the command over and do not
-// wait: what happens to it is not known, results are empty, and calls that ask something fail with [ErrNoAnswer] before
-// anything is sent. [HTTP] is for `bellhop dev`.
+// Each is a package of its own, so that a program links no more of AWS's SDK than it uses. vialambda.New invokes the emit function and
+// waits for its answer. vialambda.NewAsync and viasqs.New hand the command over and do not wait: what happens to it is not known, results
+// are empty, and calls that ask something fail with [ErrNoAnswer] before anything is sent. [HTTP] is for `bellhop dev`.
 //
 // # Events and ids
 //
@@ -36,8 +36,9 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// ErrNoAnswer is the error of a call that asks something over a transport that brings no answers: [LambdaAsync], [SQS].
-var ErrNoAnswer = errors.New("emitter: this call needs an answer, and the transport brings none: use Lambda or HTTP")
+// ErrNoAnswer is the error of a call that asks something over a transport that brings no answers, as
+// vialambda.NewAsync and viasqs.New do.
+var ErrNoAnswer = errors.New("emitter: this call needs an answer, and the transport brings none: use vialambda.New or HTTP")
 
 // What [errors.Is] finds in an error by its code:
 //

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/bellhop-rt/bellhop/emitter/internal/wire"
 )
 
-// Transport takes commands to the emit function. [Lambda], [LambdaAsync], [SQS] and [HTTP] make the four of this package;
-// one of your own can wrap them, or publish on a bus.
+// Transport takes commands to the emit function: those of the packages vialambda and viasqs, [HTTP], or one of your own, which can wrap
+// them, publish on a bus, or be made by [Invoking].
 type Transport interface {
 	// Answers reports whether outcomes have answers.
 	Answers() bool
@@ -25,34 +27,31 @@ type Outcome struct {
 	Err error
 }
 
-const (
-	maxTogether = 10        // commands of one request: what SQS takes, and what one invocation gets through
-	maxRequest  = 250 << 10 // bytes: SQS and asynchronous invocations take 256 KB everywhere, in some places more
-)
-
-// next gives how many commands, from the first, go into one request.
-func next(commands []json.RawMessage) int {
-	n, size := 1, len("[]")+len(commands[0])
-	for n < min(len(commands), maxTogether) && size+1+len(commands[n]) <= maxRequest {
-		size += 1 + len(commands[n])
-		n++
-	}
-	return n
+// Invoking is a [Transport] over what takes a payload to the emit function, such as a client of one's own. A payload is a command, or an
+// array of up to 10; call gives what the function answered, or nothing if answers is false, since nobody waits for one then. After a call
+// that failed there is none, so that the order is kept when the caller repeats what failed.
+func Invoking(answers bool, call func(ctx context.Context, payload []byte) ([]byte, error)) Transport {
+	return invoking{answers, call}
 }
 
-// invoke sends commands with one invocation after the other, several in each as an array. After an invocation that
-// failed there is none, so that the order is kept when the caller repeats what failed.
-func invoke(ctx context.Context, commands []json.RawMessage, call func(ctx context.Context, payload []byte) ([]byte, error)) []Outcome {
+type invoking struct {
+	answers bool
+	call    func(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+func (t invoking) Answers() bool { return t.answers }
+
+func (t invoking) Send(ctx context.Context, commands []json.RawMessage) []Outcome {
 	out := make([]Outcome, 0, len(commands))
 	for len(out) < len(commands) {
 		rest := commands[len(out):]
-		n := next(rest)
+		n := wire.Next(rest)
 		payload, err := encode(rest[:n])
 		if n == 1 {
 			payload, err = rest[0], nil
 		}
 		if err == nil {
-			payload, err = call(ctx, payload)
+			payload, err = t.call(ctx, payload)
 		}
 		if err != nil {
 			out = append(out, failed(n, err)...)
@@ -93,17 +92,4 @@ func answers(n int, payload []byte) []Outcome {
 		out[i].Err = fmt.Errorf("emitter: the function gave %d answers to %d commands", len(list), n)
 	}
 	return out
-}
-
-// functionError reads what Lambda answers for a function that returned an error, panicked or timed out:
-// https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html
-func functionError(function, kind string, payload []byte) error {
-	var e struct {
-		Type    string `json:"errorType"`
-		Message string `json:"errorMessage"`
-	}
-	if err := json.Unmarshal(payload, &e); err != nil || e.Message == "" {
-		return fmt.Errorf("emitter: function %s failed (%s): %.200q", function, kind, payload)
-	}
-	return fmt.Errorf("emitter: function %s failed (%s): %s: %s", function, kind, e.Type, e.Message)
 }

@@ -14,31 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bellhop-rt/bellhop/internal/local/awserr"
 	"github.com/bellhop-rt/bellhop/internal/local/body"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
-	"github.com/bellhop-rt/bellhop/internal/local/queues"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
 // Patience is how long a Client or a Server waits for what must happen before it fails the test.
 const Patience = 10 * time.Second
-
-// Function is the code of a Lambda function. Invoke is called from many goroutines at once. What [Handler] makes is one, and so is every
-// lambda.Handler of aws-lambda-go.
-type Function = invoke.Function
-
-// Faults are what AWS does at times and code must survive: posts to open connections that are answered 410 or 429, calls that take long,
-// $disconnect that never comes, messages that overtake each other. They are the same in every run with the same Seed.
-type Faults = gateway.Faults
-
-// APIError is an error of AWS, as Post and its like return it. Code is such as GoneException.
-type APIError = awserr.Error
-
-// Message is a message of a queue.
-type Message = queues.Message
 
 // Config says what to run. A template and the functions that it leads to are required.
 type Config struct {
@@ -66,6 +50,14 @@ type Config struct {
 // Handler makes a Function of a handler of any shape that lambda.Start of aws-lambda-go takes.
 func Handler(handler any) Function { return invoke.Handler(handler) }
 
+func (c Config) functions() map[string]invoke.Function {
+	all := make(map[string]invoke.Function, len(c.Functions))
+	for name, code := range c.Functions {
+		all[name] = code
+	}
+	return all
+}
+
 // Server is a running API. Its methods, like those of its clients, fail the test when something is wrong with the test itself, so they
 // belong on the test's goroutine.
 type Server struct {
@@ -89,7 +81,7 @@ func Start(tb testing.TB, c Config) *Server {
 		tb.Fatalf("emulatortest: %v", err)
 	}
 	s, err := emulator.New(emulator.Config{
-		Template: t, Functions: c.Functions, API: c.API, Faults: c.Faults,
+		Template: t, Functions: c.functions(), API: c.API, Faults: gateway.Faults(c.Faults),
 		IdleTimeout: c.IdleTimeout, MaxConnection: c.MaxConnection, QueueRetry: c.QueueRetry, NoSchedules: !c.Schedules,
 		Logger: slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -129,15 +121,18 @@ func (s *Server) URLOf(api string) string {
 
 // Post sends data to a connection, as PostToConnection does. The error is an *APIError.
 func (s *Server) Post(id string, data []byte) error {
-	return s.s.Holder(id).Post(s.tb.Context(), id, data)
+	return public(s.s.Holder(id).Post(s.tb.Context(), id, data))
 }
 
 // Disconnect closes a connection, as DeleteConnection does. The error is an *APIError.
-func (s *Server) Disconnect(id string) error { return s.s.Holder(id).Disconnect(s.tb.Context(), id) }
+func (s *Server) Disconnect(id string) error {
+	return public(s.s.Holder(id).Disconnect(s.tb.Context(), id))
+}
 
 // Invoke runs a function and waits for its result. The error is an *APIError if there is no such function, else what the function threw.
 func (s *Server) Invoke(function string, payload []byte) ([]byte, error) {
-	return s.s.Functions.Invoke(s.tb.Context(), function, payload)
+	out, err := s.s.Functions.Invoke(s.tb.Context(), function, payload)
+	return out, public(err)
 }
 
 // Enqueue puts a message into a queue of the template, by its logical id or name.
@@ -149,10 +144,12 @@ func (s *Server) Enqueue(queue, body string) {
 }
 
 // Waiting lists what is in a queue: delayed, being retried, or waiting for somebody.
-func (s *Server) Waiting(queue string) []Message { return s.s.Queues.Waiting(queue) }
+func (s *Server) Waiting(queue string) []Message { return messages(s.s.Queues.Waiting(queue)) }
 
 // DeadLetters lists what went to the dead-letter queue of a queue.
-func (s *Server) DeadLetters(queue string) []Message { return s.s.Queues.DeadLetters(queue) }
+func (s *Server) DeadLetters(queue string) []Message {
+	return messages(s.s.Queues.DeadLetters(queue))
+}
 
 // QueueURL is the URL of a queue for an SQS client. The test fails if the template has no such queue.
 func (s *Server) QueueURL(queue string) string {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -263,4 +264,17 @@ func TestAnswersAreNotMixed(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What the package shows of the emulator is its own: no name of a public signature is an internal package's.
+func TestTypesAreItsOwn(t *testing.T) {
+	pkg := reflect.TypeFor[emulatortest.Server]().PkgPath()
+	for _, shown := range []reflect.Type{
+		reflect.TypeFor[emulatortest.Function](), reflect.TypeFor[emulatortest.Faults](), reflect.TypeFor[emulatortest.APIError](),
+		reflect.TypeFor[emulatortest.Message](), reflect.TypeFor[emulatortest.Attribute](),
+	} {
+		if got := shown.PkgPath(); got != pkg {
+			t.Errorf("%s is of %s", shown.Name(), got)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/bellhop-rt/bellhop/emitter"
+	"github.com/bellhop-rt/bellhop/emitter/vialambda"
 	"github.com/bellhop-rt/bellhop/internal/local/asyncapi"
 	"github.com/bellhop-rt/bellhop/internal/local/stack"
 	"github.com/bellhop-rt/bellhop/internal/local/text"
@@ -59,7 +60,7 @@ func (f emitFlags) emitter(ctx context.Context) (*emitter.Emitter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
-	return emitter.New(emitter.Lambda(lambda.NewFromConfig(cfg), f.Function)), nil
+	return emitter.New(vialambda.New(lambda.NewFromConfig(cfg), f.Function)), nil
 }
 
 // explain says an error of a call in words for a terminal.

@@ -24,6 +24,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bellhop-rt/bellhop/emitter"
+	"github.com/bellhop-rt/bellhop/emitter/vialambda"
+	"github.com/bellhop-rt/bellhop/emitter/viasqs"
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
@@ -384,7 +386,7 @@ func (v *visit) invoked(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return v.notified(ctx, "invoke", func(_ context.Context, e func(emitter.Transport) error) error {
-		return e(emitter.Lambda(lambda.NewFromConfig(v.Stack.AWS), v.Stack.Function))
+		return e(vialambda.New(lambda.NewFromConfig(v.Stack.AWS), v.Stack.Function))
 	})
 }
 
@@ -393,7 +395,7 @@ func (v *visit) invokedLater(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return v.notified(ctx, "asynchronous", func(_ context.Context, e func(emitter.Transport) error) error {
-		return e(emitter.LambdaAsync(lambda.NewFromConfig(v.Stack.AWS), v.Stack.Function))
+		return e(vialambda.NewAsync(lambda.NewFromConfig(v.Stack.AWS), v.Stack.Function))
 	})
 }
 
@@ -402,7 +404,7 @@ func (v *visit) queued(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return v.notified(ctx, "queue", func(_ context.Context, e func(emitter.Transport) error) error {
-		return e(emitter.SQS(sqs.NewFromConfig(v.Stack.AWS), v.Stack.Queue))
+		return e(viasqs.New(sqs.NewFromConfig(v.Stack.AWS), v.Stack.Queue))
 	})
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/bellhop-rt/bellhop/emitter"
+	"github.com/bellhop-rt/bellhop/emitter/vialambda"
 )
 
 // callTimeout is for one request of an AWS API.
@@ -228,7 +229,7 @@ func (s *Stack) Emitter() (*emitter.Emitter, error) {
 	if s.Function == "" {
 		return nil, fmt.Errorf("the emit function is not known: %w", s.Unseen)
 	}
-	return emitter.New(emitter.Lambda(lambda.NewFromConfig(s.AWS), s.Function)), nil
+	return emitter.New(vialambda.New(lambda.NewFromConfig(s.AWS), s.Function)), nil
 }
 
 // Secret reads the key that signs tokens. It is nil where a key set does, or where that is not known.
