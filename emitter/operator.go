@@ -82,17 +82,20 @@ type Acks struct {
 	Missing []string `json:"missing"` // connections
 }
 
-// EmitWithAck sends an event to clients of Socket.IO, and waits for their answers. It needs a transport with answers, see
+// EmitWithAck sends an event to clients of Socket.IO, and waits for their answers. Their handlers are called with the data and a
+// callback, as by Socket.IO's servers; with the callback alone if data is nil. It needs a transport with answers, see
 // [ErrNoAnswer]; the function waits, and is paid for, meanwhile.
 func (o Operator) EmitWithAck(ctx context.Context, event string, data any) (Acks, error) {
-	text, err := encode(data)
-	if err != nil {
-		return Acks{}, badRequest("the data of %s cannot be written as JSON: %v", event, err)
-	}
 	c := o.command("ask")
-	c.Event, c.Data, c.TimeoutMs = event, text, o.timeout.Milliseconds()
+	c.Event, c.TimeoutMs = event, o.timeout.Milliseconds()
+	if data != nil {
+		var err error
+		if c.Data, err = encode(data); err != nil {
+			return Acks{}, badRequest("the data of %s cannot be written as JSON: %v", event, err)
+		}
+	}
 	var got Acks
-	err = o.e.ask(ctx, c, &got)
+	err := o.e.ask(ctx, c, &got)
 	return got, err
 }
 

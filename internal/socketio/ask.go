@@ -53,16 +53,20 @@ func (r *Rooms) Ask(ctx context.Context, to []hub.Connection, q hub.Ask) (hub.An
 	return got, nil
 }
 
-// pose pushes the question, and gives those that may answer.
+// pose pushes the question, and gives those that may answer. Their handlers get what those of Socket.IO's servers get, (data, ack), or
+// (ack) alone where there is no data: no meta comes between as with other events, unless the program says whom it asks for.
 func (r *Rooms) pose(ctx context.Context, q hub.Ask, to []hub.Connection, id uint64) (got hub.Answers, waiting []hub.Connection, err error) {
 	got = hub.Answers{Answers: []hub.Answered{}, Missing: []string{}}
-	data := q.Data
-	if data == nil {
-		data = json.RawMessage("null")
+	var args []json.RawMessage
+	if q.Data != nil {
+		args = append(args, q.Data)
 	}
-	about, err := json.Marshal(map[string]any{"from": q.From, "ts": r.now().UnixMilli()})
-	if err != nil {
-		return got, nil, fmt.Errorf("encode question: %w", err)
+	if q.From != nil {
+		about, err := json.Marshal(map[string]any{"from": q.From, "ts": r.now().UnixMilli()})
+		if err != nil {
+			return got, nil, fmt.Errorf("encode question: %w", err)
+		}
+		args = []json.RawMessage{json.RawMessage(cmp.Or(string(q.Data), "null")), about}
 	}
 	for _, row := range to {
 		speech, is := speechOf(row.Codec)
@@ -70,7 +74,7 @@ func (r *Rooms) pose(ctx context.Context, q hub.Ask, to []hub.Connection, id uin
 			got.Missing = append(got.Missing, row.ID)
 			continue
 		}
-		err := r.pusher.Push(ctx, speech.Wire(row.ID), packet.AppendEvent(nil, speech.namespace, &id, q.Event, data, about))
+		err := r.pusher.Push(ctx, speech.Wire(row.ID), packet.AppendEvent(nil, speech.namespace, &id, q.Event, args...))
 		switch {
 		case errors.Is(err, hub.ErrGone):
 			got.Missing = append(got.Missing, row.ID)

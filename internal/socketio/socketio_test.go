@@ -316,7 +316,10 @@ func TestAsk(t *testing.T) {
 	w.waiting = func() { // the client answers while it is waited for
 		w.waiting = nil
 		for _, f := range w.Network.TakeFrom("ana") {
-			if id, _, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
+			if id, args, found := strings.Cut(strings.TrimPrefix(f, "42"), `["colour?"`); found {
+				if args != `,{"of":"sky"}]` {
+					t.Errorf("the handler gets %s", args)
+				}
 				w.send("ana", "43"+id+`["red",1]`)
 			}
 		}
@@ -329,6 +332,16 @@ func TestAsk(t *testing.T) {
 	slices.Sort(got.Missing)
 	if !slices.Equal(got.Missing, []string{"bob", "cyd", "json"}) {
 		t.Errorf("missing are %v", got.Missing)
+	}
+	for want, c := range map[string]hub.AskCommand{
+		`["colour?"]`: {},
+		`["colour?",null,{"from":{"userId":"eve"},"ts":`: {From: &protocol.From{UserID: "eve"}},
+	} {
+		c.Selection, c.Event, c.TimeoutMs = hub.Selection{User: "bob"}, "colour?", 1
+		w.Emit(t.Context(), c)
+		if frames := w.Network.TakeFrom("bob"); !strings.Contains(frames[len(frames)-1], want) {
+			t.Errorf("got %s, want %s", frames, want)
+		}
 	}
 	for _, c := range []hub.AskCommand{
 		{Event: "x"}, {Selection: hub.Selection{Rooms: []string{"channel:1"}}}, {Selection: hub.Selection{Rooms: []string{"planet:1"}}, Event: "x"},

@@ -170,9 +170,18 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
 
   test("programs ask and are answered", async () => {
     const ana = await open("ana-asked");
-    ana.on("sure?", ({ n }, _meta, answer) => answer({ yes: n + 1 }));
-    const { answers, missing } = await emit({ command: "ask", users: ["ana-asked"], event: "sure?", data: { n: 1 } });
-    assert.deepEqual([answers.map(({ args }) => args), missing], [[[{ yes: 2 }]], []]);
+    // As handlers are written that have always talked to a server of Socket.IO.
+    ana.on("sure?", ({ n }, answer) => answer({ yes: n + 1 }));
+    ana.on("there?", (answer) => answer("yes", 2));
+    const ask = async (event, more) => {
+      const { answers, missing } = await emit({ command: "ask", users: ["ana-asked"], event, ...more });
+      assert.deepEqual(missing, []);
+      return answers.map(({ args }) => args);
+    };
+    assert.deepEqual(await ask("sure?", { data: { n: 1 } }), [[{ yes: 2 }]]);
+    assert.deepEqual(await ask("there?"), [["yes", 2]]);
+    ana.on("from?", (data, { from }, answer) => answer(data, from.userId)); // whom a program names comes as with other events
+    assert.deepEqual(await ask("from?", { from: { userId: "bob" } }), [[null, "bob"]]);
   });
 
   test("namespaces, and what breaks the protocol", async () => {
@@ -249,6 +258,10 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
     await until(() => count("joined") === 1, "answer to the join", 30_000);
     await say(page, "hello there");
     await until(() => talker.said.some(([event, data, from]) => event === "message:new" && data.content === "hello there" && from === "eve"), "message");
+    if (name === "python-socketio") { // its handlers answer by what they return
+      const { answers } = await emit({ command: "ask", users: ["monty"], event: "sure?", data: { n: 1 } });
+      assert.deepEqual(answers.map(({ args }) => args), [[{ yes: 2 }]]);
+    }
     talker.say("hello window");
     await message(page, "hello window").waitFor();
     await emit({ command: "disconnect", user: "monty", reason: "expired" });

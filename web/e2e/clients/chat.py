@@ -37,6 +37,11 @@ def heard(data, meta, *_):
     tell("message:new", data, meta.get("from", {}).get("userId"))
 
 
+@client.on("sure?")
+def asked(data):
+    return {"yes": data["n"] + 1}
+
+
 client.connect(url, auth={"token": token}, transports=transports or ["websocket"])
 for line in sys.stdin:
     tell("sent", client.call("message:send", {"channelId": channel, "content": line.strip()})["ok"])

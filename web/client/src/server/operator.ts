@@ -45,7 +45,10 @@ export interface Operator {
   timeout(ms: number): Operator;
   /** Sends an event; with an `id` it may be sent again without being logged twice. */
   emit<E extends EmitName>(event: E, data?: EventData<string, E>, options?: { id?: string; from?: From }): Promise<Published>;
-  /** Asks clients of Socket.IO, and waits for their answers; the function waits, and is paid for, meanwhile. */
+  /**
+   * Asks clients of Socket.IO, and waits for their answers; the function waits, and is paid for, meanwhile. Their handlers are called
+   * with `(data, callback)`, or with the callback alone if there is no data.
+   */
   emitWithAck(event: string, data?: unknown): Promise<Acks>;
   fetchSockets(): Promise<Socket[]>;
   socketsJoin(rooms: RoomName | readonly RoomName[]): Promise<void>;
