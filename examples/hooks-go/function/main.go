@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	hooksgo "github.com/bellhop-rt/bellhop/examples/hooks-go"
+	"github.com/bellhop-rt/bellhop/hooks"
 )
 
-func main() { lambda.Start(hooksgo.Handlers(nil, "").Answer) }
+func main() { lambda.Start(hooksgo.Handlers(hooks.Setup{}).Answer) }

@@ -24,6 +24,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/check/dynamotest"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
+	"github.com/bellhop-rt/bellhop/internal/local/template"
 	"github.com/bellhop-rt/bellhop/internal/socketio"
 	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/store/dynamo"
@@ -74,6 +75,25 @@ func Dynamo(tb testing.TB) Place {
 func Deployed(tb testing.TB) Place {
 	tb.Helper()
 	OwnServer(tb)
+	return inProcesses(tb, func(t *template.Template, c server.Config) (*processes.Children, error) {
+		dir, err := build()
+		return &processes.Children{Template: t, Folder: sources(), Built: dir, Logger: c.Logger}, err
+	})
+}
+
+// Own is Deployed with functions of an application's own, of a folder.
+func Own(tb testing.TB, folder string) Place {
+	tb.Helper()
+	OwnServer(tb)
+	dir := tb.TempDir()
+	return inProcesses(tb, func(t *template.Template, c server.Config) (*processes.Children, error) {
+		p := &processes.Children{Template: t, Folder: folder, Built: dir, Logger: c.Logger}
+		return p, p.Build(tb.Context())
+	})
+}
+
+func inProcesses(tb testing.TB, ready func(*template.Template, server.Config) (*processes.Children, error)) Place {
+	tb.Helper()
 	db := dynamotest.New(tb, "e2e")
 	return Place{Store: dynamo.New(db.Client, db.Name, dynamo.Options{}), api: func(tb testing.TB, c server.Config, b server.Bellhop) server.API {
 		tb.Helper()
@@ -81,11 +101,12 @@ func Deployed(tb testing.TB) Place {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		dir, err := build()
+		children, err := ready(t, c)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		return server.Deployed{Bellhop: b, Functions: &processes.Children{Template: t, Folder: sources(), Built: dir, Env: db.Env, Logger: c.Logger}}
+		children.Env = db.Env
+		return server.Deployed{Bellhop: b, Functions: children}
 	}}
 }
 

@@ -49,6 +49,7 @@ type Setup struct {
 	meter *metrics.Meter // nil: nothing is counted
 	notes socketio.Notes
 	check func(ctx context.Context) error
+	hooks func(app.Setup) hooks.Handlers // that are linked in; nil: none
 
 	dry bool // nothing is asked over the network
 }
@@ -71,10 +72,16 @@ func Check(ctx context.Context, f Function, variables map[string]string) error {
 }
 
 // Main runs a function under Lambda. It does not return.
-func Main(f Function) {
+func Main(f Function) { MainWith(f, app.Handlers) }
+
+// MainWith is Main with other hooks than those of package app.
+func MainWith(f Function, linked func(app.Setup) hooks.Handlers) {
 	ctx := context.Background()
 	log := lambdacontext.NewLogger()
-	handler, err := build(ctx, f, fromOS(), log)
+	handler, err := build(ctx, func(ctx context.Context, s *Setup) (lambda.Handler, error) {
+		s.hooks = linked
+		return f(ctx, s)
+	}, fromOS(), log)
 	if err != nil {
 		log.ErrorContext(ctx, "cannot start", "error", err)
 		os.Exit(1)
@@ -271,7 +278,11 @@ func (s *Setup) hubConfig() hub.Config {
 	for name, function := range functions {
 		callers[name] = hooks.NewLambda(s.aws, function)
 	}
-	c.Hooks = hooks.New(callers, app.Handlers(app.Setup{DynamoDB: dynamo.NewClient(s.aws), Table: table}), options)
+	var linked hooks.Handlers
+	if s.hooks != nil {
+		linked = s.hooks(app.Setup{DynamoDB: dynamo.NewClient(s.aws), Table: table})
+	}
+	c.Hooks = hooks.New(callers, linked, options)
 	if bus := s.env.text("EVENT_BUS_NAME"); bus != "" {
 		c.Bus = eventbus.New(eventbridge.NewFromConfig(s.aws), bus)
 	}

@@ -119,6 +119,27 @@ func TestHookExamples(t *testing.T) {
 	})
 }
 
+// TestHooksOfFunctionsOfOnesOwn runs the functions of examples/hooks-go, which have its handlers linked in.
+func TestHooksOfFunctionsOfOnesOwn(t *testing.T) {
+	s := servertest.Start(t, servertest.Own(t, "../../../examples/hooks-go"))
+	ana := s.Connect("ana")
+	ana.Must(map[string]any{"action": "join", "room": "channel:1"})
+	if code := ana.Refused(map[string]any{"action": "join", "room": "channel:staff-1"}); code != "forbidden" {
+		t.Errorf("at the staff's door: %s", code)
+	}
+	ana.Must(map[string]any{"action": "publish", "room": "channel:1", "event": "message:new", "data": map[string]any{"content": "oh heck"}})
+	if e := ana.Event("message:new", "channel:1"); servertest.Object(e, "data")["content"] != "oh ****" {
+		t.Errorf("got %v", e)
+	}
+	vote := map[string]any{"action": "poll:vote", "room": "channel:1", "data": map[string]any{"poll": "lunch", "option": "soup"}}
+	if got := ana.Must(vote); fmt.Sprint(got["votes"]) != "map[soup:1]" {
+		t.Errorf("the poll is %v", got)
+	}
+	if code := ana.Refused(map[string]any{"action": "poll:burn"}); code != "unknown_action" {
+		t.Errorf("an action of nobody's is refused with %s", code)
+	}
+}
+
 // eachWay is onEveryStore without the store that hooks do not care about.
 func eachWay(t *testing.T, test func(t *testing.T, place servertest.Place)) {
 	t.Helper()
