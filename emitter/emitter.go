@@ -120,6 +120,7 @@ type command struct {
 	Data        json.RawMessage `json:"data,omitempty"`
 	ID          string          `json:"id,omitempty"`
 	Ephemeral   bool            `json:"ephemeral,omitempty"`
+	All         bool            `json:"all,omitempty"`
 	Except      []string        `json:"except,omitempty"`
 	From        *From           `json:"from,omitempty"`
 	Before      int64           `json:"before,omitempty"`

@@ -673,3 +673,24 @@ func TestOptions(t *testing.T) {
 		t.Errorf("got %q", id)
 	}
 }
+
+func TestPublishToAll(t *testing.T) {
+	f := newTestFunction(t)
+	e := f.emitter()
+	res, err := e.Publish(t.Context(), emitter.Publish{All: true, Event: "news", Data: 1, Except: []string{"bob"}})
+	if err != nil || res.ID != "id-1" || res.Reached != 1234 || len(res.Results) != 0 {
+		t.Errorf("got %+v, %v", res, err)
+	}
+	want := `{"command":"publish","event":"news","data":1,"id":"id-1","all":true,"except":["bob"]`
+	if got := f.sent(); !slices.Equal(got, []string{want + "}", want + `,"after":"8"}`}) {
+		t.Errorf("sent %s", got)
+	}
+	for name, p := range map[string]emitter.Publish{
+		"targets as well": {All: true, Rooms: []string{"channel:1"}, Event: "a"},
+		"too large":       {All: true, Event: "a", Except: names("u", 50_000)},
+	} {
+		if _, err := e.Publish(t.Context(), p); code(err) == "" || len(f.sent()) != 2 {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

@@ -85,6 +85,8 @@ type wire struct {
 	Users       []string `json:"users"`
 	Connections []string `json:"connections"`
 	ID          string   `json:"id"`
+	All         bool     `json:"all"`
+	After       string   `json:"after"`
 }
 
 func (f *function) answer(text []byte) string {
@@ -97,6 +99,9 @@ func (f *function) answer(text []byte) string {
 	}
 	if c.Command != "publish" {
 		return `{"ok":false,"error":{"code":"unknown_action","message":"There is no such action.","retry":false}}`
+	}
+	if c.All { // in two commands
+		return map[string]string{"": `{"ok":true,"data":{"results":[],"reached":1000,"next":"8"}}`, "8": `{"ok":true,"data":{"results":[],"reached":234}}`}[c.After]
 	}
 	var results []string
 	var first string

@@ -19,6 +19,9 @@ type Publish struct {
 	Rooms       []string // room names such as "channel:42"
 	Users       []string // user ids: all connections of each, by the room "user:<id>"
 	Connections []string // connection ids; what is sent to them is never logged
+	// All is every user who has a connection open, in the place of the other targets: the event is logged in the room of each, so it
+	// costs what a publish to all of them does.
+	All bool
 
 	Event string // its name, at most 64 bytes, such as "message:new"
 	// Data is what encoding/json makes of it (a json.RawMessage stays as it is), at most 126 KB. nil: the event has none.
@@ -43,8 +46,10 @@ type PublishResult struct {
 	// ID is the id of the publish, its own or the one that was made. Repeat the call with it if there was an error.
 	ID string
 	// Results has one entry for each target that is known of: rooms and users (as their rooms), and connections. It is
-	// empty over a transport without answers.
+	// empty over a transport without answers. Of what goes to all it has those that failed.
 	Results []Result
+	// Reached is for how many users an event was logged that goes to all, or to how many connections an ephemeral one went.
+	Reached int
 	// Err is what [Emitter.Publish] returns; it is here for [Emitter.PublishAll].
 	Err error
 }
@@ -101,12 +106,11 @@ func (e *Emitter) PublishAll(ctx context.Context, ps ...Publish) ([]PublishResul
 		return results, nil
 	}
 	for n, outcome := range e.send(ctx, commands) {
-		var data struct {
-			Results []Result `json:"results"`
-		}
-		err := outcome.decode(&data)
 		r := &results[owner[n]]
-		r.Results = append(r.Results, data.Results...)
+		after, err := r.add(outcome)
+		for err == nil && after != "" {
+			after, err = r.add(e.goOn(ctx, commands[n], after))
+		}
 		if r.Err == nil {
 			r.Err = err
 		}
@@ -117,6 +121,32 @@ func (e *Emitter) PublishAll(ctx context.Context, ps ...Publish) ([]PublishResul
 		}
 	}
 	return results, nil
+}
+
+// add adds what one command did; next is where another one has to go on.
+func (r *PublishResult) add(o Outcome) (next string, err error) {
+	var data struct {
+		Results []Result `json:"results"`
+		Reached int      `json:"reached"`
+		Next    string   `json:"next"`
+	}
+	err = o.decode(&data)
+	r.Results = append(r.Results, data.Results...)
+	r.Reached += data.Reached
+	return data.Next, err
+}
+
+// goOn sends the same command from another place on.
+func (e *Emitter) goOn(ctx context.Context, text json.RawMessage, after string) Outcome {
+	var c command
+	err := json.Unmarshal(text, &c)
+	if c.After = after; err == nil {
+		text, err = encode(c)
+	}
+	if err != nil {
+		return Outcome{Err: err}
+	}
+	return e.send(ctx, []json.RawMessage{text})[0]
 }
 
 func nth(of, i int, err error) error {
@@ -132,13 +162,13 @@ func (p Publish) commands() ([]json.RawMessage, error) {
 		return nil, badRequest("a publish needs an event name")
 	}
 	targets := p.targets()
-	if len(targets) == 0 {
-		return nil, badRequest("a publish needs a target: rooms, users or connections")
+	if (len(targets) == 0) != p.All {
+		return nil, badRequest("a publish needs a target: rooms, users or connections, or all without any of these")
 	}
 	if slices.ContainsFunc(targets, func(t target) bool { return t.name == "" }) {
 		return nil, badRequest("a target of a publish is empty")
 	}
-	c := command{Command: "publish", Event: p.Event, ID: p.ID, Ephemeral: p.Ephemeral, Except: p.Except, From: p.From}
+	c := command{Command: "publish", Event: p.Event, ID: p.ID, Ephemeral: p.Ephemeral, All: p.All, Except: p.Except, From: p.From}
 	if p.Data != nil {
 		var err error
 		if c.Data, err = encode(p.Data); err != nil {
@@ -147,6 +177,13 @@ func (p Publish) commands() ([]json.RawMessage, error) {
 		if len(c.Data) > protocol.MaxData {
 			return nil, &Error{Code: "too_large", Message: fmt.Sprintf("the data of %s has %d bytes as JSON, at most %d can be delivered", p.Event, len(c.Data), protocol.MaxData)}
 		}
+	}
+	if p.All {
+		text, err := encode(c)
+		if err == nil && len(text) > maxCommand {
+			return nil, &Error{Code: "too_large", Message: fmt.Sprintf("a publish of %s to all has more than %d bytes: shorten data or except", c.Event, maxCommand)}
+		}
+		return []json.RawMessage{text}, err
 	}
 	return split(c, targets)
 }

@@ -29,6 +29,7 @@ type endpointFlag struct {
 type emitCommand struct {
 	Rooms     []string `name:"room" placeholder:"ROOM" sep:"none" help:"Room to send to, such as channel:42; may be repeated."`
 	Users     []string `name:"user" placeholder:"USER" sep:"none" help:"User to send to, on all devices; may be repeated."`
+	All       bool     `help:"Send to every user who is connected: it is logged in the room of each."`
 	Event     string   `required:"" help:"Name of the event, such as message:new or notification:new."`
 	Data      string   `placeholder:"JSON" help:"What the event carries, such as '{\"content\":\"hi\"}'."`
 	ID        string   `name:"id" help:"Id of the event: sent again with the same id, it is not logged again. Default: random."`
@@ -101,10 +102,10 @@ func (c emitCommand) check() error {
 func (c emitCommand) Run(ctx context.Context) error { return c.send(ctx, text.Terminal(os.Stdout)) }
 
 func (c emitCommand) send(ctx context.Context, w io.Writer) error {
-	if len(c.Rooms)+len(c.Users) == 0 {
-		return errors.New("say whom to send to: --room channel:42 or --user ana")
+	if (len(c.Rooms)+len(c.Users) == 0) != c.All {
+		return errors.New("say whom to send to: --room channel:42, --user ana, or --all alone")
 	}
-	p := emitter.Publish{Rooms: c.Rooms, Users: c.Users, Event: c.Event, ID: c.ID, Ephemeral: c.Ephemeral}
+	p := emitter.Publish{Rooms: c.Rooms, Users: c.Users, All: c.All, Event: c.Event, ID: c.ID, Ephemeral: c.Ephemeral}
 	if c.Data != "" {
 		if !json.Valid([]byte(c.Data)) {
 			return fmt.Errorf(`--data is not JSON: %s (strings need their quotes: '"hi"')`, c.Data)
@@ -129,6 +130,9 @@ func (c emitCommand) send(ctx context.Context, w io.Writer) error {
 		return c.explain(err)
 	}
 	enc := json.NewEncoder(w)
+	if c.All {
+		return enc.Encode(map[string]any{"id": result.ID, "reached": result.Reached})
+	}
 	for _, r := range result.Results {
 		if err := enc.Encode(r); err != nil {
 			return fmt.Errorf("print result: %w", err)

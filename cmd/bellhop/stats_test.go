@@ -60,6 +60,22 @@ func TestEmitChecksData(t *testing.T) {
 	}
 }
 
+func TestEmitToAll(t *testing.T) {
+	s := servertest.Start(t, servertest.Bolt(t))
+	ana, bob := s.Connect("ana"), s.Connect("bob")
+	emit := emitCommand{All: true, Event: "notice", Data: "1", ID: "n1", emitFlags: emitFlags{endpointFlag: endpointFlag{stack.Endpoint(s.URL)}}}
+	var out bytes.Buffer
+	if err := emit.send(t.Context(), &out); err != nil || out.String() != `{"id":"n1","reached":2}`+"\n" {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+	ana.Event("notice", "user:ana")
+	bob.Event("notice", "user:bob")
+	emit.Rooms = []string{"channel:1"}
+	if err := emit.send(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "--all alone") {
+		t.Errorf("to all and a room: got %v", err)
+	}
+}
+
 func TestProtocolPage(t *testing.T) {
 	s := servertest.Start(t, servertest.Bolt(t))
 	for path, want := range map[string]string{

@@ -33,6 +33,7 @@ type Selection struct {
 }
 
 // PublishCommand logs an event in each of the Rooms and in the room of each of the Users, and pushes it to Connections, where it is not logged.
+// With All it is logged in the room of every user who has a connection open.
 type PublishCommand struct {
 	Rooms       []string        `json:"rooms"`
 	Users       []string        `json:"users"`
@@ -43,6 +44,8 @@ type PublishCommand struct {
 	Ephemeral   bool            `json:"ephemeral"`
 	Except      []string        `json:"except"` // connection ids, user ids, and rooms, that are left out
 	From        *protocol.From  `json:"from"`   // whom the event is from; the program is trusted with it
+	All         bool            `json:"all"`    // in the place of rooms, users and connections
+	After       string          `json:"after"`  // with All: the next of the answer before; empty: from the beginning
 
 	names    []string // Except as it was given
 	delivery string   // names what brought the command, if that may bring it again
@@ -139,7 +142,7 @@ func decodeAs[C Command](text []byte) (Command, error) {
 }
 
 // commandFields are all that any command has: a field of another command does nothing, one that none has is not known.
-const commandFields = " v command rooms users user connections connection except event data id ephemeral from room before after limit reason timeoutms "
+const commandFields = " v command rooms users user connections connection except event data id ephemeral all from room before after limit reason timeoutms "
 
 // DecodeCommand reads one command. Its error is always a protocol.Error, and ErrNewer as well if the command has a number, a
 // name or a field that is not known.
@@ -284,6 +287,9 @@ func (c PublishCommand) do(ctx context.Context, h *Hub) (any, error) {
 	if c.Except, err = h.withoutRooms(ctx, c.Except); err != nil {
 		return nil, err
 	}
+	if c.All {
+		return c.toAll(ctx, h)
+	}
 	rooms := slices.Clone(c.Rooms)
 	for _, u := range c.Users {
 		rooms = append(rooms, protocol.UserRoom(u))
@@ -307,8 +313,8 @@ func (c PublishCommand) do(ctx context.Context, h *Hub) (any, error) {
 func (c PublishCommand) check() error {
 	targets := len(c.Rooms) + len(c.Users) + len(c.Connections)
 	switch {
-	case targets == 0:
-		return protocol.Errorf(protocol.CodeBadRequest, `publish needs "rooms", "users" or "connections"`)
+	case targets == 0 && !c.All:
+		return protocol.Errorf(protocol.CodeBadRequest, `publish needs "rooms", "users", "connections" or "all"`)
 	case targets > protocol.MaxTargets:
 		return protocol.Errorf(protocol.CodeBadRequest, "one publish may have %d targets, this has %d", protocol.MaxTargets, targets)
 	case len(c.Data) > protocol.MaxData:

@@ -15,6 +15,9 @@ type What struct {
 	From                      string   // the user in whose name; empty: nobody's
 }
 
+// Everybody is in the place of the users' ids in [What] for what goes to all of them. It is no user's id that a scope of some would fit.
+const Everybody = "*"
+
 // Commands are all there are, each empty, in the order of their names.
 func Commands() []Command {
 	return []Command{
@@ -46,6 +49,9 @@ func WhatOf(c Command) What {
 	switch c := c.(type) {
 	case PublishCommand:
 		w.Rooms, w.Users, w.Connections, w.Event, w.From = c.Rooms, c.Users, c.Connections, c.Event, author(c.From)
+		if c.All {
+			w.Users = with(w.Users, Everybody)
+		}
 	case PresenceCommand:
 		w.Rooms = []string{c.Room}
 	case MembersCommand:

@@ -409,7 +409,11 @@ func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byt
 	}
 	var errs []error
 	for i, a := range all {
-		switch got := a.do(ctx, h, nth(delivery, i)); {
+		got := a.do(ctx, h, nth(delivery, i))
+		for rest, more := hub.GoOn(a.command, got); more; rest, more = hub.GoOn(rest, got) { // nobody else goes on
+			got = h.EmitOnce(ctx, rest, nth(delivery, i))
+		}
+		switch {
 		case got.OK:
 		case got.Error.Code.Retry():
 			errs = append(errs, got.Error)

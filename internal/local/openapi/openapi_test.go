@@ -56,6 +56,8 @@ func TestDocument(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{"command":"publish","rooms":["channel:1"],"event":"n","data":{"a":[1]},"id":"m1","from":{"userId":"ana"}}`: true,
 		`{"command":"publish","users":["ana"],"event":"n","data":null,"ephemeral":true,"except":["bob"]}`:            true,
+		`{"command":"publish","all":true,"event":"n","id":"m1","after":"8"}`:                                         true,
+		`{"command":"publish","all":"yes","event":"n"}`:                                                              false,
 		`{"command":"disconnect","user":"ana","reason":"banned"}`:                                                    true,
 		`{"command":"history","room":"channel:1","before":3,"limit":10}`:                                             true,
 		`{"command":"stats"}`:                                           true,

@@ -161,13 +161,20 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
       return { id, texts: commands({ ...publish, ...(id === undefined ? {} : { id }) }) };
     });
     const outcomes = await send(transport, ready.flatMap(({ texts }) => texts));
+    const done: Outcomes[] = [];
     let at = 0;
-    return ready.map(({ id, texts }) => {
+    for (const { id, texts } of ready) {
       const parts = outcomes.slice(at, (at += texts.length)).map((outcome) => read(outcome, transport.answers));
+      for (let last = parts.at(-1)!; !last.error && typeof last.data.next === "string"; parts.push(last)) { // of one that goes to all
+        const [outcome] = await send(transport, [JSON.stringify({ ...JSON.parse(texts[0]!), after: last.data.next })]);
+        last = read(outcome!, transport.answers);
+      }
       const results = parts.flatMap(({ data }) => (Array.isArray(data.results) ? (data.results as TargetResult[]) : []));
-      const failed = parts.find(({ error }) => error)?.error;
-      return failed ? { id, results, error: about(failed, id, results) } : { id, results };
-    });
+      const reached = parts.reduce((sum, { data }) => sum + (Number(data.reached) || 0), 0);
+      const error = parts.find((part) => part.error)?.error;
+      done.push({ id, results, ...(reached > 0 && { reached }), ...(error && { error: about(error, id, results) }) });
+    }
+    return done;
   };
 
   const publish = async (one: LoosePublish): Promise<Published> => {

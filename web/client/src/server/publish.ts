@@ -28,6 +28,11 @@ export interface Delivery<R extends string = string> {
   users?: readonly string[];
   /** Connection ids; what is sent to them is never logged. */
   connections?: readonly string[];
+  /**
+   * Every user who has a connection open, in the place of the other targets: the event is logged in the room of each, so it costs what a
+   * publish to all of them does.
+   */
+  all?: boolean;
   /** Makes the event unique in each room; at most 128 visible characters. Without one it is made, except for ephemeral events. */
   id?: string;
   /** Not logged and not replayed, for events that soon mean nothing. */
@@ -51,18 +56,20 @@ export type LoosePublish = Delivery & { event: string; data?: unknown };
 export interface Published {
   /** Its own id or the one that was made; undefined for an ephemeral event that had none. */
   id: string | undefined;
-  /** One for each target: rooms and users (as their rooms), and connections. Empty over a transport without answers. */
+  /** One for each target: rooms and users (as their rooms), and connections. Empty over a transport without answers. Of what goes to all it has those that failed. */
   results: readonly TargetResult[];
+  /** For how many users an event was logged that goes to all, or to how many connections an ephemeral one went. */
+  reached?: number;
 }
 
 type Target = ["rooms" | "users" | "connections", string];
 
 /** Checks a publish and gives the commands that it takes. */
 export function commands(publish: LoosePublish): string[] {
-  const { event, data, id, ephemeral, except, from } = publish;
+  const { event, data, id, ephemeral, all, except, from } = publish;
   if (!event) throw badRequest("a publish needs an event name");
   const targets = targetsOf(publish);
-  if (targets.length === 0) throw badRequest("a publish needs a target: rooms, users or connections");
+  if ((targets.length === 0) !== !!all) throw badRequest("a publish needs a target: rooms, users or connections, or all without any of these");
   if (targets.some(([, name]) => typeof name !== "string" || name === "")) throw badRequest("a target of a publish is empty");
   const size = bytes(write(data, `the data of ${event}`) ?? "");
   if (size > MAX_DATA) {
@@ -74,7 +81,7 @@ export function commands(publish: LoosePublish): string[] {
     except: except?.length ? except : undefined,
     from: from && { userId: String(from.userId), name: from.name ?? undefined }, // rows have more fields, which are nobody's business
   };
-  return split(rest, targets);
+  return all ? [JSON.stringify({ command: "publish", all, ...rest })] : split(rest, targets);
 }
 
 function targetsOf({ rooms = [], users = [], connections = [] }: Delivery): Target[] {

@@ -18,6 +18,7 @@ interface Command {
   data?: unknown;
   id?: string;
   ephemeral?: boolean;
+  all?: boolean;
   from?: From;
   before?: number;
   limit?: number;
@@ -39,8 +40,15 @@ export async function command(server: World, asked: Command): Promise<object> {
 }
 
 const COMMANDS: Record<string, (server: World, command: Command) => { data: unknown; error?: Refused }> = {
-  publish(server, { rooms = [], users = [], connections = [], event = "", data, id, ephemeral, except = [], from }) {
-    if (rooms.length + users.length + connections.length === 0) throw new Refused("bad_request", 'publish needs "rooms", "users" or "connections"');
+  publish(server, { rooms = [], users = [], connections = [], event = "", data, id, ephemeral, all, except = [], from }) {
+    if ((rooms.length + users.length + connections.length === 0) !== !!all) {
+      throw new Refused("bad_request", 'publish needs "rooms", "users" or "connections", or "all" without any of these');
+    }
+    if (all) {
+      const open = server.connections().filter(({ user }) => !except.includes(user) && !except.includes(`user:${user}`));
+      if (ephemeral) connections = open.map((one) => one.id).filter((one) => !except.includes(one));
+      else users = [...new Set(open.map(({ user }) => user))];
+    }
     const leftOut = except.flatMap((name) => (name.includes(":") ? [...(server.room(name)?.members ?? [])].map((member) => member.id) : [name]));
     let error: Refused | undefined;
     const results = [...rooms, ...users.map((user) => `user:${user}`)].map((name) => {
@@ -69,7 +77,10 @@ const COMMANDS: Record<string, (server: World, command: Command) => { data: unkn
       connection?.push({ event, ...(id !== undefined && { id }), ts: server.now, ...(from && { from }), ...(data !== undefined && { data }) });
       return { connection: name, ...(connection ? {} : { gone: true }) };
     });
-    return { data: { results: [...results, ...pushed] }, ...(error && { error }) };
+    const told = [...results, ...pushed];
+    const failed = told.filter((one) => "error" in one);
+    const reached = told.filter((one) => !("error" in one) && !("gone" in one)).length;
+    return { data: all ? { results: failed, reached } : { results: told }, ...(error && { error }) };
   },
 
   presence(server, { room: name, after = "" }) {

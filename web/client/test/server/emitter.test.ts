@@ -203,6 +203,18 @@ describe("the commands", () => {
     expect(await refused(emitter.in([]).fetchSockets())).toMatchObject({ code: "bad_request" });
   });
 
+  test("everybody who is connected is told, by one call", async () => {
+    const [ana, bob] = [await open("all-ana"), await open("all-bob")];
+    const sent = await emitter.publish({ all: true, event: "notice", data: 1, id: "all-1", except: ["all-bob"] });
+    expect(sent).toMatchObject({ id: "all-1", results: [] });
+    expect(sent.reached).toBeGreaterThanOrEqual(1);
+    expect(await ana.event("notice")).toMatchObject({ room: "user:all-ana", data: 1, id: "all-1" });
+    await emitter.publish({ all: true, event: "flash", ephemeral: true });
+    expect(await bob.event("flash")).not.toHaveProperty("seq");
+    expect(bob.heard.some(({ event }) => event === "notice")).toBe(false);
+    expect(await refused(emitter.publish({ all: true, rooms: ["channel:a"], event: "notice" }))).toMatchObject({ code: "bad_request" });
+  });
+
   test("a room is closed, and everybody told why", async () => {
     const ana = await open("ana", "channel:c1");
     await emitter.close("channel:c1", "archived");
