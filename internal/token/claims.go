@@ -69,35 +69,38 @@ func (v *Verifier) identity(c claims) (hub.Identity, error) {
 	if !exp.After(v.now()) { // the leeway is for clocks that are behind; nothing outlives its token
 		return hub.Identity{}, protocol.Refuse(protocol.CodeExpired)
 	}
-	user, err := c.GetSubject()
+	user, err := claim[string](c, v.userClaim)
 	if err != nil || protocol.CheckUser(user) != nil {
-		return hub.Identity{}, refuse("the token must name a user (sub): 1 to 123 bytes, no spaces, '#' or '*'")
+		return hub.Identity{}, refuse("the token must name a user (%s): 1 to 123 bytes, no spaces, '#' or '*'", v.userClaim)
 	}
 	grants, err := v.grants(c)
 	if err != nil {
 		return hub.Identity{}, err
 	}
-	return hub.Identity{User: user, Name: c.name(), Grants: grants, Expires: exp.In(time.UTC)}, nil
+	return hub.Identity{User: user, Name: c.name(v.nameClaim), Grants: grants, Expires: exp.In(time.UTC)}, nil
 }
 
 func (v *Verifier) grants(c claims) (hub.Grants, error) {
-	raw, ok := c["grants"]
+	raw, ok := c[v.grantsClaim]
 	if !ok {
 		return v.defaultGrants, nil
 	}
+	if text, err := claim[string](c, v.grantsClaim); err == nil && text != "" { // some providers have claims of text alone
+		raw = json.RawMessage(text)
+	}
 	g, err := hub.ParseGrants(raw)
 	if err != nil {
-		return nil, refuse("the claim grants is malformed: %s", err.Error())
+		return nil, refuse("the claim %s is malformed: %s", v.grantsClaim, err.Error())
 	}
 	if g == nil { // null: nothing, or the default? the issuer has to say
-		return nil, refuse("the claim grants must be an object, not null")
+		return nil, refuse("the claim %s must be an object, not null", v.grantsClaim)
 	}
 	return g, nil
 }
 
 // name is empty when the claim is missing, no string or too long: a bad name is no reason to lock a user out.
-func (c claims) name() string {
-	name, err := claim[string](c, "name")
+func (c claims) name(of string) string {
+	name, err := claim[string](c, of)
 	if err != nil {
 		return ""
 	}

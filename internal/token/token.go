@@ -9,12 +9,15 @@
 //	exp       when it expires; a token without it is refused
 //	nbf, iat  not in the future; optional
 //	name      the name that others see; optional
-//	grants    {"channel:*":["join","publish"]}; without the claim Config.DefaultGrants apply
+//	grants    {"channel:*":["join","publish"]}, or that as a text; without the claim Config.DefaultGrants apply
+//
+// Where an identity provider has other names for sub, name and grants, [Config] says them.
 //
 // No error and no log holds a token.
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +67,10 @@ type Config struct {
 	// Algorithms is the allow-list. Empty: HS256 if there is a Secret, and RS256, ES256 and EdDSA if there is a JWKSURL.
 	Algorithms []string
 
-	DefaultGrants hub.Grants       // of tokens without the claim grants
+	// UserClaim, NameClaim and GrantsClaim are the claims that hold the user id, the name and the grants; empty: sub, name, grants.
+	UserClaim, NameClaim, GrantsClaim string
+
+	DefaultGrants hub.Grants       // of tokens without that claim
 	Leeway        time.Duration    // how far nbf and iat may be in the future; 0: a minute, negative: not at all
 	Now           func() time.Time // nil: time.Now
 	HTTPClient    *http.Client     // fetches the key set; nil: one that follows redirects to https only
@@ -79,6 +85,8 @@ type Verifier struct {
 	parser        *jwt.Parser
 	defaultGrants hub.Grants
 	now           func() time.Time
+
+	userClaim, nameClaim, grantsClaim string
 }
 
 var _ hub.Verifier = (*Verifier)(nil)
@@ -92,6 +100,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{algorithms: algorithms, defaultGrants: c.DefaultGrants, now: c.Now}
+	v.userClaim, v.nameClaim, v.grantsClaim = cmp.Or(c.UserClaim, "sub"), cmp.Or(c.NameClaim, "name"), cmp.Or(c.GrantsClaim, "grants")
 	if v.now == nil {
 		v.now = time.Now
 	}

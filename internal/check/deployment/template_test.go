@@ -107,7 +107,7 @@ func TestTemplateEnvironment(t *testing.T) {
 		"JWT_ALGORITHMS", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_SECRET_ARN", "MANAGEMENT_ENDPOINT", "MAX_ROOMS", "METRICS_STACK",
 		"PRESENCE_GRACE",
 		"RATE_BURST", "RATE_LIMIT", "ROOM_KINDS", "SOCKET_CLIENTS", "SOCKET_CONNECT_TIMEOUT", "SOCKET_KEEP_ALIVE", "SOCKET_NAMESPACES",
-		"SOCKET_PING_INTERVAL", "SOCKET_PING_TIMEOUT", "TABLE_NAME", "JWT_LEEWAY",
+		"SOCKET_PING_INTERVAL", "SOCKET_PING_TIMEOUT", "TABLE_NAME", "JWT_LEEWAY", "USER_CLAIM", "NAME_CLAIM", "GRANTS_CLAIM",
 	}
 	// What a function is told of, it must be allowed to use; internal/check/security compares that with what it does.
 	needs := map[string]string{

@@ -189,6 +189,9 @@ func (e *environment) tokenConfig() token.Config {
 		Issuer:        e.text("JWT_ISSUER"),
 		Audience:      e.text("JWT_AUDIENCE"),
 		Algorithms:    e.list("JWT_ALGORITHMS"),
+		UserClaim:     e.text("USER_CLAIM"),
+		NameClaim:     e.text("NAME_CLAIM"),
+		GrantsClaim:   e.text("GRANTS_CLAIM"),
 		DefaultGrants: parsed(e, "DEFAULT_GRANTS", hub.ParseGrants),
 		Leeway:        e.atMost("JWT_LEEWAY", maxLeeway, `which are the "few minutes" of RFC 7519`),
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,7 @@ func sensible(tb testing.TB) map[string]string {
 		"TABLE_NAME": "t", "MANAGEMENT_ENDPOINT": "https://a.example/dev", "DELIVER_QUEUE_URL": "https://q.example/q", "EMIT_KEYS": "", "EMIT_QUEUE_URL": "https://q.example/e",
 		"ROOM_KINDS": `{"user":{"owner":true,"keep":"720h"}}`, "DEFAULT_GRANTS": "{}", "ALLOWED_ORIGINS": "*",
 		"JWT_SECRET_ARN": "arn:secret", "JWKS_URL": "", "JWT_ISSUER": "", "JWT_AUDIENCE": "", "JWT_ALGORITHMS": "", "JWT_LEEWAY": "60s",
+		"USER_CLAIM": "sub", "NAME_CLAIM": "name", "GRANTS_CLAIM": "grants",
 		"EVENT_BUS_NAME": "app", "BUS_FACTS": "connection.opened, message.published", "METRICS_STACK": "bellhop",
 		"HOOK_ACTION": "arn:a", "HOOK_JOIN": "arn:j", "HOOK_PUBLISH": "arn:p", "HOOK_CONNECT": "arn:c", "HOOK_DISCONNECT": "arn:d",
 		"HOOK_OPTIONS":   `{"join":{"timeout":"2s"}}`,
@@ -157,7 +159,10 @@ func TestMisconfigured(t *testing.T) {
 
 // TestLocal names the parameters, since that is what a person gives there.
 func TestLocal(t *testing.T) {
-	s, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`, "JwtLeeway": "5m"})
+	s, err := Local(map[string]string{"RateLimit": "50", "PresenceGrace": "3s", "DefaultGrants": `{"channel:*":["join"]}`, "JwtLeeway": "5m", "UserClaim": "uid", "NameClaim": "n", "GrantsClaim": "g"})
+	if got := []string{s.Token.UserClaim, s.Token.NameClaim, s.Token.GrantsClaim}; !slices.Equal(got, []string{"uid", "n", "g"}) {
+		t.Errorf("the claims are %v", got)
+	}
 	if err != nil || s.Hub.Limits.Rate != 50 || s.Hub.Limits.Grace.Seconds() != 3 || s.Token.Leeway.Minutes() != 5 || !s.Token.DefaultGrants.Allow("channel:1", "join") {
 		t.Errorf("got %+v, %v", s, err)
 	}
