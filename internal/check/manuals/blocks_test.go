@@ -198,7 +198,7 @@ func parses(t *testing.T, text string, decode func([]byte, any) error) {
 	}
 }
 
-// program runs a block of Go as the program that it is.
+// program runs a block of Go as the program that it is; one of Lambda's is built.
 func (w *world) program(t *testing.T, b block) {
 	t.Helper()
 	if _, err := format.Source([]byte(b.text)); err != nil {
@@ -213,19 +213,26 @@ func (w *world) program(t *testing.T, b block) {
 	if err := errors.Join(err, os.WriteFile(file, []byte(b.text), 0o600), os.WriteFile(overlay, text, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(b.text, "/hooks/functions\"") {
+		w.run(t, look("go"), "build", "-o", os.DevNull, "-overlay", overlay, filepath.Dir(at))
+		return
+	}
 	w.run(t, look("go"), "run", "-overlay", overlay, filepath.Dir(at))
 }
 
 // settings has SAM read a block of samconfig.toml, and bellhop validate its parameters.
 func (w *world) settings(t *testing.T, b block) {
 	t.Helper()
-	dir := t.TempDir()
+	dir, has := t.TempDir(), "JwksUrl.*https://.*/jwks.json"
+	if strings.Contains(b.text, "HookOptions") {
+		has = "HookOptions.*action"
+	}
 	if err := os.WriteFile(filepath.Join(dir, "samconfig.toml"), []byte("[dev.deploy.parameters]\n"+b.text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.run(t, "bash", "-euo", "pipefail", "-c", `"$PYTHON" -c "import samcli" 2>/dev/null || exit 77
-		cd "$1"; "$PYTHON" "$ROOT/scripts/samconfig.py" dev parameter_overrides >parameters.json; grep -q HookOptions.*action parameters.json
-		"$BELLHOP" validate --parameters parameters.json`, "-", dir)
+		cd "$1"; "$PYTHON" "$ROOT/scripts/samconfig.py" dev parameter_overrides >parameters.json; grep -q "$2" parameters.json
+		"$BELLHOP" validate --parameters parameters.json`, "-", dir, has)
 }
 
 // TestBlocks: every block of code is run, or what it says is looked at as far as that can be done without AWS. Those of TypeScript and
