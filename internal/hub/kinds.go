@@ -16,12 +16,11 @@ type Kind struct {
 	Keep     time.Duration // how long its log is kept
 	Lazy     time.Duration // how long it may take until a large room is told who comes and goes; 0: not at all
 	Coalesce time.Duration // how long an event of a busy room may wait for others, to go in one frame; 0: not at all
-	Typing   int           // members up to which they are told who types; 0: nobody ever is
+	Typing   int           // members up to which all are told who types, and in larger rooms those who talk; 0: nobody ever is
 }
 
-// DefaultTyping is the Typing of kinds that do not say. Each signal costs as much as a message to all, and among more people a name is
-// gone before it is read.
-const DefaultTyping = 100
+// DefaultTyping is the Typing of kinds that do not say. Each signal to all costs as much as a message to all.
+const DefaultTyping = 25
 
 // Kinds are the kinds of rooms there are, by the part of a room's name before the ':'.
 type Kinds map[string]Kind

@@ -203,7 +203,8 @@ func (r renewal) Verify(_ context.Context, token string) (hub.Identity, error) {
 	return hub.Identity{User: user, Grants: hubtest.Everything(), Expires: r.now().Add(d)}, err
 }
 
-// TestTypingInLargeRooms: beyond a number of members nobody is told who types; other signals go on.
+// TestTypingInLargeRooms: beyond a number of members only those who talk are told who types, if that can be told at once; other signals go
+// on.
 func TestTypingInLargeRooms(t *testing.T) {
 	kinds := hub.DefaultKinds()
 	kinds["channel"] = hub.Kind{Keep: time.Hour, Typing: 3}
@@ -238,6 +239,32 @@ func TestTypingInLargeRooms(t *testing.T) {
 				t.Errorf("%d members: bob was told %d times of another signal", members, n)
 			}
 			enter(fmt.Sprint("user", members))
+		}
+		say := func(room string) {
+			w.Must(bob, `{"action":"publish","room":"`+room+`","event":"message:new","data":{"content":"hi"}}`)
+		}
+		say("quiet:1")
+		if n := told("quiet:1", "typing:start"); n != 0 {
+			t.Errorf("bob, who talks, was told in a room without typing")
+		}
+		if say("channel:1"); inline == 200 {
+			for range 2 {
+				if n := told("channel:1", "typing:start"); n != 1 {
+					t.Errorf("bob, who talks, was told %d times that ana types", n)
+				}
+				w.Clock.Pass(9 * time.Minute)
+			}
+		} else if n := told("channel:1", "typing:start"); n != 0 {
+			t.Errorf("bob was told %d times that ana types, in a room that is not read at once", n)
+		}
+		for _, p := range w.Network.Take() {
+			if p.Connection == ana.Connection && slices.ContainsFunc(hubtest.Events(p.Frame), func(e protocol.Event) bool { return e.Event == protocol.UserTyping }) {
+				t.Error("ana was told that she types herself")
+			}
+		}
+		w.Clock.Pass(2 * time.Minute)
+		if n := told("channel:1", "typing:start"); n != 0 {
+			t.Errorf("bob, who wrote something 20 minutes ago, was told %d times that ana types", n)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -11,6 +12,12 @@ import (
 
 // typingFor is how long a user counts as typing after a signal. Clients signal every 10 s, and forget by themselves.
 const typingFor = 12 * time.Second
+
+// Who talks in a large room: whoever has written one of so many newest entries of its log, in so long a time.
+const (
+	talkEntries = 25
+	talkTime    = 10 * time.Minute
+)
 
 // signal tells the other members something that is not worth keeping. It writes nothing at all: that the caller is a
 // member, and may signal, is read from the members themselves, which have to be read in any case.
@@ -40,7 +47,11 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	h.observe.count(Signals, 1)
 	typing := a.Event == protocol.TypingStart || a.Event == protocol.TypingStop
 	if typing {
-		if crowded, err := h.crowded(ctx, a.Room, page, k.Typing); err != nil || crowded {
+		crowded, err := h.crowded(ctx, a.Room, page, k.Typing)
+		if err == nil && crowded {
+			page, err = h.talking(ctx, a.Room, page, k)
+		}
+		if err != nil || len(page.Members) == 0 {
 			return protocol.RoomResult{Room: a.Room}, err
 		}
 	}
@@ -48,6 +59,32 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 		return nil, err
 	}
 	return protocol.RoomResult{Room: a.Room}, nil
+}
+
+// talking gives those of a large room's members who talk there just now: they wait for what is being typed, where a hundred others do not
+// look. To find out is a read of the log, and to tell all would be a message to each. Of a room that is not all on its first page it gives
+// nobody, since the others on it could not be told.
+func (h *Hub) talking(ctx context.Context, room string, first MemberPage, k Kind) (MemberPage, error) {
+	talk := MemberPage{Shards: 1}
+	if k.Typing == 0 || first.Next != "" || first.Shards > 1 {
+		return talk, nil
+	}
+	entries, err := h.store.Before(ctx, room, math.MaxInt64, talkEntries)
+	if err != nil {
+		return talk, fmt.Errorf("read log of %s: %w", room, err)
+	}
+	since, users := h.now().Add(-talkTime).UnixMilli(), map[string]bool{}
+	for _, e := range entries {
+		if e.From != nil && e.TS > since && !protocol.Reserved(e.Event.Event) {
+			users[e.From.UserID] = true
+		}
+	}
+	for _, m := range first.Members {
+		if users[m.User] {
+			talk.Members = append(talk.Members, m)
+		}
+	}
+	return talk, nil
 }
 
 // crowded reports whether a room, whose first members are given, has more than limit. Where there are several shards it is as exact as

@@ -203,7 +203,7 @@ func knobTable(testing.TB) [][]string {
 	add("rooms of 100", func(l *cost.Load) { l.Rooms = l.Users / 100 })
 	add("one room of 1,000, by the queue, without typing", func(l *cost.Load) { l.Rooms = 1 })
 	add("each in 5 rooms of 20", func(l *cost.Load) { l.Joined, l.Rooms = 5, l.Users*5/20 })
-	add("one room of 100, not told who types", func(l *cost.Load) { l.Rooms, l.TypingUpTo = l.Users/100, 99 })
+	add("rooms of 100, all told who types", func(l *cost.Load) { l.Rooms, l.TypingUpTo = l.Users/100, 100 })
 	add("no messages: connected, joined, pinging", func(l *cost.Load) { l.Messages = 0 })
 	add("2 messages an hour", func(l *cost.Load) { l.Messages = 2 })
 	add("connected 24 hours, the same messages", func(l *cost.Load) { l.Hours, l.Messages = 24, l.Messages*8/24 })
@@ -291,7 +291,7 @@ func partTable(testing.TB) [][]string {
 	}{
 		{"everybody looks", func(*cost.Load) {}},
 		{"hidden half of the time", func(l *cost.Load) { l.Hidden = 0.5 }},
-		{"and typing told to 49 at most", func(l *cost.Load) { l.Hidden, l.TypingUpTo = 0.5, 49 }},
+		{"all 50 told who types", func(l *cost.Load) { l.TypingUpTo = 50 }},
 		{"Socket.IO, everybody looks", func(l *cost.Load) { l.Dialect = cost.SocketIO }},
 	}
 	rows := [][]string{{"part"}}

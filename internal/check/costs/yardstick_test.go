@@ -55,22 +55,18 @@ type happening struct {
 type person struct {
 	hub.Caller
 
-	rooms   []string
-	seen    map[string]protocol.Position // by room, what the client has
-	active  []span                       // when the page is used
-	away    bool                         // nothing is connected
-	hidden  time.Time                    // until when the page is
-	paused  bool                         // nothing is pushed but to the user's own room
-	heard   []time.Time                  // frames, while it was looking
-	opened  []time.Time
-	actions []time.Time
+	rooms  []string
+	seen   map[string]protocol.Position // by room, what the client has
+	active []span                       // when the page is used
+	away   bool                         // nothing is connected
+	hidden time.Time                    // until when the page is
+	paused bool                         // nothing is pushed but to the user's own room
+	heard  []time.Time                  // frames, while it was looking
+	opened []time.Time
+	asked  []time.Time // actions, while the page was seen
 }
 
 type span struct{ from, to time.Time }
-
-func (p *person) uses(at time.Time) bool {
-	return slices.ContainsFunc(p.active, func(s span) bool { return !at.Before(s.from) && at.Before(s.to) })
-}
 
 const workday = 8 * time.Hour
 
@@ -261,7 +257,8 @@ func (d *day) enter(p *person, part string, since bool) {
 			}
 			return len(out)
 		})
-		p.heard, p.actions = append(p.heard, d.Clock.Now()), append(p.actions, d.Clock.Now())
+		p.heard = append(p.heard, d.Clock.Now())
+		d.asks(p)
 		var more []joining
 		for i, r := range answer.Data.Rooms {
 			if r.Room != left[i].Room || since && !r.Recovered {
@@ -287,9 +284,15 @@ func (d *day) close(p *person, part string) {
 // says is an action of a person's, with an answer or without.
 func (d *day) says(p *person, part, frame string) {
 	d.spend(part, messageMB, len(frame), func() int { return d.send(p.Caller, frame) })
-	p.actions = append(p.actions, d.Clock.Now())
+	d.asks(p)
 	if strings.Contains(frame, `"id"`) {
 		p.heard = append(p.heard, d.Clock.Now())
+	}
+}
+
+func (d *day) asks(p *person) {
+	if now := d.Clock.Now(); !now.Before(p.hidden) {
+		p.asked = append(p.asked, now)
 	}
 }
 
@@ -374,27 +377,45 @@ func (d *day) pause(p *person) {
 }
 
 // pings are those that the client sends in a person's day, by its rule: after nine minutes without a frame, and after 40 s while somebody
-// uses the page, or after it has asked for something.
+// uses the page, which moves a pointer every ten seconds, or after it has asked for something while it was seen. A use after a longer silence
+// asks at once.
 func (d *day) pings(p *person) (n int) {
 	const idle, quiet = 9 * time.Minute, 40 * time.Second
 	slices.SortFunc(p.heard, time.Time.Compare)
-	slices.SortFunc(p.actions, time.Time.Compare)
-	last, used, asked := d.began, false, 0
-	for _, at := range append(p.heard, d.began.Add(workday)) {
-		for asked < len(p.actions) && !p.actions[asked].After(at) {
-			used = true
-			asked++
+	uses := slices.Clone(p.asked)
+	for _, s := range p.active {
+		uses = append(uses, s.from)
+		for at := s.from.Add(time.Second); at.Before(s.to); at = at.Add(10 * time.Second) {
+			uses = append(uses, at)
 		}
+	}
+	slices.SortFunc(uses, time.Time.Compare)
+	last, used, next := d.began, false, 0
+	for _, at := range append(p.heard, d.began.Add(workday)) {
 		for {
-			silence := idle
-			if used || p.uses(last.Add(quiet)) {
-				silence = quiet
+			due := last.Add(idle) // without a use
+			if used {
+				due = last.Add(quiet)
+			} else if next < len(uses) && uses[next].Before(at) && uses[next].Before(due) {
+				if since := uses[next].Sub(last); since < quiet { // it is asked about when it is longer
+					used = true
+					next++
+					continue
+				}
+				due = uses[next] // it is asked about at once
+				next++
 			}
-			if !last.Add(silence).Before(at) {
+			if !due.Before(at) {
 				break
 			}
-			last = last.Add(silence) // the pong
-			n, used = n+1, false
+			last, used, n = due, false, n+1 // the pong
+			for next < len(uses) && uses[next].Before(last) {
+				next++
+			}
+		}
+		for next < len(uses) && uses[next].Before(at) {
+			used = true
+			next++
 		}
 		last = at
 	}
@@ -416,7 +437,7 @@ func (d *day) pass() map[string]cost.Usage {
 	}
 	d.run(d.Clock.Now().Add(time.Minute))
 	for _, p := range people {
-		p.heard, p.actions, p.opened = nil, nil, nil
+		p.heard, p.asked, p.opened = nil, nil, nil
 	}
 	d.counted, d.began = true, d.Clock.Now()
 	for _, p := range people {

@@ -229,7 +229,7 @@ func (w *world) drawWaits(s *settings) {
 	for _, kinds := range []hub.Kinds{s.kinds, s.otherKeeps} {
 		for _, name := range []string{"channel", "community"} {
 			if k, is := kinds[name]; is && k.Keep >= hub.KeepToWait {
-				k.Coalesce = coalesce
+				k.Coalesce, k.Typing = coalesce, s.limits.Dots
 				if k.Presence {
 					k.Lazy = lazy
 				}

@@ -20,7 +20,7 @@ type Flags struct {
 	LambdaMs *float64 `name:"lambda-ms" group:"A load, instead of a recording" placeholder:"N" help:"Milliseconds of an invocation without its pushes. Default: 25, a guess: five requests to DynamoDB."`
 	PushMs   *float64 `name:"push-ms" group:"A load, instead of a recording" placeholder:"N" help:"Milliseconds of a push; 64 are on the way at the same time. Default: 10, a guess."`
 
-	TypingUpTo *float64 `name:"typing-up-to" group:"The stack of a load" placeholder:"N" help:"Members up to which a room is told who types, typing of RoomKinds. Default: 100."`
+	TypingUpTo *float64 `name:"typing-up-to" group:"The stack of a load" placeholder:"N" help:"Members up to which all of a room are told who types, and in larger ones those who talk: typing of RoomKinds. Default: 25."`
 	Lazy       *float64 `group:"The stack of a load" placeholder:"SECONDS" help:"How long rooms of more than 25 may wait to be told who comes and goes, lazy of RoomKinds. Default: 60; 0 is not at all."`
 	Monitoring *Level   `group:"The stack of a load" placeholder:"LEVEL" help:"The template's parameter: off, on or full. Default: on."`
 	Metrics    *bool    `group:"The stack of a load" negatable:"" help:"Functions write metrics, the template's parameter. Default: they do."`

@@ -11,6 +11,8 @@ const (
 	beatMinutes  = 4.0     // between two pings of Socket.IO
 	inline       = 200.0   // members that a publish pushes to itself; others by the queue
 	jobPage      = 1000.0  // members that one job is for
+	talkMinutes  = 10.0    // that who has written something talks
+	talkEntries  = 25.0    // of the log that are read to find them
 	dots         = 25.0    // members up to which who comes and goes is told at once
 	parallel     = 64.0    // pushes at the same time
 	together     = 50.0    // rooms of one frame of a client's
@@ -146,7 +148,8 @@ func (l Load) joins() Flow {
 
 // missed is how many events of each room a hidden page is not pushed before it is seen again.
 func (l Load) missed() float64 {
-	return l.heard() * l.Hours * 60 * l.paused() / l.Hides / math.Max(1, l.Joined)
+	heard, _ := l.heard()
+	return heard * l.Hours * 60 * l.paused() / l.Hides / math.Max(1, l.Joined)
 }
 
 // fanOut is what it takes to push n events to some of a room's members: at once to the first, the others by jobs. ms is the time that the
@@ -180,7 +183,10 @@ func (l Load) messages() Flow {
 // typing signals write nothing and are not answered.
 func (l Load) typing() Flow {
 	n := l.Signals()
-	u, ms := l.fanOut(n, l.among(l.told()+1)-1, signalBytes)
+	u, ms := l.fanOut(n, l.told(), signalBytes)
+	if l.told() > 0 && l.crowded() {
+		u.ReadUnits += n * readUnits(talkEntries, entryRow+l.Bytes/2)
+	}
 	return Flow{FlowTyping, n, u.Plus(invoked(n, l.LambdaMs+ms, messageMB, signalLog)).Plus(Usage{MessagesIn: n})}
 }
 
@@ -242,12 +248,15 @@ func (l Load) pauses() Flow {
 	return Flow{FlowPauses, n, u.Plus(Usage{MessagesIn: asked, MessagesOut: asked, BytesOut: asked * replyBytes, WriteUnits: asked * (1 + l.Joined)})}
 }
 
-// heard is how many events a minute a connection hears that looks. Typing comes with messages, and breaks no other silence.
-func (l Load) heard() float64 {
+// heard is how many events a minute a connection hears that looks, and in how many frames. Typing comes with messages, and breaks no other
+// silence.
+func (l Load) heard() (events, frames float64) {
 	if l.Minutes() == 0 || l.Rooms == 0 {
-		return 0
+		return 0, 0
 	}
-	return l.Joined * (l.Published() + 2*l.Arrivals()) / l.Rooms / (l.Hours * 60 * l.Days)
+	pushes, _ := l.waits()
+	each := l.Joined / l.channelMinutes()
+	return each * (l.Published() + 2*l.Arrivals()), each * (l.Published() + 2*l.Arrivals()*pushes)
 }
 
 // silences is how many silences of a length there are in a minute in which events come at random, each ended by a ping.
@@ -259,19 +268,25 @@ func silences(events, length float64) float64 {
 }
 
 // pings are what clients find out with whether their connection is alive: after a while in which they heard nothing, which is short while
-// somebody uses the page and once after each time that they have asked for something. The answer is a message too, but no function runs.
+// somebody uses the page and once after each time that a page which is seen has asked for something. The answer is a message too, but no function runs.
 func (l Load) pings() Flow {
 	if l.Dialect == SocketIO || l.Hours == 0 {
 		return Flow{Name: FlowPings}
 	}
 	used := l.Active / l.Hours
 	looking := math.Max(0, 1-used-l.paused())
-	n := l.Minutes() * (used*silences(l.heard(), quietMinutes) + looking*silences(l.heard(), idleMinutes))
-	n += l.Connects() // which ask for rooms
-	if l.paused() > 0 {
-		// Before the first is another, since the pause was asked for.
-		cycles := l.Users * l.Days * l.Hides
-		n += cycles * (1 + math.Floor((l.paused()*l.Hours*60/l.Hides-quietMinutes)/idleMinutes))
+	_, heard := l.heard()
+	n := l.Minutes() * (used*silences(heard, quietMinutes) + looking*silences(heard, idleMinutes))
+	n += l.Connects() * (1 - l.paused()) // which ask for rooms
+	cycles := l.Users * l.Days * l.Hides
+	if l.Active > 0 { // the use's last silence is asked about when it is over, of which a third would have been within it
+		n += cycles * 2 / 3
+	}
+	switch {
+	case l.paused() > 0: // which comes back with a join
+		n += cycles * math.Floor(l.paused()*l.Hours*60/l.Hides/idleMinutes)
+	case l.Active > 0: // a silence that was longer is asked about when the use begins
+		n += cycles * math.Exp(-heard*quietMinutes)
 	}
 	return Flow{FlowPings, n, Usage{MessagesIn: n, MessagesOut: n, BytesOut: n * 16}}
 }

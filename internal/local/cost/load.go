@@ -26,10 +26,10 @@ type Load struct {
 
 	Presence   bool    // the rooms show who is there
 	Lazy       float64 // seconds that arrivals and departures of large rooms may wait: "lazy" of RoomKinds
-	TypingUpTo float64 // members of a room up to which they are told who types: "typing" of RoomKinds
+	TypingUpTo float64 // members of a room up to which all are told who types, and in larger ones those who talk: "typing" of RoomKinds
 	Active     float64 // hours of a day that somebody moves the pointer over the page, or types
 	Hidden     float64 // share of the connected time that the page is hidden, where the client has pauseHidden
-	Hides      float64 // times a day that it is, if Hidden
+	Hides      float64 // times a day that it is, if Hidden, and that somebody begins to use it, if Active
 	Dialect    Dialect
 	Monitoring Level // of the template's parameter
 	Metrics    bool  // functions write them
@@ -113,12 +113,20 @@ func (l Load) Published() float64 {
 // Signals is how many typing signals are sent in a month.
 func (l Load) Signals() float64 { return l.Published() * l.Typing }
 
-// told is how many of a room's others are told who types.
+// crowded reports whether the rooms are so large that only those who talk there are told who types.
+func (l Load) crowded() bool { return l.Members() > l.TypingUpTo }
+
+// told is how many others are told of a signal that somebody types: those who look, or who have written something of late.
 func (l Load) told() float64 {
-	if l.Members() > l.TypingUpTo {
+	others := max(0, l.Members()-1)
+	switch {
+	case !l.crowded():
+		return l.among(others+1) - 1
+	case l.TypingUpTo == 0, l.Members() > inline, l.channelMinutes() == 0:
 		return 0
 	}
-	return max(0, l.Members()-1)
+	written := l.Published() / l.channelMinutes() * talkMinutes
+	return others * (1 - math.Exp(-min(written, talkEntries)/l.Members()))
 }
 
 // Arrivals is how often a month somebody comes to a room where that is told; as often somebody goes.
@@ -132,7 +140,7 @@ func (l Load) Arrivals() float64 {
 // Deliveries is how many events reach somebody in a month who looks: messages and arrivals all members, signals and departures all others.
 func (l Load) Deliveries() float64 {
 	n := l.Members()
-	return l.among(n)*(l.Published()+l.Arrivals()) + l.among(l.told()+1)*l.Signals() - l.Signals() + (l.among(n)-1)*l.Arrivals()
+	return l.among(n)*(l.Published()+l.Arrivals()) + l.told()*l.Signals() + (l.among(n)-1)*l.Arrivals()
 }
 
 // among is how many of n look, of whom one does.
@@ -183,8 +191,12 @@ func (l Load) String() string {
 	fmt.Fprintf(&b, "A month of %s users, each %s hours on %s days; %s rooms, %s for each user, %s members in a room;\n",
 		n(l.Users), n(l.Hours), n(l.Days), n(l.Rooms), n(l.Joined), Amount(l.Members()))
 	fmt.Fprintf(&b, "%s messages of %s bytes an hour from each user, with %s typing signals for each message", n(l.Messages), n(l.Bytes), n(l.Typing))
-	if l.told() == 0 && l.Signals() > 0 && l.Members() > 1 {
-		fmt.Fprintf(&b, ", of which nobody is told in rooms of more than %s", n(l.TypingUpTo))
+	if l.crowded() && l.Signals() > 0 && l.Members() > 1 {
+		who := "only those are told who talk,"
+		if l.told() == 0 {
+			who = "nobody is told"
+		}
+		fmt.Fprintf(&b, ", of which %s in rooms of more than %s", who, n(l.TypingUpTo))
 	}
 	fmt.Fprintf(&b, ";\npages used for %s hours of a day", n(l.Active))
 	if l.Hidden > 0 {

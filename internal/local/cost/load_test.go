@@ -78,12 +78,24 @@ func TestOptions(t *testing.T) {
 	if got := u.MessagesOut; math.Abs(got-90e3*99) > 100e3 || u.SQSRequests != 3*(90e3+270e3) {
 		t.Errorf("presence: got %g messages and %g requests of SQS", got, u.SQSRequests)
 	}
+	// In ten minutes 3.5 messages come from about three of 49 others.
 	l, _ := change(func(l *cost.Load) { l.TypingUpTo = 49 })
-	if got := base.Usage().MessagesOut - l.Usage().MessagesOut; !near(got, 300e3*49) {
-		t.Errorf("typing is not told to 50: %g messages less, want %g", got, 300e3*49.0)
+	if got := (base.Usage().MessagesOut - l.Usage().MessagesOut) / 300e3; got < 45.5 || got > 46 {
+		t.Errorf("typing is told to those who talk: %g messages less for a signal", got)
 	}
-	if !strings.Contains(l.String(), "nobody is told in rooms of more than 49") {
+	if !strings.Contains(l.String(), "only those are told who talk, in rooms of more than 49") {
 		t.Errorf("it is not said: %s", l)
+	}
+	for _, none := range []func(*cost.Load){
+		func(l *cost.Load) { l.TypingUpTo = 0 },
+		func(l *cost.Load) { l.TypingUpTo, l.Rooms, l.Joined = 49, 4, 1 }, // of 250
+	} {
+		l, _ = change(none)
+		silent := l
+		silent.Typing = 0
+		if got := l.Usage().MessagesOut - silent.Usage().MessagesOut; got != 0 || !strings.Contains(l.String(), "nobody is told in rooms of more") {
+			t.Errorf("typing is told to nobody: %g messages; %s", got, l)
+		}
 	}
 	l, _ = change(func(l *cost.Load) { l.Hidden, l.Hides = 0.5, 4 })
 	if got := base.Deliveries() / l.Deliveries(); got < 1.8 || got > 2 {

@@ -66,6 +66,7 @@ export class Hidden {
   }
 }
 
-function isHidden(): boolean {
+/** Nobody sees the page. */
+export function isHidden(): boolean {
   return (globalThis as { document?: { visibilityState?: string } }).document?.visibilityState === "hidden";
 }

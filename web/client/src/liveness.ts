@@ -1,3 +1,5 @@
+import { isHidden } from "./hidden.js";
+
 /** API Gateway closes a connection after ten minutes without a frame. */
 const IDLE = 9 * 60_000;
 /** So long may a connection be silent that somebody uses. With the time for the pong it is found within 45 s. */
@@ -16,7 +18,7 @@ export type Probe = (pong: () => void) => void;
 /**
  * Finds out whether a connection only looks open. Only what is received shows that it is: what is sent may go nowhere, and
  * nobody says so. A ping costs two messages, so there is one only for a reason: an answer that does not come, a page that is
- * used again after a silence, a silence soon after a connection was used, or one so long that the gateway would close it.
+ * used again after a silence, a silence soon after somebody used the connection, or one so long that the gateway would close it.
  */
 export class Liveness {
   #ping: () => boolean;
@@ -50,10 +52,10 @@ export class Liveness {
     this.#used = false;
   }
 
-  /** Something was sent that is to be answered. */
+  /** Something was sent that is to be answered. A page that nobody sees does that by itself. */
   asked(): void {
     this.#asked ??= setTimeout(() => this.check(), ANSWER_WITHIN);
-    this.#use();
+    if (!isHidden()) this.#use();
   }
 
   /** A frame has come. Only an answer ends the wait for one: events may come over half a connection. */

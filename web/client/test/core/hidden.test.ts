@@ -186,6 +186,23 @@ describe("when it pauses and resumes", () => {
     expect(room!.joined).toBe(true);
   });
 
+  test("what a hidden page asks for is no use of it: it sends no more pings than the gateway's clock wants", async () => {
+    const wire = new Wire(many);
+    await start(wire, 60_000);
+    await pass(60); // the silence after the joins is asked about
+    wire.sent.length = 0;
+    page.show("hidden");
+    await pass(61);
+    expect(wire.sent.map(({ action }) => action)).toEqual(["pause"]);
+    await pass(8 * 60);
+    expect(wire.named("ping")).toHaveLength(0);
+    await pass(2 * 60);
+    expect(wire.named("ping")).toHaveLength(1);
+    page.show("visible");
+    await pass(60);
+    expect(wire.named("ping").length).toBeGreaterThan(1); // somebody looks, so that a silence is found out about
+  });
+
   test("a connection that is lost while the page is hidden takes up everything, and is paused in its turn", async () => {
     const wire = new Wire(many);
     const [room] = await start(wire, 60_000);
