@@ -277,8 +277,13 @@ func (d *day) enter(p *person, part string, since bool) {
 
 func (d *day) close(p *person, part string) {
 	delete(d.people, p.Connection)
-	d.Network.Cut(p.Connection)
-	d.spend(part, smallMB, 0, func() int { return d.event(route.Disconnect(d.Hub, d.sockets, d.log), p.Caller, "") })
+	d.leave(p.Caller, part)
+}
+
+// leave ends a connection.
+func (d *day) leave(c hub.Caller, part string) {
+	d.Network.Cut(c.Connection)
+	d.spend(part, smallMB, 0, func() int { return d.event(route.Disconnect(d.Hub, d.sockets, d.log), c, "") })
 }
 
 // says is an action of a person's, with an answer or without.
@@ -308,11 +313,13 @@ func (d *day) live(p *person, home time.Time) {
 		d.open(p)
 		d.enter(p, "arrivals", false)
 	})
-	for n := range 3 { // the gateway ends connections after two hours
-		d.at(within(home.Sub(d.began)+time.Duration(n+1)*2*time.Hour), func() {
-			d.close(p, cost.FlowConnects)
+	for n := range 4 { // the client opens another connection before the gateway ends one after two hours
+		d.at(within(home.Sub(d.began)+time.Duration(n+1)*114*time.Minute), func() {
+			old := p.Caller
+			delete(d.people, old.Connection)
 			d.open(p)
 			d.enter(p, cost.FlowJoins, true)
+			d.at(d.Clock.Now().Add(10*time.Second), func() { d.leave(old, cost.FlowConnects) })
 		})
 	}
 	stretch := time.Duration(float64(workday) / d.load.Hides)

@@ -6,6 +6,7 @@ import "math"
 // DynamoDB Local counts them; TestYardstick of internal/check/costs holds all of it against a day of clients.
 const (
 	lifetime     = 2.0     // hours, after which API Gateway closes a connection
+	relief       = 1.9     // after which a client's next one takes its place: websocket.ts of @bellhop/client
 	idleMinutes  = 9.0     // without a frame, after which a client sends a ping: liveness.ts of @bellhop/client
 	quietMinutes = 2.0 / 3 // the same while somebody uses the page, or after the client has asked for something
 	beatMinutes  = 4.0     // between two pings of Socket.IO
@@ -228,9 +229,9 @@ func (l Load) waits() (pushes, flushes float64) {
 	return max(alone*each, 1e-9), each
 }
 
-// grace is the jobs that find a user back who was cut after two hours.
+// grace is the jobs that find a user back who was cut after two hours. Clients of bellhop.v1 have another connection by then.
 func (l Load) grace() Flow {
-	if !l.Presence {
+	if !l.Presence || l.Dialect != SocketIO {
 		return Flow{Name: FlowGrace}
 	}
 	n := (l.Connects() - l.Users*l.Days) * l.Joined

@@ -162,8 +162,14 @@ func (l Load) paused() float64 {
 // Minutes are the connection minutes of a month.
 func (l Load) Minutes() float64 { return l.Users * l.Hours * 60 * l.Days }
 
-// Connects is how often somebody connects in a month: at the start of the day and when two hours are over.
-func (l Load) Connects() float64 { return l.Users * math.Ceil(l.Hours/lifetime) * l.Days }
+// Connects is how often somebody connects in a month: at the start of the day and when two hours are over, or nearly.
+func (l Load) Connects() float64 {
+	each := relief
+	if l.Dialect == SocketIO {
+		each = lifetime
+	}
+	return l.Users * math.Ceil(l.Hours/each) * l.Days
+}
 
 // Peak is how many connections are open at the same time.
 func (l Load) Peak() float64 { return l.Users }

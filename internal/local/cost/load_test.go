@@ -21,7 +21,7 @@ func TestLoad(t *testing.T) {
 		"published":   {l.Published(), 0.3e6},
 		"deliveries":  {l.Deliveries(), 15e6},
 		"minutes":     {l.Minutes(), 14.4e6},
-		"connections": {l.Connects(), 0.12e6}, // 4 a day, of 2 hours
+		"connections": {l.Connects(), 0.15e6}, // 5 a day, of nearly 2 hours
 	} {
 		if !near(n[0], n[1]) {
 			t.Errorf("%s: got %g, want %g", what, n[0], n[1])
@@ -30,11 +30,11 @@ func TestLoad(t *testing.T) {
 	want := map[string]cost.Usage{
 		cost.FlowMinutes: {ConnectionMinutes: 14.4e6},
 		// 3 functions; 25 ms of 256 MB each; 2 to open, 1 to begin the end, 4 rooms, 1 to forget.
-		cost.FlowConnects: {LambdaRequests: 360e3, LambdaGBSeconds: 2250, WriteUnits: 120e3 * 8, LogBytes: 120e3 * (415 + 434)},
+		cost.FlowConnects: {LambdaRequests: 450e3, LambdaGBSeconds: 2812.5, WriteUnits: 150e3 * 8, LogBytes: 150e3 * (415 + 434)},
 		// Three rooms in one frame.
 		cost.FlowJoins: {
-			MessagesIn: 120e3, MessagesOut: 120e3, BytesOut: 360e3 * 150, LambdaRequests: 120e3, LambdaGBSeconds: 1500,
-			WriteUnits: 720e3, ReadUnits: 900e3, LogBytes: 120e3 * 231,
+			MessagesIn: 150e3, MessagesOut: 150e3, BytesOut: 450e3 * 150, LambdaRequests: 150e3, LambdaGBSeconds: 1875,
+			WriteUnits: 900e3, ReadUnits: 1.125e6, LogBytes: 150e3 * 231,
 		},
 		// A reply each; 50 pushes are one round of 10 ms; 50 rows of 80 bytes, and two more, are two read units.
 		cost.FlowMessages: {
@@ -44,7 +44,7 @@ func TestLoad(t *testing.T) {
 		cost.FlowTyping: {}, cost.FlowPresence: {}, cost.FlowGrace: {}, cost.FlowPauses: {}, cost.FlowHeartbeats: {},
 		// A user hears 3 rooms × 5,000 messages in 14,400 minutes: one in 57.6 s. Silences of 9 minutes are one in 13,000 of these; and
 		// one for each connection.
-		cost.FlowPings: {MessagesIn: 121_273, MessagesOut: 121_273, BytesOut: 121_273 * 16},
+		cost.FlowPings: {MessagesIn: 151_273, MessagesOut: 151_273, BytesOut: 151_273 * 16},
 		// 8,640 of them; a third of the users, 333 rows of 460 bytes at half the price, beside the 64 partitions and the note of how far it
 		// is; 25 ms, and 2 rounds of GetConnection for 94 of them.
 		cost.FlowSweeps: {
@@ -74,8 +74,8 @@ func TestOptions(t *testing.T) {
 		return l, l.Usage().Minus(base.Usage())
 	}
 	_, u := change(func(l *cost.Load) { l.Presence = true })
-	// 90,000 arrivals are told 50 members and as many departures 49, and 270,000 cuts leave a job each.
-	if got := u.MessagesOut; math.Abs(got-90e3*99) > 100e3 || u.SQSRequests != 3*(90e3+270e3) {
+	// 90,000 arrivals are told 50 members and as many departures 49, each of which is a job.
+	if got := u.MessagesOut; math.Abs(got-90e3*99) > 100e3 || u.SQSRequests != 3*90e3 {
 		t.Errorf("presence: got %g messages and %g requests of SQS", got, u.SQSRequests)
 	}
 	// In ten minutes 3.5 messages come from about three of 49 others.
@@ -102,9 +102,9 @@ func TestOptions(t *testing.T) {
 		t.Errorf("half is hidden: %g times as many deliveries before", got)
 	}
 	// Every four minutes a job that writes a note, a ping, a pong that deletes it, and its answer; for six of these a job and a note more; no pings of the
-	// client's own.
+	// client's own, and four connections a day, not five.
 	_, u = change(func(l *cost.Load) { l.Dialect = cost.SocketIO })
-	if beats := 3.6e6; math.Abs(u.SQSRequests-3*beats*7/6-6*120e3) > 1 || math.Abs(u.WriteUnits-beats*13/6-3*120e3) > 1 {
+	if beats := 3.6e6; math.Abs(u.SQSRequests-3*beats*7/6-6*120e3) > 1 || math.Abs(u.WriteUnits-beats*13/6-3*120e3+30e3*14) > 1 {
 		t.Errorf("Socket.IO: got %g requests of SQS and %g write units", u.SQSRequests, u.WriteUnits)
 	}
 	_, u = change(func(l *cost.Load) { l.Monitoring, l.Metrics, l.Tracing, l.KMS = cost.WatchEverything, true, true, true })
@@ -161,8 +161,8 @@ func TestLargeRoom(t *testing.T) {
 func TestPeers(t *testing.T) {
 	want := map[string]float64{
 		"Cloudflare Durable Objects": 5,
-		"AWS AppSync Events":         15.3 + 0.48 + 14.4*0.08,
-		"AWS IoT Core":               15.3 + 0.48 + 14.4*0.08,
+		"AWS AppSync Events":         15.3 + 0.6 + 14.4*0.08,
+		"AWS IoT Core":               15.3 + 0.6 + 14.4*0.08,
 		"Azure Web PubSub Standard":  48.3,
 		"Supabase Realtime, Pro":     62.5,
 		"Ably, per minute":           29 + 40 + 15 + 1,

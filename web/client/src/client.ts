@@ -250,7 +250,7 @@ class Connection implements Client, Line {
       console.warn(`Bellhop: ${reason.message}`);
     }
     if (!reason.retry) return this.#end(reason);
-    this.#set("connecting");
+    if (!this.open) this.#set("connecting"); // another may have taken its place
   }
 
   #receive(frame: Frame): void {

@@ -7,7 +7,12 @@ import {
 } from "./transport.js";
 
 const SUBPROTOCOL = "bellhop.v1";
-/** API Gateway cuts every connection after two hours: those that were opened together come back spread over this. */
+/** API Gateway cuts every connection after two hours. Another one takes its place before that, at a time that is each one's own. */
+const RELIEF = 110 * 60_000;
+const SPREAD = 8 * 60_000;
+/** So long the old one stays, so that the user is in all rooms by the new one before. */
+const OVERLAP = 10_000;
+/** Those that were cut all the same, and had been opened together, come back spread over this. */
 const DELAY_AFTER_LONG = 4_000;
 const LONG = 60 * 60_000;
 const HANDSHAKE_TIMEOUT = 15_000;
@@ -34,7 +39,8 @@ export class WebSocketTransport implements Transport {
   #openedAt = 0;
   #closed = false;
   #failed = 0; // one more than have failed since the connection was last known to be good
-  #timer: ReturnType<typeof setTimeout> | undefined; // of the pause or the handshake
+  #timer: ReturnType<typeof setTimeout> | undefined; // of the pause, the handshake, or the relief
+  #old: Socket | undefined; // that another one has taken the place of
 
   constructor(url: string, options: ConnectOptions, events: TransportEvents) {
     const implementation = options.WebSocket ?? (globalThis as { WebSocket?: unknown }).WebSocket;
@@ -79,12 +85,14 @@ export class WebSocketTransport implements Transport {
   #drop(politely: boolean): void {
     clearTimeout(this.#timer);
     this.#attempt++;
-    const socket = this.#socket;
+    for (const socket of [this.#old, this.#socket]) {
+      if (politely) socket?.close(LEAVING);
+      else if (socket?.terminate) socket.terminate(); // who does not answer does not answer a close either
+      else socket?.close(RETURNING);
+    }
+    this.#old = undefined;
     this.#socket = null;
     this.probe = undefined;
-    if (politely) socket?.close(LEAVING);
-    else if (socket?.terminate) socket.terminate(); // who does not answer does not answer a close either
-    else socket?.close(RETURNING);
   }
 
   /** The present attempt, or the connection that it has led to, is over. */
@@ -116,10 +124,53 @@ export class WebSocketTransport implements Transport {
     try {
       token = await this.#events.token();
       if (!present()) return;
-      this.#listen(new this.#class(this.#url, [SUBPROTOCOL, `bearer.${token}`]), token, present);
+      this.#listen(this.#dial(token), token, present);
     } catch (err) {
       if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", whyRefused(this.#url, token, String(err), Date.now()), { retry: true, cause: err }));
     }
+  }
+
+  #dial(token: string): Socket {
+    return new this.#class(this.#url, [SUBPROTOCOL, `bearer.${token}`]);
+  }
+
+  /** Opens another connection, and gives up the present one for it. If it cannot be opened, the cut shows that in time. */
+  async #relieve(): Promise<void> {
+    const attempt = this.#attempt;
+    const token = await this.#events.token().catch(() => "");
+    if (!token || attempt !== this.#attempt) return;
+    const next = this.#dial(token);
+    next.addEventListener("error", () => {}); // without a listener it would be thrown
+    next.addEventListener("open", () => {
+      if (attempt !== this.#attempt) return next.close(this.#closed ? LEAVING : RETURNING);
+      const old = this.#socket!;
+      const mine = ++this.#attempt; // nothing is heard of the old one any more
+      const present = () => mine === this.#attempt;
+      this.#listen(next, token, present);
+      this.#old = old;
+      clearTimeout(this.#timer);
+      this.#events.lost(new BellhopError("disconnected", "Another connection has taken its place.", { retry: true }));
+      if (present()) this.#opened(next, present);
+    });
+  }
+
+  #opened(socket: Socket, present: () => boolean): void {
+    clearTimeout(this.#timer);
+    this.#openedAt = Date.now();
+    if (socket.ping && socket.on) {
+      let heard: (() => void) | undefined;
+      socket.on("pong", () => present() && heard?.());
+      this.probe = (pong) => {
+        heard = pong;
+        socket.ping!();
+      };
+    }
+    this.#timer = setTimeout(() => {
+      this.#old?.close(RETURNING);
+      this.#old = undefined;
+      this.#timer = setTimeout(() => void this.#relieve(), RELIEF - OVERLAP + Math.random() * SPREAD);
+    }, OVERLAP);
+    this.#events.open();
   }
 
   #listen(socket: Socket, token: string, present: () => boolean): void {
@@ -129,18 +180,7 @@ export class WebSocketTransport implements Transport {
       present() && lost(this.#openedAt > 0 ? words : whyRefused(this.#url, token, detail, Date.now()));
     this.#timer = setTimeout(() => lost(`${this.#url} has not answered for ${HANDSHAKE_TIMEOUT / 1000} s.`), HANDSHAKE_TIMEOUT);
     socket.addEventListener("open", () => {
-      if (!present()) return;
-      clearTimeout(this.#timer);
-      this.#openedAt = Date.now();
-      if (socket.ping && socket.on) {
-        let heard: (() => void) | undefined;
-        socket.on("pong", () => present() && heard?.());
-        this.probe = (pong) => {
-          heard = pong;
-          socket.ping!();
-        };
-      }
-      this.#events.open();
+      if (present()) this.#opened(socket, present);
     });
     socket.addEventListener("message", ({ data }) => {
       if (present() && typeof data === "string" && data) this.#events.receive(decode(data));

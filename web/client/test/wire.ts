@@ -45,6 +45,11 @@ export class Wire {
     return connect("ws://wire", { token: () => token("ana"), WebSocket: Socket, ...options });
   }
 
+  /** The numbers of the connections that are open. */
+  get open(): number[] {
+    return this.#sockets.flatMap(({ readyState }, n) => (readyState === 1 ? [n + 1] : []));
+  }
+
   /** Ends the connection, without a word. */
   cut(): void {
     this.#sockets.at(-1)?.end();

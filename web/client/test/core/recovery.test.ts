@@ -199,3 +199,49 @@ test("the browser's word that it is offline shows at once, and its word that it 
   expect(statuses).toEqual(["connecting", "open"]);
   vi.unstubAllGlobals();
 });
+
+test("before the gateway cuts a connection another one takes its place, by which all rooms are joined before the old one ends", async () => {
+  const missed = ok(joined("channel:1", { seq: 3, recovered: true, events: [event(2), event(3)] }));
+  const wire = new Wire((frame) => (frame.action === "join" && frame.since ? missed : answer(frame)));
+  client = wire.connect();
+  const statuses: string[] = [];
+  const room = client.join("channel:1");
+  const heard = listen(room);
+  await pass(1);
+  client.on("status", (status) => statuses.push(status));
+  wire.push(event(1));
+  await pass(109 * 60);
+  expect(wire.open).toEqual([1]);
+  let seconds = 0;
+  for (; wire.open.length < 2 && seconds < 9 * 60; seconds++) await pass(1);
+  expect(seconds).toBeLessThan(9 * 60); // and a minute is left
+  await pass(1);
+  expect(wire.named("join").at(-1)).toMatchObject({ on: 2, since: { epoch: "e", seq: 1 } });
+  expect(room.joined && client.status).toBe("open");
+  expect(heard).toEqual([1, 2, 3]);
+  expect(wire.open).toEqual([1, 2]);
+  await pass(10);
+  expect(wire.open).toEqual([2]);
+  expect(statuses).toEqual([]);
+  expect(client.error).toBeNull();
+});
+
+test.each(["refused", "late"])("where the one that is to take its place is %s, the old one serves until it is cut", async (how) => {
+  const wire = new Wire();
+  client = wire.connect();
+  const room = client.join("channel:1");
+  await pass(1);
+  if (how === "refused") wire.refuses = true;
+  else wire.handshake = 30 * 60_000;
+  await pass(119 * 60);
+  expect(wire.tokens).toHaveLength(2);
+  expect(wire.open).toEqual([1]);
+  const said = room.publish("message:new", { content: "hi" });
+  await pass(1);
+  expect((await said).seq).toBe(1);
+  wire.refuses = false;
+  client.close();
+  await pass(60 * 60);
+  expect(wire.open).toEqual([]);
+  expect(vi.getTimerCount()).toBe(0);
+});
