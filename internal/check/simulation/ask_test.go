@@ -16,7 +16,7 @@ import (
 const colour = "colour?"
 
 // questionID finds the id of a question in its EVENT; it is random beyond the seed.
-var questionID = regexp.MustCompile(`42([0-9]+)\["colour\?"`)
+var questionID = regexp.MustCompile(`42(?:/[a-z]+,)?([0-9]+)\["colour\?"`)
 
 // questions is what was answered to programs, and what they were told of it.
 type questions struct {

@@ -71,6 +71,9 @@ func (in *inbound) readPacket(frame []byte) error {
 			}
 		}
 		return json.Unmarshal(args[2], in)
+	case p.Type == packet.Event && len(args) == 2 && p.ID != nil: // it is asked
+		in.Data = args[1]
+		return json.Unmarshal(args[0], &in.Event)
 	case p.Type == packet.Ack, p.Type == packet.Event:
 		return fmt.Errorf("it has %d arguments", len(args))
 	}
