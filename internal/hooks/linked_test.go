@@ -28,9 +28,9 @@ func TestLinked(t *testing.T) {
 		}
 	}
 	var got public.Question
-	answer := func(_ context.Context, q public.Question) (public.Verdict, error) {
+	answer := func(ctx context.Context, q public.Question) (public.Verdict, error) {
 		got = q
-		return v, nil
+		return v, ctx.Err()
 	}
 	h := Linked(public.Handlers{
 		Actions: map[string]public.Handler{"poll:vote": answer}, Join: answer, Publish: answer, Connect: answer,
