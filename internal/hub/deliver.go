@@ -70,8 +70,11 @@ func (h *Hub) deliverFrom(ctx context.Context, told []tale, epoch string, first 
 func (h *Hub) pushMembers(ctx context.Context, told []tale, epoch string, members []Member) error {
 	groups := map[string][]Target{} // by what they are left out of
 	with, doubtful := h.withTokens(ctx, told[0].Room, members)
+	paused := 0
+	defer func() { h.observe.spared(ctx, SparedPause, told[0].Room, paused) }()
 	for _, m := range with {
 		if m.Paused {
+			paused++
 			continue
 		}
 		left := leftOut(told, m)

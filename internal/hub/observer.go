@@ -45,6 +45,8 @@ type Observer interface {
 	Held(ctx context.Context, e Entry, why string, until time.Time)
 	// Pushed is what became of frames that were on their way to some connections, when each of them has been tried.
 	Pushed(ctx context.Context, d Delivery)
+	// Spared is messages that were not pushed to members of a room.
+	Spared(ctx context.Context, why Sparing, room string, messages int)
 	// Queued is a job that the queue has taken, for after a delay.
 	Queued(ctx context.Context, j Job, delay time.Duration)
 	// Refused is an action or a command that was refused, or failed.
@@ -54,6 +56,15 @@ type Observer interface {
 	// Time is how long something took.
 	Time(m Metric, d time.Duration)
 }
+
+// Sparing is why something was not pushed.
+type Sparing string
+
+// The reasons.
+const (
+	SparedTyping Sparing = "typing" // the room is large, and they do not talk there
+	SparedPause  Sparing = "pause"  // nobody sees their page
+)
 
 // Delivery is one attempt to push events to some connections.
 type Delivery struct {
@@ -91,6 +102,7 @@ var _ Observer = NoObserver{}
 func (NoObserver) Logged(context.Context, Entry, bool)            {}
 func (NoObserver) Held(context.Context, Entry, string, time.Time) {}
 func (NoObserver) Pushed(context.Context, Delivery)               {}
+func (NoObserver) Spared(context.Context, Sparing, string, int)   {}
 func (NoObserver) Queued(context.Context, Job, time.Duration)     {}
 func (NoObserver) Refused(context.Context, Refusal)               {}
 func (NoObserver) Count(Metric, int)                              {}
@@ -114,6 +126,15 @@ func (o observers) held(ctx context.Context, e Entry, why string, until time.Tim
 func (o observers) pushed(ctx context.Context, d Delivery) {
 	for _, one := range o {
 		one.Pushed(ctx, d)
+	}
+}
+
+func (o observers) spared(ctx context.Context, why Sparing, room string, messages int) {
+	if messages <= 0 {
+		return
+	}
+	for _, one := range o {
+		one.Spared(ctx, why, room, messages)
 	}
 }
 

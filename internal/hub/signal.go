@@ -49,7 +49,9 @@ func (h *Hub) signal(ctx context.Context, c Caller, a protocol.Action) (any, err
 	if typing {
 		crowded, err := h.crowded(ctx, a.Room, page, k.Typing)
 		if err == nil && crowded {
+			all := len(page.Members)
 			page, err = h.talking(ctx, a.Room, page, k)
+			h.observe.spared(ctx, SparedTyping, a.Room, all-max(1, len(page.Members)))
 		}
 		if err != nil || len(page.Members) == 0 {
 			return protocol.RoomResult{Room: a.Room}, err

@@ -15,6 +15,7 @@ export async function refresh() {
   $("cost-since").textContent = `of ${seconds < 120 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`}, at list prices of ${report.region}; DynamoDB ${report.dynamodb}`;
   showBill();
   showShares();
+  showLevers();
   $("cost-notes").replaceChildren(...report.notes.map((note) => element("li", {}, note)),
     element("li", {}, "“bellhop cost” prints this with the sources of the prices, and prices a load that you describe."));
 }
@@ -35,6 +36,15 @@ function showShares() {
   const rows = top.map(({ name, usage, dollars: cost }) => element("tr", { "data-testid": "share", "data-name": name }, element("th", { scope: "row" }, name), ...cells(usage, cost)));
   rows.push(element("tr", { class: "zero" }, element("th", { scope: "row" }, "others, and none"), ...cells(others, othersDollars)));
   $("shares").replaceChildren(heads("", "messages", "λ", "WRU", "RRU", "cost"), element("tbody", {}, ...rows));
+}
+
+function showLevers() {
+  const rate = report.bill.dollars > 0 ? report.month.dollars / report.bill.dollars : 0;
+  const rows = report.levers.map(({ name, messages, spared, spent, change }) => element("tr", { class: messages === 0 ? "zero" : "", "data-testid": "lever", "data-name": name },
+    element("th", { scope: "row" }, name), ...numbers(count(messages), dollars(spared), dollars(spared * rate), spent ? dollars(spent) : ""), element("td", {}, change)));
+  const head = heads("", "not pushed", "would have cost", "a month of it", "still costs", "what to change");
+  head.querySelector("th:last-child").className = "";
+  $("levers").replaceChildren(head, element("tbody", {}, ...rows));
 }
 
 $("share-by").addEventListener("change", () => report && showShares());

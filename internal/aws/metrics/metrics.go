@@ -106,6 +106,9 @@ func (m *Meter) Pushed(_ context.Context, d hub.Delivery) {
 // Held does nothing: what waits is no slower than it may be.
 func (m *Meter) Held(context.Context, hub.Entry, string, time.Time) {}
 
+// Spared does nothing: what is not pushed is no trouble.
+func (m *Meter) Spared(context.Context, hub.Sparing, string, int) {}
+
 func (m *Meter) Queued(_ context.Context, j hub.Job, _ time.Duration) {
 	if j.Kind == hub.JobRetry {
 		m.Count(hub.Retries, len(j.Targets))

@@ -179,6 +179,7 @@ type Meter struct {
 	total Tally
 
 	rooms, users, events table
+	spared               spared
 
 	mu    sync.Mutex
 	began time.Time
@@ -203,6 +204,9 @@ func (m *Meter) Start() {
 	m.rooms.clear()
 	m.users.clear()
 	m.events.clear()
+	for i := range m.spared {
+		m.spared[i].Store(0)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.began = m.now()
@@ -308,6 +312,7 @@ type Report struct {
 	Rooms    Shares    `json:"rooms"`
 	Users    Shares    `json:"users"` // by who caused it: the sender, not the receivers
 	Events   Shares    `json:"events"`
+	Levers   []Lever   `json:"levers"`
 	Notes    []string  `json:"notes"`
 }
 
@@ -369,7 +374,7 @@ func (m *Meter) Report() Report {
 		Began: began.UTC(), Seconds: m.now().Sub(began).Seconds(), Region: Region, DynamoDB: cmp.Or(m.DynamoDB, Estimated),
 		Usage: u, Bill: u.Bill(), Rooms: m.rooms.shares(u), Users: m.users.shares(u), Events: m.events.shares(u),
 	}
-	r.Notes = notes(r.DynamoDB)
+	r.Levers, r.Notes = m.levers(), notes(r.DynamoDB)
 	r.Month = r.InAMonth(Pace{}).BillOfMonth()
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
+	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
 // A meter is a hub.Observer that divides what is used among rooms, users and events. What is pushed is not added to the total by it: the
@@ -19,6 +20,11 @@ func (m *Meter) Logged(ctx context.Context, e hub.Entry, _ bool) {
 		user = e.From.UserID
 	}
 	VisitOf(ctx).About(e.Room, user, e.Event.Event, false)
+}
+
+// Spared counts what a lever of the owner's has spared.
+func (m *Meter) Spared(_ context.Context, why hub.Sparing, _ string, messages int) {
+	m.spare(lever(why), int64(messages))
 }
 
 // Pushed divides a delivery. Where several events are one frame, it is on the bill of the first.
@@ -35,6 +41,7 @@ func (m *Meter) Pushed(ctx context.Context, d hub.Delivery) {
 			each[i].MessagesOut += Messages(len(frame))
 			each[i].BytesOut += int64(len(frame))
 		}
+		m.together(d.Events, len(to.Frames))
 	}
 	for i, e := range d.Events {
 		room, user := cmp.Or(d.Room, e.Room), ""
@@ -49,6 +56,23 @@ func (m *Meter) Pushed(ctx context.Context, d hub.Delivery) {
 		m.User(user).Add(each[i])
 		m.Event(e.Event).Add(each[i])
 	}
+}
+
+// together counts what is spared where several events are fewer frames, of one connection.
+func (m *Meter) together(events []protocol.Event, frames int) {
+	if frames == 0 || frames >= len(events) {
+		return
+	}
+	lazy := int64(0)
+	for _, e := range events {
+		if hub.Waits(e.Event) {
+			lazy++
+		}
+	}
+	spared := int64(len(events) - frames)
+	lazy = min(lazy, spared)
+	m.spare(leverLazy, lazy)
+	m.spare(leverTogether, spared-lazy)
 }
 
 // jobSize is about what a job takes in the queue without its event's data and its targets.

@@ -51,6 +51,37 @@ func TestPushed(t *testing.T) {
 	}
 }
 
+// TestLevers: what settings have spared, and what their events still cost.
+func TestLevers(t *testing.T) {
+	m := &cost.Meter{}
+	event := func(name string) protocol.Event { return protocol.Event{Event: name, Room: "community:1"} }
+	one, two := hub.Reached{Frames: [][]byte{[]byte("one")}}, hub.Reached{Frames: [][]byte{[]byte("one"), []byte("two")}}
+	m.Spared(t.Context(), hub.SparedTyping, "community:1", 46)
+	m.Spared(t.Context(), hub.SparedPause, "community:1", 7)
+	m.Pushed(t.Context(), hub.Delivery{Events: []protocol.Event{event("user:online"), event("user:offline"), event("message:new")}, To: []hub.Reached{one, one, two}})
+	m.Pushed(t.Context(), hub.Delivery{Events: []protocol.Event{event("message:new"), event("message:new")}, To: []hub.Reached{one, two, {Err: hub.ErrGone}}})
+	m.Pushed(t.Context(), hub.Delivery{Events: []protocol.Event{event("user:typing")}, To: []hub.Reached{one, one}})
+	want := map[string]float64{"typing": 46, "lazy": 5, "coalesce": 1, "pause": 7}
+	for _, l := range m.Report().Levers {
+		if l.Messages != want[l.Name] || l.Spared != l.Messages/1e6 || l.Change == "" {
+			t.Errorf("got %+v, want %g messages", l, want[l.Name])
+		}
+		if l.Name == "typing" && l.Spent != 2/1e6 {
+			t.Errorf("typing cost $%g, want that of two messages", l.Spent)
+		}
+		delete(want, l.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no lever %v", want)
+	}
+	m.Start()
+	for _, l := range m.Report().Levers {
+		if l.Messages != 0 {
+			t.Errorf("begun anew: %+v", l)
+		}
+	}
+}
+
 func TestQueued(t *testing.T) {
 	m := &cost.Meter{}
 	event := protocol.Event{Data: make([]byte, 70<<10)}
