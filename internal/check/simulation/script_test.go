@@ -120,7 +120,7 @@ func newWorld(seed uint64, p plant, traced bool) *world {
 func (w *world) openStore() {
 	path := ""
 	if w.onDisk {
-		folder, err := os.MkdirTemp("", "world") //nolint:usetesting // the world is not a test's own
+		folder, err := os.MkdirTemp("", "world")
 		if err != nil {
 			panic(err)
 		}

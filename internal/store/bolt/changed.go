@@ -21,7 +21,8 @@ func (c *changed[K]) track() { c.keys = map[K]func(){} }
 // mark notes a row whose change is not undone when it cannot be written: it had lapsed, or nobody waits for it.
 func (c *changed[K]) mark(key K) {
 	if c.keys != nil {
-		c.keys[key] = c.keys[key]
+		undo := c.keys[key] // an older change may have to be
+		c.keys[key] = undo
 	}
 }
 

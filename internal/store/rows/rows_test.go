@@ -98,13 +98,12 @@ func (o *owner) put(key string, value int) {
 
 // set changes a value; a negative one is deleted.
 func (o *owner) set(key string, value int) error {
-	_, err := o.add(key, func(int) int { return value })
-	return err
+	return o.add(key, func(int) int { return value })
 }
 
 // add changes a value by what it is.
-func (o *owner) add(key string, to func(int) int) (value int, err error) {
-	err = o.file.Change(func() error {
+func (o *owner) add(key string, to func(int) int) error {
+	return o.file.Change(func() error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		was, there := o.values[key]
@@ -114,11 +113,9 @@ func (o *owner) add(key string, to func(int) int) (value int, err error) {
 		if o.changed[key] == nil {
 			o.changed[key] = &was
 		}
-		value = to(was)
-		o.put(key, value)
+		o.put(key, to(was))
 		return nil
 	})
-	return value, err
 }
 
 func (o *owner) must(err error) {
@@ -283,7 +280,7 @@ func TestRefusedIsUndone(t *testing.T) {
 		wg.Go(func() {
 			for n := range each {
 				for {
-					_, err := o.add("n", func(was int) int { return max(0, was) + 1 })
+					err := o.add("n", func(was int) int { return max(0, was) + 1 })
 					if err == nil {
 						break
 					}

@@ -31,33 +31,38 @@ func RunFullDisk(t *testing.T, open func(tb testing.TB) OnDisk) {
 		t.Parallel()
 		testRefusedAgain(t, open(t))
 	})
-	changes := changesOf(now)
-	for name, change := range changes {
+	for name, change := range changesOf(now) {
 		t.Run(name+" is refused while the disk is full, does nothing, and works again by itself", func(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			row := prepare(t, s, now)
-			before := seen(t, s)
-			s.Fill(true)
-			for n := range 3 { // the first finds out that the disk is full
-				if err := change(t.Context(), s, row); !errors.Is(err, hub.ErrUnavailable) {
-					t.Fatalf("got error %v, want %v", err, hub.ErrUnavailable)
-				}
-				if after := seen(t, s); after != before {
-					t.Errorf("what was refused was done, at try %d\n got %s\nwant %s", n+1, after, before)
-				}
-			}
-			if after := seen(t, s.Killed(t)); after != before {
-				t.Errorf("a process that is killed while the disk is full leaves\n got %s\nwant %s", after, before)
-			}
-			s.Fill(false)
-			if err := change(t.Context(), s, row); err != nil {
-				t.Fatalf("there is room again: %v", err)
-			}
-			if got, want := seen(t, s.Killed(t)), seen(t, s); got != want {
-				t.Errorf("after a kill\n got %s\nwant %s", got, want)
-			}
+			testRefused(t, s, func() error { return change(t.Context(), s, row) })
 		})
+	}
+}
+
+// testRefused has a change tried while the disk is full, and after that.
+func testRefused(t *testing.T, s OnDisk, change func() error) {
+	t.Helper()
+	before := seen(t, s)
+	s.Fill(true)
+	for n := range 3 { // the first finds out that the disk is full
+		if err := change(); !errors.Is(err, hub.ErrUnavailable) {
+			t.Fatalf("got error %v, want %v", err, hub.ErrUnavailable)
+		}
+		if after := seen(t, s); after != before {
+			t.Errorf("what was refused was done, at try %d\n got %s\nwant %s", n+1, after, before)
+		}
+	}
+	if after := seen(t, s.Killed(t)); after != before {
+		t.Errorf("a process that is killed while the disk is full leaves\n got %s\nwant %s", after, before)
+	}
+	s.Fill(false)
+	if err := change(); err != nil {
+		t.Fatalf("there is room again: %v", err)
+	}
+	if got, want := seen(t, s.Killed(t)), seen(t, s); got != want {
+		t.Errorf("after a kill\n got %s\nwant %s", got, want)
 	}
 }
 
@@ -197,46 +202,19 @@ func seen(t *testing.T, s socketio.Store) string {
 // testRefusedAgain has many publish without an id on a disk that fails now and then. What is refused is published again, and nobody reads what is
 // not there in the end.
 func testRefusedAgain(t *testing.T, s OnDisk) {
+	t.Helper()
 	const writers, each = 8, 100
-	var refused, reads atomic.Int64
-	var read sync.Map // what was read, by seq
-	var writing, reading sync.WaitGroup
-	ctx, room := t.Context(), "channel:1"
+	var (
+		refused          atomic.Int64
+		seen             readers
+		writing, reading sync.WaitGroup
+	)
 	done := make(chan struct{})
-	reading.Go(func() {
-		for first := int64(1); ; first = max(1, first-3) {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			list, err := s.From(ctx, room, first, 50)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for _, e := range list {
-				reads.Add(1)
-				first = e.Seq
-				if was, known := read.LoadOrStore(e.Seq, string(e.Data)); known && was != string(e.Data) {
-					t.Errorf("%d is %s and was %s", e.Seq, e.Data, was)
-				}
-			}
-		}
-	})
+	reading.Go(func() { seen.read(t, s, done) })
 	for i := range writers {
 		writing.Go(func() {
 			for n := range each {
-				d := hub.Draft{Event: protocol.Event{Event: "e", Data: fmt.Appendf(nil, "%q", fmt.Sprint(i, " ", n))}, Keep: time.Hour}
-				_, _, err := s.Append(ctx, room, d)
-				for err != nil {
-					if refused.Add(1); !errors.Is(err, hub.ErrUnavailable) {
-						t.Errorf("got error %v, want %v", err, hub.ErrUnavailable)
-						return
-					}
-					s.Fill(false)
-					_, _, err = s.Append(ctx, room, d)
-				}
+				refused.Add(publishAnyhow(t, s, fmt.Sprint(i, " ", n)))
 				if i == 0 && n%3 == 0 {
 					s.Fill(true)
 				}
@@ -247,30 +225,86 @@ func testRefusedAgain(t *testing.T, s OnDisk) {
 	close(done)
 	reading.Wait()
 	s.Fill(false)
-	if err := s.Note(ctx, "n", nil, time.Now().Add(time.Hour)); err != nil {
+	if err := s.Note(t.Context(), "n", nil, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if refused.Load() < 10 || reads.Load() < 100 {
-		t.Errorf("%d were refused, %d read", refused.Load(), reads.Load())
+	if refused.Load() < 10 || seen.reads < 100 {
+		t.Errorf("%d were refused, %d read", refused.Load(), seen.reads)
 	}
-	for name, store := range map[string]socketio.Store{"this process": s, "the next": s.Killed(t)} {
-		list, err := store.From(ctx, room, 1, writers*each+1)
+	seen.check(t, "this process", s, writers*each)
+	seen.check(t, "the next", s.Killed(t), writers*each)
+}
+
+const refusedRoom = "channel:1"
+
+// publishAnyhow publishes without an id, again after room was made whenever it is refused, and gives how often it was.
+func publishAnyhow(t *testing.T, s OnDisk, text string) (refused int64) {
+	t.Helper()
+	d := hub.Draft{Event: protocol.Event{Event: "e", Data: fmt.Appendf(nil, "%q", text)}, Keep: time.Hour}
+	for {
+		_, _, err := s.Append(t.Context(), refusedRoom, d)
+		if err == nil {
+			return refused
+		}
+		if refused++; !errors.Is(err, hub.ErrUnavailable) {
+			t.Errorf("got error %v, want %v", err, hub.ErrUnavailable)
+			return refused
+		}
+		s.Fill(false)
+	}
+}
+
+// readers remember what they have read, by seq.
+type readers struct {
+	texts map[int64]string
+	reads int
+}
+
+// read reads the log until done is closed.
+func (r *readers) read(t *testing.T, s socketio.Store, done <-chan struct{}) {
+	t.Helper()
+	r.texts = map[int64]string{}
+	for first := int64(1); ; first = max(1, first-3) {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		list, err := s.From(t.Context(), refusedRoom, first, 50)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		said := map[string]bool{}
-		for i, e := range list {
-			if said[string(e.Data)] || e.Seq != int64(i)+1 {
-				t.Errorf("%s: %s at %d is there before, or a place is missing", name, e.Data, e.Seq)
+		for _, e := range list {
+			r.reads++
+			first = e.Seq
+			if was, known := r.texts[e.Seq]; known && was != string(e.Data) {
+				t.Errorf("%d is %s and was %s", e.Seq, e.Data, was)
 			}
-			said[string(e.Data)] = true
-			if was, known := read.Load(e.Seq); known && was != string(e.Data) {
-				t.Errorf("%s: %d was read as %s, and is %s", name, e.Seq, was, e.Data)
-			}
+			r.texts[e.Seq] = string(e.Data)
 		}
-		head, err := store.Head(ctx, room, time.Time{})
-		if err != nil || len(said) != writers*each || head.Seq != writers*each {
-			t.Errorf("%s: %d are there of %d, the newest seq is %d, %v", name, len(said), writers*each, head.Seq, err)
+	}
+}
+
+// check looks whether everything is there once, and as it was read.
+func (r *readers) check(t *testing.T, name string, s socketio.Store, want int) {
+	t.Helper()
+	list, err := s.From(t.Context(), refusedRoom, 1, want+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]bool{}
+	for i, e := range list {
+		if said[string(e.Data)] || e.Seq != int64(i)+1 {
+			t.Errorf("%s: %s at %d is there before, or a place is missing", name, e.Data, e.Seq)
 		}
+		said[string(e.Data)] = true
+		if was, known := r.texts[e.Seq]; known && was != string(e.Data) {
+			t.Errorf("%s: %d was read as %s, and is %s", name, e.Seq, was, e.Data)
+		}
+	}
+	head, err := s.Head(t.Context(), refusedRoom, time.Time{})
+	if err != nil || len(said) != want || head.Seq != int64(want) {
+		t.Errorf("%s: %d are there of %d, the newest seq is %d, %v", name, len(said), want, head.Seq, err)
 	}
 }
