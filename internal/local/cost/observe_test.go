@@ -66,7 +66,7 @@ func TestLevers(t *testing.T) {
 		if l.Messages != want[l.Name] || l.Spared != l.Messages/1e6 || l.Change == "" {
 			t.Errorf("got %+v, want %g messages", l, want[l.Name])
 		}
-		if l.Name == "typing" && l.Spent != 2/1e6 {
+		if l.Name == "typing" && (l.Spent < 2/1e6 || l.Spent > 2.01/1e6) { // with what goes out
 			t.Errorf("typing cost $%g, want that of two messages", l.Spent)
 		}
 		delete(want, l.Name)
