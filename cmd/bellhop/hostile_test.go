@@ -52,14 +52,20 @@ func TestHostileTexts(t *testing.T) { //nolint:paralleltest // it takes the stan
 	if err := s.Cost().WriteFile(file); err != nil {
 		t.Fatal(err)
 	}
-	go func() { // while tail watches
-		for range 20 {
-			<-time.After(50 * time.Millisecond)
+	talk := func(ended <-chan struct{}) { // while tail watches, until it is disconnected
+		for n := 1; ; n++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
 			s.Emit(map[string]any{"command": "publish", "rooms": []string{"channel:a"}, "event": "message:new", "data": hostile, "from": map[string]any{"userId": "eve", "name": hostile}})
+			if n%20 == 0 {
+				s.Emit(map[string]any{"command": "close", "room": "channel:a", "reason": hostile})
+				s.Emit(map[string]any{"command": "disconnect", "user": "tail", "reason": hostile})
+			}
 		}
-		s.Emit(map[string]any{"command": "close", "room": "channel:a", "reason": hostile})
-		s.Emit(map[string]any{"command": "disconnect", "user": "tail", "reason": hostile})
-	}()
+	}
 	at := "--endpoint=" + s.URL
 	own := []string{"emit, and no JSON", "a grant", "a command that is not", "a flag that is not"} // whoever calls it may have as many lines as they like
 	for name, args := range map[string][]string{
@@ -85,6 +91,11 @@ func TestHostileTexts(t *testing.T) { //nolint:paralleltest // it takes the stan
 		"a flag that is not":    {"tail", "--" + hostile},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "tail" {
+				ended := make(chan struct{})
+				defer close(ended)
+				go talk(ended)
+			}
 			got := printed(t, args...)
 			if got == "" {
 				t.Error("nothing was printed")

@@ -159,10 +159,12 @@ func replies(tb testing.TB) map[string][]byte {
 		"published":                      {ID: "01J", Data: protocol.PublishResult{Room: "channel:42", Epoch: "k3", Seq: 58, ID: "01J", TS: ts}},
 		"status set":                     {ID: "r5", Data: protocol.PresenceResult{Rooms: []string{"community:7"}, Status: "away"}},
 		"history":                        {ID: "r3", Data: protocol.HistoryResult{Room: "channel:42", Epoch: "k3", Seq: 58, Events: none}},
-		"renewed":                        {ID: "r7", Data: protocol.AuthResult{UserID: "ana", Expires: 1732344600000, Version: "v0.1.0"}},
-		"refused":                        {ID: "r1", Err: protocol.Refuse(protocol.CodeForbidden)},
-		"refused without an id":          {Err: protocol.Refuse(protocol.CodeBadRequest)},
-		"too fast":                       {ID: "r1", Err: &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: 400 * time.Millisecond}},
+		"renewed":                        {ID: "r7", Data: protocol.AuthResult{UserID: "ana", Expires: 1732344600000}},
+
+		"renewed, by a version that says which": {ID: "r7", Data: protocol.AuthResult{UserID: "ana", Expires: 1732344600000, Version: "v0.1.0"}},
+		"refused":                               {ID: "r1", Err: protocol.Refuse(protocol.CodeForbidden)},
+		"refused without an id":                 {Err: protocol.Refuse(protocol.CodeBadRequest)},
+		"too fast":                              {ID: "r1", Err: &protocol.Error{Code: protocol.CodeRateLimited, Message: protocol.CodeRateLimited.Sentence(), RetryAfter: 400 * time.Millisecond}},
 	} {
 		b, err := protocol.JSON{}.EncodeReply(r)
 		if err != nil {
