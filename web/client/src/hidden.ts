@@ -1,4 +1,5 @@
 import { BellhopError } from "./error.js";
+import { isHidden } from "./liveness.js";
 import type { Ask } from "./requests.js";
 
 /** What is needed of the client. */
@@ -64,9 +65,4 @@ export class Hidden {
       if (err instanceof BellhopError && err.code === "timeout") this.#line.restart(err.message, err);
     }
   }
-}
-
-/** Nobody sees the page. */
-export function isHidden(): boolean {
-  return (globalThis as { document?: { visibilityState?: string } }).document?.visibilityState === "hidden";
 }

@@ -1,5 +1,3 @@
-import { isHidden } from "./hidden.js";
-
 /** API Gateway closes a connection after ten minutes without a frame. */
 const IDLE = 9 * 60_000;
 /** So long may a connection be silent that somebody uses. With the time for the pong it is found within 45 s. */
@@ -118,4 +116,9 @@ export class Liveness {
       this.check();
     }, PONG_WITHIN);
   }
+}
+
+/** Nobody sees the page. */
+export function isHidden(): boolean {
+  return (globalThis as { document?: { visibilityState?: string } }).document?.visibilityState === "hidden";
 }

@@ -86,7 +86,7 @@ test.each([["two hours ahead", 7_200], ["59 minutes ahead", 3_540], ["a day behi
     client = wire.connect({ token: () => (asked++, token("ana", 3_600, signer())) });
     await pass(2 * 3_600);
     expect(asked).toBeGreaterThanOrEqual(2);
-    expect(asked).toBeLessThanOrEqual(4);
+    expect(asked).toBeLessThanOrEqual(5); // one of them for the connection that takes the place of the first before two hours are over
   });
 
 test("a token function that never settles is given up, and asked again", async () => {
