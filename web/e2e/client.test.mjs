@@ -130,9 +130,15 @@ describe("the console's client", { timeout: 240_000 }, () => {
     await page.getByTestId("connect").click();
     const card = latest(page);
     await card.getByTestId("client-frame").fill('{"action":"echo","n":"first"}');
+    const before = await items(page, "message", "echo").count();
     await card.getByTestId("client-send").click();
     await line(card, '"room": "replays"').waitFor();
-    const item = items(page, "message", "echo").first();
+    const echoes = items(page, "message", "echo");
+    for (const end = Date.now() + 10_000; (await echoes.count()) <= before; ) {
+      assert.ok(Date.now() < end, "the stream does not show the frame");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const item = page.locator(`[data-n="${await echoes.first().getAttribute("data-n")}"]`);
     await item.locator("summary").click();
     await item.getByTestId("frame").fill('{"action":"echo","n":"changed"}');
     await item.getByTestId("replay").click();

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -278,6 +280,9 @@ func TestOneIDManyTimes(t *testing.T) {
 	for i := range seqs {
 		wg.Go(func() {
 			entry, _, err := store.Append(t.Context(), "channel:1", once())
+			for errors.Is(err, hub.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) { // too slow to write at the seq that was counted
+				entry, _, err = store.Append(t.Context(), "channel:1", once())
+			}
 			if err != nil {
 				t.Error(err)
 			}
@@ -286,6 +291,7 @@ func TestOneIDManyTimes(t *testing.T) {
 	}
 	wg.Wait()
 	entries, err := store.From(t.Context(), "channel:1", 1, 100)
+	entries = slices.DeleteFunc(entries, func(e hub.Entry) bool { return e.Void })
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("got %d entries, %v", len(entries), err)
 	}
