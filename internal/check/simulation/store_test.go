@@ -52,9 +52,15 @@ func (s *store) Touch(ctx context.Context, id string, t hub.Touch) (row hub.Conn
 	return row, err
 }
 
+// ending reports whether the server has said that a connection ends.
+func (s *store) ending(connection string) bool {
+	row, err := s.real.Connection(plain, connection)
+	return err == nil && row.Closing && row.Ended != ""
+}
+
 func (s *store) Change(ctx context.Context, was hub.Connection, ch hub.Change) (row hub.Connection, err error) {
 	err = s.w.call(ctx, "Change", fmt.Sprintf("%s %v %v %v closing %v", was.ID, ch.Enter, ch.Leave, ch.Left, ch.Closing), 0, func() error {
-		if ch.Closing && ch.End == "" { // otherwise the row remembers that its socket is to be closed
+		if ch.Closing && ch.End == "" && !s.ending(was.ID) { // otherwise the row remembers that its socket is to be closed
 			s.w.gateway.checkMayDepart(ctx.Value(invocationKey{}).(*invocation), was.ID)
 		}
 		if s.forgetsLeaves {
