@@ -180,10 +180,16 @@ func dropTypes(resources *yaml.Node, types []string) []string {
 	return dropped
 }
 
-// move writes another address of the API wherever there is the one that it has on AWS.
+// move writes another address of the API wherever there is the one that it has on AWS. That of POST /emit is beside it, where an address
+// has the id of its API in it, and the same otherwise.
 func move(node *yaml.Node, to string) {
 	const host = "://${WebSocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
 	if node.Tag == "!Sub" {
+		emit := to
+		if beside := strings.Replace(to, "WebSocketApi", "EmitApi", 1); beside != to {
+			emit = beside + "/$default"
+		}
+		node.Value = strings.Replace(node.Value, "https"+strings.Replace(host, "WebSocketApi", "EmitApi", 1), emit, 1)
 		node.Value = strings.Replace(node.Value, "https"+host, to, 1)
 		node.Value = strings.Replace(node.Value, "wss"+host, strings.Replace(to, "http", "ws", 1), 1)
 	}

@@ -1,4 +1,5 @@
-// The protocol's document as its official parser reads it, and the types of @bellhop/client beside its schemas.
+// The protocol's document as its official parser reads it, the types of @bellhop/client beside its schemas, and the document of
+// POST /emit by a validator of OpenAPI.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import test, { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { execFileSync } from "node:child_process";
 import { Parser } from "@asyncapi/parser";
+import { Validator } from "@seriousme/openapi-schema-validator";
 import { compile } from "json-schema-to-typescript";
 import { Bellhop } from "../testing/bellhop.mjs";
 
@@ -27,6 +29,15 @@ test("the official parser finds no error", async () => {
   assert.ok(operations.some((o) => o.id() === "join" && o.isReceive() && o.reply()));
   assert.ok(operations.some((o) => o.id() === "on_message_new" && o.isSend()));
   assert.ok(document.messages().all().length > 40);
+});
+
+test("a validator of OpenAPI finds no error in the document of POST /emit, and finds one that is made", async () => {
+  const document = await bellhop.ask("GET", "/_bellhop/api/openapi.json");
+  const validator = new Validator();
+  assert.deepEqual(await validator.validate(document), { valid: true });
+  assert.equal(validator.version, "3.1");
+  const operation = document.paths["/emit"].post;
+  assert.equal((await new Validator().validate({ ...document, paths: { "/emit": { post: { ...operation, responses: 200 } } } })).valid, false);
 });
 
 test("the schemas and the types of @bellhop/client fit each other", async () => {

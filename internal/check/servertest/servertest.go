@@ -219,6 +219,14 @@ func Start(tb testing.TB, p Place, change ...func(*Config)) *Server {
 	return &Server{Server: s, tb: tb}
 }
 
+// EmitURL is where programs outside AWS emit.
+func (s *Server) EmitURL() string {
+	if s.stack != nil {
+		return s.stack.Emit
+	}
+	return s.URL + "/emit"
+}
+
 // Path is that of the WebSocket API.
 func (s *Server) Path() string {
 	if s.stack != nil {

@@ -1,7 +1,7 @@
 package server_test
 
 import (
-	"encoding/json"
+	_ "embed"
 	"io"
 	"net/http"
 	"strings"
@@ -11,10 +11,15 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 )
 
+// emitKeys are those that a stack has too which these tests run at.
+//
+//go:embed testdata/emitkeys.json
+var emitKeys string
+
 // post asks POST /emit.
 func post(t *testing.T, s *servertest.Server, key, once, body string) (status int, header http.Header, answer string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/emit", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.EmitURL(), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,14 +44,11 @@ func post(t *testing.T, s *servertest.Server, key, once, body string) (status in
 }
 
 // TestEmitByHTTP: a program without credentials of AWS emits with a key, within its scope, and once.
-func TestEmitByHTTP(t *testing.T) {
-	text, key := apikey.New("shop")
-	key.Rooms, key.Commands = []string{"channel:*"}, []string{"publish", "history"}
-	keys, err := json.Marshal(apikey.Keys{key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := servertest.Start(t, servertest.Bolt(t), func(c *servertest.Config) { c.Parameters["EmitKeys"] = string(keys) })
+func TestEmitByHTTP(t *testing.T) { servertest.OnEveryStore(t, emitByHTTP) }
+
+func emitByHTTP(t *testing.T, place servertest.Place) {
+	const text = "bellhop_shop_for-tests"
+	s := servertest.Start(t, place, func(c *servertest.Config) { c.Parameters["EmitKeys"] = strings.TrimSpace(emitKeys) })
 	ana := s.Connect("ana")
 	ana.Must(map[string]any{"action": "join", "room": "channel:1"})
 	const publish = `{"command":"publish","rooms":["channel:1"],"event":"order:paid","data":{"n":1}}`

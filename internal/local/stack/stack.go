@@ -38,6 +38,7 @@ type Stack struct {
 	Name       string // of the CloudFormation stack
 	Function   string // emit, by name
 	Queue      string // EmitQueue, by URL
+	Emit       string // URL of POST /emit, if programs outside AWS have keys
 	Bus        string // the parameter EventBusName
 	Management string // URL of the management API's stage
 	// Parameters are those of the template, as they were deployed; nil: not known.
@@ -148,6 +149,8 @@ func read(cfg aws.Config, described types.Stack) *Stack {
 			s.Function = value
 		case "EmitQueueUrl":
 			s.Queue = value
+		case "EmitUrl":
+			s.Emit = value
 		}
 	}
 	s.Bus = s.Parameters["EventBusName"]
@@ -214,7 +217,7 @@ func dev(ctx context.Context, u *url.URL) (*Stack, error) {
 		Region: "us-east-1", BaseEndpoint: &here, HTTPClient: &http.Client{Timeout: callTimeout},
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	}
-	s := &Stack{Address: u.String(), Management: here + u.Path, Function: "emit", Dev: true, AWS: cfg}
+	s := &Stack{Address: u.String(), Management: here + u.Path, Emit: here + "/emit", Function: "emit", Dev: true, AWS: cfg}
 	name := "EmitQueue"
 	queue, err := sqs.NewFromConfig(cfg).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 	if err != nil {
