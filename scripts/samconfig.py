@@ -2,6 +2,7 @@
 
     scripts/sam-tools python scripts/samconfig.py dev stack_name --stack-name chat
     scripts/sam-tools python scripts/samconfig.py dev parameter_overrides        # as JSON
+    scripts/sam-tools python scripts/samconfig.py --changed before.toml          # the environments that are not as they were there
 """
 
 import json
@@ -11,13 +12,25 @@ import sys
 import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
+
+
+def read(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return tomlkit.parse(file.read()).unwrap()
+
+
 env, key, *flags = sys.argv[1:]
+environments = read("samconfig.toml")
+if env == "--changed":
+    before = read(key)
+    print("\n".join(name for name, one in environments.items() if isinstance(one, dict) and one != before.get(name)))
+    sys.exit()
+
 value = None
-if os.path.exists("samconfig.toml"):
-    with open("samconfig.toml", encoding="utf-8") as file:
-        sections = tomlkit.parse(file.read()).unwrap().get(env, {})
-    for section in (sections.get("global", {}), sections.get("deploy", {})):
-        value = section.get("parameters", {}).get(key, value)
+for section in ("global", "deploy"):
+    value = environments.get(env, {}).get(section, {}).get("parameters", {}).get(key, value)
 
 name = "--" + key.replace("_", "-")
 for i, flag in enumerate(flags):

@@ -37,7 +37,16 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "samconfig.toml"), []byte(guided), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	const before = "version = 0.1\n[prod.deploy.parameters]\nstack_name = \"chat\"\n"
+	for name, text := range map[string]string{"before.toml": before, "same.toml": guided} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for asked, want := range map[string]string{
+		"--changed before.toml":                             "dev",
+		"--changed same.toml":                               "",
+		"--changed none.toml":                               "dev",
 		"dev stack_name":                                    "chat-eu",
 		"dev region":                                        "eu-west-1",
 		"dev profile":                                       "work",
