@@ -61,7 +61,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, stopped: make(chan struct{})}
 	for _, r := range cfg.Template.Rules {
-		if err := checkPattern(r.Pattern); err != nil {
+		if err := Check(r.Pattern); err != nil {
 			cfg.Template.Warnf(r.Line, "%s: %v; its events do not come", r.ID, err)
 			continue
 		}

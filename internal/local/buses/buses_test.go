@@ -187,26 +187,30 @@ func TestWhatIsNotEmulatedIsWarnedOf(t *testing.T) {
 func TestPatterns(t *testing.T) {
 	const event = `{"source":"shop","detail":{"state":"Paid","total":7,"tags":["a","b"],"nothing":null,"deep":{"x":true}}}`
 	for pattern, want := range map[string]bool{
-		`{}`:                                             true,
-		`{"source":["a","shop"]}`:                        true,
-		`{"source":["a"]}`:                               false,
-		`{"missing":["a"]}`:                              false,
-		`{"source":[{"prefix":"sh"}]}`:                   true,
-		`{"source":[{"prefix":"x"}]}`:                    false,
-		`{"source":[{"suffix":"op"}]}`:                   true,
-		`{"source":[{"equals-ignore-case":"SHOP"}]}`:     true,
-		`{"source":[{"anything-but":"shop"}]}`:           false,
-		`{"source":[{"anything-but":["a","b"]}]}`:        true,
-		`{"source":[{"anything-but":{"prefix":"sh"}}]}`:  false,
-		`{"detail":{"total":[7]}}`:                       true,
-		`{"detail":{"total":["7"]}}`:                     false,
-		`{"detail":{"tags":["b"]}}`:                      true,
-		`{"detail":{"nothing":[null]}}`:                  true,
-		`{"detail":{"deep":{"x":[true]}}}`:               true,
-		`{"detail":{"deep":{"y":[{"exists":false}]}}}`:   true,
-		`{"detail":{"deep":{"x":[{"exists":false}]}}}`:   false,
-		`{"none":{"x":[{"exists":true}]}}`:               false,
-		`{"source":["shop"],"detail":{"state":["Due"]}}`: false,
+		`{}`:                                                true,
+		`{"source":["a","shop"]}`:                           true,
+		`{"source":["a"]}`:                                  false,
+		`{"missing":["a"]}`:                                 false,
+		`{"source":[{"prefix":"sh"}]}`:                      true,
+		`{"source":[{"prefix":"x"}]}`:                       false,
+		`{"source":[{"suffix":"op"}]}`:                      true,
+		`{"source":[{"equals-ignore-case":"SHOP"}]}`:        true,
+		`{"source":[{"anything-but":"shop"}]}`:              false,
+		`{"source":[{"anything-but":["a","b"]}]}`:           true,
+		`{"source":[{"anything-but":{"prefix":"sh"}}]}`:     false,
+		`{"detail":{"total":[7]}}`:                          true,
+		`{"detail":{"total":["7"]}}`:                        false,
+		`{"detail":{"total":[{"numeric":[">",6,"<=",7]}]}}`: true,
+		`{"detail":{"total":[{"numeric":["<",7]}]}}`:        false,
+		`{"detail":{"total":[{"numeric":["=",7]}]}}`:        true,
+		`{"source":[{"numeric":[">",0]}]}`:                  false,
+		`{"detail":{"tags":["b"]}}`:                         true,
+		`{"detail":{"nothing":[null]}}`:                     true,
+		`{"detail":{"deep":{"x":[true]}}}`:                  true,
+		`{"detail":{"deep":{"y":[{"exists":false}]}}}`:      true,
+		`{"detail":{"deep":{"x":[{"exists":false}]}}}`:      false,
+		`{"none":{"x":[{"exists":true}]}}`:                  false,
+		`{"source":["shop"],"detail":{"state":["Due"]}}`:    false,
 	} {
 		var p, e map[string]any
 		if err := json.Unmarshal([]byte(pattern), &p); err != nil {
@@ -215,7 +219,7 @@ func TestPatterns(t *testing.T) {
 		if err := json.Unmarshal([]byte(event), &e); err != nil {
 			t.Fatal(err)
 		}
-		if err := checkPattern(p); err != nil {
+		if err := Check(p); err != nil {
 			t.Errorf("%s: %v", pattern, err)
 		}
 		if got := matches(p, e); got != want {

@@ -10,12 +10,12 @@ import (
 // Matches reports whether a pattern matches an event, both as encoding/json decodes them.
 func Matches(pattern, event map[string]any) bool { return matches(pattern, event) }
 
-// checkPattern finds what matches does not know.
-func checkPattern(pattern map[string]any) error {
+// Check finds what [Matches] does not know.
+func Check(pattern map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(pattern)) {
 		switch value := pattern[name].(type) {
 		case map[string]any:
-			if err := checkPattern(value); err != nil {
+			if err := Check(value); err != nil {
 				return err
 			}
 		case []any:
@@ -37,7 +37,7 @@ func checkOperator(name string, want any) error {
 		return nil
 	}
 	for key := range operator {
-		if !slices.Contains([]string{"prefix", "suffix", "exists", "anything-but", "equals-ignore-case"}, key) || len(operator) != 1 {
+		if !slices.Contains([]string{"prefix", "suffix", "exists", "anything-but", "equals-ignore-case", "numeric"}, key) || len(operator) != 1 {
 			return fmt.Errorf("the event pattern's operator %q of %s is not emulated", key, name)
 		}
 	}
@@ -90,9 +90,27 @@ func matchesOne(want, value any, there bool) bool {
 			return isText && strings.EqualFold(text, wanted)
 		case "anything-but":
 			return !anyOf(argument, value)
+		case "numeric":
+			return within(argument, value)
 		}
 	}
 	return false
+}
+
+// within reports whether a number is as the argument of numeric has it: a list of comparisons and numbers in turn, such as [">", 0, "<=", 5].
+func within(argument, value any) bool {
+	list, _ := argument.([]any)
+	n, isNumber := value.(float64)
+	for i := 0; i+1 < len(list); i += 2 {
+		than, ok := list[i+1].(float64)
+		if !ok || list[i] != ">" && list[i] != "<" && list[i] != ">=" && list[i] != "<=" && list[i] != "=" {
+			return false
+		}
+		if list[i] == ">" && n <= than || list[i] == ">=" && n < than || list[i] == "<" && n >= than || list[i] == "<=" && n > than || list[i] == "=" && n != than {
+			return false
+		}
+	}
+	return isNumber && len(list) > 0
 }
 
 // anyOf reports whether the argument of anything-but, one value or a list or a pattern of one operator, covers a value.

@@ -2,7 +2,7 @@
 // template and runs what is in it, so that functions written for AWS run unchanged.
 //
 // Each product is a package of its own: internal/local/gateway holds the sockets, internal/local/httpapi the HTTP and REST APIs, internal/local/queues the messages,
-// internal/local/buses the rules and schedules, internal/local/streams follows tables, and internal/local/invoke runs the functions for all of them. This package wires them by
+// internal/local/buses the rules and schedules, internal/local/topics what subscribes, internal/local/streams follows tables, and internal/local/invoke runs the functions for all of them. This package wires them by
 // the template and answers for all of them at one address; it starts them in one order and ends them in the other, so that what is under
 // way is finished and what a function still sends finds its queue.
 //
@@ -28,11 +28,12 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/streams"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
+	"github.com/bellhop-rt/bellhop/internal/local/topics"
 )
 
 // Config says what to emulate. Template and Functions are required; every other zero value is AWS's default.
 type Config struct {
-	// Template is the only list of routes, functions, queues, rules and schedules.
+	// Template is the only list of routes, functions, queues, topics, rules and schedules.
 	Template *template.Template
 	// Functions holds the code, by logical id of the template's function or by folder name (the last element of its CodeUri).
 	Functions map[string]invoke.Function
@@ -75,6 +76,7 @@ type Emulator struct {
 	Gateway   *gateway.Server // of the first API, if there are several
 	Queues    *queues.Service
 	Buses     *buses.Service
+	Topics    *topics.Service
 	Streams   *streams.Service
 	HTTP      *httpapi.Service // the HTTP and REST APIs beside the WebSocket's
 
@@ -127,6 +129,9 @@ func New(cfg Config) (e *Emulator, err error) {
 		e.Functions.Close()
 		return nil, err
 	}
+	e.Topics = topics.New(topics.Config{
+		Template: cfg.Template, Functions: e.Functions, Send: e.send, Check: buses.Check, Matches: buses.Matches, Logger: cfg.Logger, Now: cfg.Now, Observe: cfg.observeTopics(),
+	})
 	for id, path := range e.APIs() {
 		cfg.Logger.InfoContext(e.Functions.Context(), "one of several APIs", "api", id, "path", path)
 	}
@@ -136,8 +141,8 @@ func New(cfg Config) (e *Emulator, err error) {
 	return e, nil
 }
 
-// Reload serves the API and the functions of a template as it is now, from the next message on; connections stay. Queues, rules and
-// schedules are those of the start: left says which of them are others now. With an error all stays as it was.
+// Reload serves the API and the functions of a template as it is now, from the next message on; connections stay. Queues, topics,
+// rules and schedules are those of the start: left says which of them are others now. With an error all stays as it was.
 func (e *Emulator) Reload(t *template.Template, code map[string]invoke.Function) (left []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,12 +213,14 @@ func (e *Emulator) end() {
 // Owns reports whether a request is for one of the products; a server that has more to serve asks before.
 func (e *Emulator) Owns(r *http.Request) bool { return e.product(r) != nil }
 
-// product is nil for what is nobody's. Queues and buses know their requests by a header, on any path.
+// product is nil for what is nobody's. Queues, topics and buses know their requests by a header, on any path.
 func (e *Emulator) product(r *http.Request) http.Handler {
 	path := r.URL.EscapedPath()
 	switch {
 	case e.Buses.Owns(r):
 		return e.Buses
+	case e.Topics.Owns(r):
+		return e.Topics
 	case e.Queues.Owns(r):
 		return e.Queues
 	case e.Functions.Owns(path):
@@ -236,7 +243,7 @@ func (e *Emulator) product(r *http.Request) http.Handler {
 func (e *Emulator) Public(r *http.Request) bool { return e.product(r) == http.Handler(e.HTTP) }
 
 // ServeHTTP serves the WebSocket on /{stage} and refuses one anywhere else with 403, the management API on /{stage}/@connections/{id},
-// the Invoke API on /2015-03-31/functions/{name}/invocations, the APIs of SQS and EventBridge on any path, and the HTTP and REST APIs of the
+// the Invoke API on /2015-03-31/functions/{name}/invocations, the APIs of SQS, SNS and EventBridge on any path, and the HTTP and REST APIs of the
 // template at their stages, see package httpapi. Anything else is 404.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := e.product(r); p != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/queues"
 	"github.com/bellhop-rt/bellhop/internal/local/streams"
+	"github.com/bellhop-rt/bellhop/internal/local/topics"
 )
 
 // Kind says what an Event is about.
@@ -28,6 +29,7 @@ const (
 	KindDead     Kind = "dead"     // a message went to the dead-letter queue; Reason is the last error
 	KindStream   Kind = "stream"   // records of a table's stream were delivered; Queue is the table, Status their number
 	KindSchedule Kind = "schedule" // a schedule fired
+	KindTopic    Kind = "topic"    // a message was published; Queue is the topic, Status how many subscriptions it was for
 	KindBus      Kind = "bus"      // an event came onto a bus; Reason is its source and detail-type
 )
 
@@ -99,6 +101,15 @@ func (c *Config) observeStreams() func(streams.Batch) {
 	}
 	return func(b streams.Batch) {
 		c.Observe(Event{Kind: KindStream, Time: b.Time, Duration: b.Duration, Queue: b.Table, Function: b.Function, Status: b.Records, Err: b.Err})
+	}
+}
+
+func (c *Config) observeTopics() func(topics.Seen) {
+	if c.Observe == nil {
+		return nil
+	}
+	return func(e topics.Seen) {
+		c.Observe(Event{Kind: KindTopic, Time: e.Time, Queue: e.Topic, Status: e.Reached, Bytes: len(e.Message), Data: e.Message})
 	}
 }
 

@@ -16,8 +16,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/bellhop-rt/bellhop/internal/local/awsquery"
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
+	"github.com/bellhop-rt/bellhop/internal/local/invoke"
+	"github.com/bellhop-rt/bellhop/internal/local/queues"
 )
+
+// send puts what a topic has for a queue there.
+func (e *Emulator) send(queue, body string, attributes map[string]awsquery.Attribute, l invoke.Lineage) error {
+	m := queues.Message{Body: body, Attributes: map[string]queues.MessageAttribute{}, Trace: l.Header()}
+	for name, a := range attributes {
+		m.Attributes[name] = queues.MessageAttribute(a)
+	}
+	return e.Queues.SendMessage(queue, m, 0)
+}
 
 // service is where requests of AWS integrations for a service go: to an endpoint that was given, else to the product here, else nowhere.
 func (e *Emulator) service(cfg Config) func(name string) http.RoundTripper {
@@ -36,6 +48,8 @@ func (e *Emulator) service(cfg Config) func(name string) http.RoundTripper {
 		switch name {
 		case "sqs":
 			return within{func() http.Handler { return e.Queues }}
+		case "sns":
+			return within{func() http.Handler { return e.Topics }}
 		case "events":
 			return within{func() http.Handler { return e.Buses }}
 		case "lambda":

@@ -66,7 +66,7 @@ func redirects(here *url.URL, tables string) map[string]string {
 
 // Names are patterns of the names of AWS's services that the server answers for; a * stands for any characters.
 func Names() []string {
-	return []string{"*.execute-api.*.amazonaws.com", "sqs.*.amazonaws.com", "lambda.*.amazonaws.com", "events.*.amazonaws.com", "secretsmanager.*.amazonaws.com"}
+	return []string{"*.execute-api.*.amazonaws.com", "sqs.*.amazonaws.com", "lambda.*.amazonaws.com", "events.*.amazonaws.com", "sns.*.amazonaws.com", "secretsmanager.*.amazonaws.com"}
 }
 
 // TableNames is the same of DynamoDB, which is another server.
@@ -90,6 +90,13 @@ func (p *Children) environment(ctx context.Context, r template.Function) (map[st
 	here := p.here
 	env := map[string]string{
 		"AWS_ENDPOINT_URL_SQS": here.Base, "AWS_ENDPOINT_URL_LAMBDA": here.Base, "AWS_ENDPOINT_URL_SECRETS_MANAGER": here.Base,
+	}
+	for variable, has := range map[string]bool{ // a template without one may have its topics or buses elsewhere
+		"AWS_ENDPOINT_URL_SNS": len(p.template().Topics) > 0, "AWS_ENDPOINT_URL_EVENTBRIDGE": len(p.template().Rules) > 0,
+	} {
+		if has {
+			env[variable] = here.Base
+		}
 	}
 	if here.Reach != nil {
 		// Our runtimes of Node.js and Python lead names here by themselves.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bellhop-rt/bellhop/internal/local/awserr"
+	"github.com/bellhop-rt/bellhop/internal/local/awsquery"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 )
 
@@ -69,7 +70,7 @@ type systemGiven struct {
 // Owns reports whether a request is SQS's: by a header, since its path is shared with others, or because it is a form that is posted to a
 // queue's URL.
 func (s *Service) Owns(r *http.Request) bool {
-	return r.Method == http.MethodPost && (strings.HasPrefix(r.Header.Get("X-Amz-Target"), target) || isForm(r) && s.isQueueURL(r.URL.Path))
+	return r.Method == http.MethodPost && (strings.HasPrefix(r.Header.Get("X-Amz-Target"), target) || awsquery.IsForm(r) && s.isQueueURL(r.URL.Path))
 }
 
 // ServeHTTP serves the API, on any path.
@@ -78,7 +79,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		h.base = "https://" + r.Host
 	}
-	if isForm(r) {
+	if awsquery.IsForm(r) {
 		h.query(w)
 		return
 	}

@@ -180,6 +180,11 @@ func (s *Service) Send(ctx context.Context, queue, body string, delay time.Durat
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("send to %s: %w", queue, err)
 	}
+	return s.SendMessage(queue, Message{Body: body, Trace: invoke.CauseOf(ctx).Lineage.Header()}, delay)
+}
+
+// SendMessage is Send of a body with attributes and a trace; its other fields are the queue's.
+func (s *Service) SendMessage(queue string, m Message, delay time.Duration) error {
 	q := s.find(queue)
 	if q == nil {
 		return errNoQueue(queue)
@@ -187,7 +192,7 @@ func (s *Service) Send(ctx context.Context, queue, body string, delay time.Durat
 	if delay == 0 {
 		delay = q.spec.Delay
 	}
-	_, err := q.send(Message{Body: body, Trace: invoke.CauseOf(ctx).Lineage.Header()}, delay)
+	_, err := q.send(m, delay)
 	return err
 }
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Changes names what a template says in another way than the one before, of what is made when a server starts: queues, rules, schedules
-// and tables. Where it stands in the file is no change.
+// Changes names what a template says in another way than the one before, of what is made when a server starts: queues, topics, rules,
+// schedules and tables. Where it stands in the file is no change.
 func Changes(before, now *Template) (list []string) {
 	for _, c := range []struct {
 		name string
@@ -14,6 +14,8 @@ func Changes(before, now *Template) (list []string) {
 	}{
 		{"queues", reflect.DeepEqual(placeless(before.Queues, placelessQueue), placeless(now.Queues, placelessQueue))},
 		{"rules", reflect.DeepEqual(placeless(before.Rules, func(r *Rule) { r.Line = 0 }), placeless(now.Rules, func(r *Rule) { r.Line = 0 }))},
+		{"topics", reflect.DeepEqual(before.Topics, now.Topics) &&
+			reflect.DeepEqual(placeless(before.Subscriptions, func(s *Subscription) { s.Line = 0 }), placeless(now.Subscriptions, func(s *Subscription) { s.Line = 0 }))},
 		{"streams", reflect.DeepEqual(placeless(before.Streams, func(s *Stream) { s.Line = 0 }), placeless(now.Streams, func(s *Stream) { s.Line = 0 }))},
 		{"schedules", reflect.DeepEqual(placeless(before.Schedules, func(s *Schedule) { s.Line = 0 }), placeless(now.Schedules, func(s *Schedule) { s.Line = 0 }))},
 		{"tables", reflect.DeepEqual(before.Tables, now.Tables)},

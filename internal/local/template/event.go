@@ -2,6 +2,7 @@ package template
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -45,8 +46,8 @@ type functionEvent struct {
 	Properties yaml.Node `yaml:"Properties"`
 }
 
-// readEvents reads what else invokes functions: the Events of SAM functions, event source mappings, rules and schedules. Of other kinds
-// of events it says that they do not come.
+// readEvents reads what else invokes functions: the Events of SAM functions, event source mappings, rules, schedules and subscriptions. Of
+// other kinds of events it says that they do not come.
 func (r *reader) readEvents() error {
 	for _, res := range r.resources {
 		var err error
@@ -57,6 +58,8 @@ func (r *reader) readEvents() error {
 			err = r.readMapping(res)
 		case "AWS::Events::Rule", "AWS::Scheduler::Schedule":
 			err = r.readRule(res)
+		case typeTopic, "AWS::SNS::Subscription":
+			err = r.readSubscriptions(res)
 		}
 		if err != nil {
 			return err
@@ -98,6 +101,8 @@ func (r *reader) readFunctionEvent(res *resource, name string, e functionEvent) 
 			return err
 		}
 		return r.mapStream(res, res.id, p)
+	case "SNS":
+		return r.subscribeFunction(res, name, &e.Properties)
 	case "Api", "HttpApi":
 		p := httpEvent{res: res, rest: e.Type == "Api"}
 		if err := decode(&p); err != nil {
@@ -184,18 +189,23 @@ func (r *reader) addSchedule(res *resource, id, fn string, p scheduleProps, sche
 }
 
 func (r *reader) addRule(rule Rule, pattern yaml.Node) {
-	err := pattern.Decode(&rule.Pattern)
-	if err != nil {
-		r.warnf(rule.Line, "%s: the event pattern is no object: %v", rule.ID, err)
-		return
-	}
-	text, err := json.Marshal(rule.Pattern) // as JSON numbers and texts, like the events
-	if err == nil {
-		err = json.Unmarshal(text, &rule.Pattern)
-	}
-	if err != nil {
-		r.warnf(rule.Line, "%s: %v; its events do not come", rule.ID, err)
+	var err error
+	if rule.Pattern, err = asJSON(&pattern); err != nil {
+		r.warnf(rule.Line, "%s: the event pattern: %v; its events do not come", rule.ID, err)
 		return
 	}
 	r.out.Rules = append(r.out.Rules, rule)
+}
+
+// asJSON is an object as encoding/json decodes it, with its numbers and texts.
+func asJSON(n *yaml.Node) (out map[string]any, err error) {
+	if err := n.Decode(&out); err != nil {
+		return nil, errors.New(misfits(err))
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
+	}
+	out = nil
+	return out, json.Unmarshal(text, &out)
 }

@@ -74,7 +74,7 @@ func (t *source) refOf(res *resource) (string, error) {
 		return apiIDOf(res.id), nil
 	case typeQueue:
 		return "https://sqs." + t.pseudo["AWS::Region"] + ".amazonaws.com/" + t.pseudo["AWS::AccountId"] + "/" + name, nil
-	case "AWS::SNS::Topic", "AWS::SecretsManager::Secret", "AWS::StepFunctions::StateMachine":
+	case typeTopic, "AWS::SecretsManager::Secret", "AWS::StepFunctions::StateMachine":
 		return t.arn(res, name), nil
 	case "AWS::Lambda::Alias", "AWS::Lambda::Version":
 		var p struct {
@@ -103,7 +103,7 @@ func (t *source) nameOf(res *resource) (string, error) {
 	}
 	switch res.kind {
 	case typeServerlessFunction, typeLambdaFunction, typeQueue, typeTable, typeSimpleTable, typeGlobalTable,
-		"AWS::S3::Bucket", "AWS::SNS::Topic", typeStage, "AWS::Events::EventBus", "AWS::SSM::Parameter":
+		"AWS::S3::Bucket", typeTopic, typeStage, "AWS::Events::EventBus", "AWS::SSM::Parameter":
 	default:
 		return res.id, nil
 	}
@@ -198,7 +198,7 @@ func (t *source) arn(res *resource, name string) string {
 	switch res.kind {
 	case typeServerlessFunction, typeLambdaFunction:
 		return t.function(name)
-	case typeQueue, "AWS::SNS::Topic":
+	case typeQueue, typeTopic:
 		kind = ""
 	case typeTable, typeSimpleTable, typeGlobalTable:
 		service, kind = "dynamodb", "table/"

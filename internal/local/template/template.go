@@ -1,4 +1,4 @@
-// Package template reads a SAM or CloudFormation template into plain data: its functions, tables, queues, schedules, rules of event buses
+// Package template reads a SAM or CloudFormation template into plain data: its functions, tables, queues, topics, schedules, rules of event buses,
 // WebSocket APIs, HTTP and REST APIs, with parameters filled in, conditions decided and references resolved. Whoever emulates a service reads the data and
 // never sees YAML.
 //
@@ -20,17 +20,19 @@ import (
 // Template is what a template says. Everything is in its order, without the resources whose condition is false. A Template is not changed
 // once it is read, but that [Template.Warnf] adds to its warnings.
 type Template struct {
-	Region    string
-	Account   string
-	Functions []Function
-	Layers    []Layer
-	Tables    []Table
-	Queues    []Queue
-	Streams   []Stream
-	Schedules []Schedule
-	Rules     []Rule
-	APIs      []API     // WebSocket APIs
-	HTTPAPIs  []HTTPAPI // HTTP and REST APIs
+	Region        string
+	Account       string
+	Functions     []Function
+	Layers        []Layer
+	Tables        []Table
+	Queues        []Queue
+	Streams       []Stream
+	Schedules     []Schedule
+	Rules         []Rule
+	Topics        []Topic
+	Subscriptions []Subscription
+	APIs          []API     // WebSocket APIs
+	HTTPAPIs      []HTTPAPI // HTTP and REST APIs
 	// Warnings are about what the template asks for and nobody here does.
 	Warnings []*Error
 
@@ -81,7 +83,7 @@ func read(text []byte, o Options) (*Template, error) {
 	}
 	t := &Template{Region: src.pseudo["AWS::Region"], Account: src.pseudo["AWS::AccountId"], source: src}
 	r := &reader{source: src, out: t, stage: o.Stage}
-	for _, step := range []func() error{r.readFunctions, r.readLayers, r.readQueues, r.readTables, r.readEvents, r.readAPIs, r.readHTTPAPIs} {
+	for _, step := range []func() error{r.readFunctions, r.readLayers, r.readQueues, r.readTables, r.readTopics, r.readEvents, r.readAPIs, r.readHTTPAPIs} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ Resources:
   Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Plain, FunctionVersion: "1", Name: live}}
   Gone: {Type: AWS::Serverless::Function, Condition: IsProd, Properties: {Handler: x}}
   News: {Type: AWS::SNS::Topic}
-  Subscription: {Type: AWS::SNS::Subscription, Properties: {TopicArn: !Ref News}}
+  Subscription: {Type: AWS::SNS::Subscription, Properties: {TopicArn: !Ref News, Protocol: email, Endpoint: me@example.org}}
   Mystery: {Type: Custom::Mystery}
   Role: {Type: AWS::IAM::Role}
   Nightly:
@@ -287,7 +287,7 @@ func TestReadSaysWhatIsNotDone(t *testing.T) {
 	for _, want := range []string{
 		"template line 3: the transform MyMacro is not run",
 		"Inline: events of the type Kinesis do not come",
-		"Subscription: topics deliver nothing",
+		"Subscription: of the topic News nothing is delivered by email, only to functions and queues",
 		"Mystery: custom resources are not made",
 		"Deployment: a deployment without DependsOn of the routes",
 		"Stage has neither AutoDeploy nor a DeploymentId",

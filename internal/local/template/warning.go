@@ -42,8 +42,6 @@ func (r *reader) warnOfResources() {
 			r.warnf(res.line, "%s: nested stacks are not read", res.id)
 		case "AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine":
 			r.warnf(res.line, "%s: state machines are not run", res.id)
-		case "AWS::SNS::Subscription":
-			r.warnf(res.line, "%s: topics deliver nothing", res.id)
 		case "AWS::Pipes::Pipe":
 			r.warnf(res.line, "%s: pipes are not run", res.id)
 		case "":

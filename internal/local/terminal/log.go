@@ -231,6 +231,8 @@ func describe(e emulator.Event) (colour, sign, text string) {
 		return dim, "≡", fmt.Sprintf("%d of the stream of %s to %s", e.Status, e.Queue, e.Function)
 	case emulator.KindDead:
 		return red, "†", fmt.Sprintf("%s dead letter: %s", e.Queue, e.Reason)
+	case emulator.KindTopic:
+		return dim, "⇢", fmt.Sprintf("%s to %d: %s", e.Queue, e.Status, shorten(e.Data))
 	case emulator.KindBus:
 		return dim, "⇢", e.Reason
 	case emulator.KindSchedule:
