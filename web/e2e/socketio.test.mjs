@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
@@ -211,6 +212,34 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
       if (frame) raw.send(frame);
       await once(raw, "close");
     }
+  });
+
+  test("a page of another origin that begins with polling reads why it may not, and so does its console", async (t) => {
+    const browser = await launch();
+    t.after(() => browser.close());
+    const pages = createServer((request, response) => {
+      if (request.url === "/socket.io.js") response.end(readFileSync(createRequire(import.meta.url).resolve("socket.io-client/dist/socket.io.js")));
+      else response.setHeader("Content-Type", "text/html").end('<!doctype html><link rel="icon" href="data:,"><script src="/socket.io.js"></script>');
+    });
+    await once(pages.listen(0, "127.0.0.1"), "listening");
+    t.after(() => pages.close());
+    const url = `http://127.0.0.1:${pages.address().port}`;
+    const windows = new Windows(t, browser, bellhop, { url });
+    windows.tolerated = /no polling/;
+    const page = await windows.page();
+    const lines = [];
+    page.on("console", (line) => lines.push(line.text()));
+    await page.goto(url);
+    for (const options of [{}, { withCredentials: true, extraHeaders: { "X-App": "1" } }]) {
+      const [words, answer] = await page.evaluate(([to, more]) => new Promise((resolve) => {
+        const socket = window.io(to, { reconnection: false, forceNew: true, ...more });
+        socket.on("connect_error", (err) => resolve([err.message, err.context.responseText]));
+      }), [bellhop.url, options]);
+      assert.equal(words, "xhr poll error");
+      assert.match(JSON.parse(answer).message, /this server has no polling: give the client the option transports: \["websocket"\]/);
+    }
+    const console = lines.filter((line) => /status of 400 \(this server has no polling: give the client the option transports: \["websocket"\]/.test(line));
+    assert.deepEqual([console.length, lines.length], [2, 2], lines.join("\n"));
   });
 
   test("in a browser, beside a window that speaks bellhop.v1", async (t) => {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -33,7 +34,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	polling := refusePolling(c)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := r.Header.Get("Upgrade") == ""
-		if plain && r.Method == http.MethodGet && r.URL.Query().Has("EIO") { // of other sites too, whose developers are to read it
+		if plain && (r.Method == http.MethodGet || r.Method == http.MethodOptions) && r.URL.Query().Has("EIO") { // of other sites too, whose developers are to read it
 			polling(w, r)
 			return
 		}
@@ -87,10 +88,26 @@ func document(of func(release string) ([]byte, error), release string) http.Hand
 }
 
 // refusePolling answers what clients of Socket.IO ask first by default, in the form that they show, and to pages of other sites as
-// well. Those clients that show no answer say "xhr poll error", so it is in the log once, too.
+// well, which ask whether they may if they have headers of their own. Those clients that show no answer say "xhr poll error", so it is
+// in the log once, too; and it is the reason of the status, which browsers show in their console.
 func refusePolling(c Config) http.HandlerFunc {
 	var said atomic.Bool
 	return func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Set("Access-Control-Allow-Credentials", "true")
+			h.Set("Vary", "Origin")
+			for _, what := range []string{"Headers", "Private-Network"} {
+				if asked := r.Header.Get("Access-Control-Request-" + what); asked != "" {
+					h.Set("Access-Control-Allow-"+what, asked)
+				}
+			}
+		}
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		query := map[string]string{}
 		for name := range r.URL.Query() {
 			query[name] = r.URL.Query().Get(name)
@@ -102,13 +119,35 @@ func refusePolling(c Config) http.HandlerFunc {
 		if c.Logger != nil && !said.Swap(true) {
 			c.Logger.WarnContext(r.Context(), "a client of Socket.IO is refused", "path", r.URL.Path, "message", message)
 		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			w.Header().Set("Access-Control-Allow-Origin", origin)
-			w.Header().Set("Access-Control-Allow-Credentials", "true")
-			w.Header().Set("Vary", "Origin")
-		}
-		console.JSON(w, http.StatusBadRequest, map[string]any{"code": 0, "message": message})
+		body, _ := json.Marshal(map[string]any{"code": 0, "message": message}) // a number and a text
+		w.Header().Set("Content-Type", "application/json")
+		answerWithReason(w, http.StatusBadRequest, message, body)
 	}
+}
+
+// answerWithReason has a reason in the place of the status's usual one, where the connection allows it: net/http knows no other.
+func answerWithReason(w http.ResponseWriter, status int, reason string, body []byte) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+		return
+	}
+	defer conn.Close()
+	reason = strings.Map(func(c rune) rune { // it may repeat what the client has said
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, reason)
+	head := w.Header()
+	head.Set("Connection", "close")
+	answer := http.Response{
+		StatusCode: status, Status: fmt.Sprintf("%d %s", status, reason), ProtoMajor: 1, ProtoMinor: 1,
+		Header: head, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	_ = answer.Write(conn)
 }
 
 // minting gives the page a token for any name. It is for this machine only: the server must listen on loopback, and

@@ -144,8 +144,8 @@ class SocketIOTransport implements Transport {
   }
 
   /** An attempt has failed: on the way, or by a refusal of the server's. */
-  #failed(err: Error & { data?: Refusal }): void {
-    if (this.#socket.active) return this.#lost(new BellhopError("disconnected", `The connection was refused or cut: ${err.message}`, { retry: true }));
+  #failed(err: Error & { data?: Refusal; context?: { responseText?: string } }): void {
+    if (this.#socket.active) return this.#lost(new BellhopError("disconnected", `The connection was refused or cut: ${err.message}${said(err.context?.responseText)}`, { retry: true }));
     const reason = refused(err.data ?? { code: "forbidden", message: err.message, retry: false }); // "Invalid namespace" says no more
     const mended = reason.code === "expired" || reason.code === "unauthenticated"; // by another token
     this.#lost(mended ? new BellhopError(reason.code, reason.message, { retry: true, cause: reason }) : reason);
@@ -179,6 +179,16 @@ class SocketIOTransport implements Transport {
     const { added, ...rest } = (about ?? {}) as Partial<RoomEvent> & { added?: string[] };
     const plain = added ? published(data as object, added) : data;
     this.#events.receive({ ...rest, event, ...(plain !== null && { data: plain }) });
+  }
+}
+
+/** What the server has answered to polling, which socket.io-client keeps to itself. */
+function said(answer: string | undefined): string {
+  try {
+    const { message } = JSON.parse(answer!) as { message?: string };
+    return message ? `: ${message}` : "";
+  } catch {
+    return "";
   }
 }
 

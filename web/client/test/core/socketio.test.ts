@@ -27,6 +27,12 @@ function over(socket: Socket, user: string, options: Partial<ConnectOptions> = {
   return client;
 }
 
+test("a socket that begins with polling says what the server has answered", async () => {
+  const client = over(socketOf({ transports: ["polling"] }), "ana");
+  await until(() => client.error);
+  expect(client.error!.message).toMatch(/^The connection was refused or cut: xhr poll error: this server has no polling: give the client the option transports: \["websocket"\]/);
+});
+
 test("a socket that the application has already is used, beside the application, and given back", async () => {
   const auth = { token: bellhop.token("ana") };
   const socket = socketOf({ auth });
