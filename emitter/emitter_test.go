@@ -685,6 +685,16 @@ func TestPublishToAll(t *testing.T) {
 	if got := f.sent(); !slices.Equal(got, []string{want + "}", want + `,"after":"8"}`}) {
 		t.Errorf("sent %s", got)
 	}
+	t.Run("also after a command that did not reach somebody, which is said", func(t *testing.T) {
+		f := newTestFunction(t)
+		f.fail(func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, `{"ok":false,"error":{"code":"internal","message":"boom","retry":true},"data":{"reached":1,"results":[{"room":"user:eve"}],"next":"8"}}`)
+		})
+		res, err := f.emitter().Publish(t.Context(), emitter.Publish{All: true, Event: "news"})
+		if code(err) != "internal" || len(res.Results) != 1 || res.Reached < 2 || len(f.sent()) != 2 {
+			t.Errorf("got %+v, %v, and sent %s", res, err, f.sent())
+		}
+	})
 	for name, p := range map[string]emitter.Publish{
 		"targets as well": {All: true, Rooms: []string{"channel:1"}, Event: "a"},
 		"too large":       {All: true, Event: "a", Except: names("u", 50_000)},

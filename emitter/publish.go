@@ -108,8 +108,11 @@ func (e *Emitter) PublishAll(ctx context.Context, ps ...Publish) ([]PublishResul
 	for n, outcome := range e.send(ctx, commands) {
 		r := &results[owner[n]]
 		after, err := r.add(outcome)
-		for err == nil && after != "" {
-			after, err = r.add(e.goOn(ctx, commands[n], after))
+		for after != "" { // whom the command before it came to and did not reach is said at the end
+			var also error
+			if after, also = r.add(e.goOn(ctx, commands[n], after)); err == nil {
+				err = also
+			}
 		}
 		if r.Err == nil {
 			r.Err = err

@@ -51,11 +51,12 @@ func (c PublishCommand) toAll(ctx context.Context, h *Hub) (any, error) {
 	return got, errors.Join(errs...)
 }
 
-// GoOn gives the command that does the rest of one that goes to everybody; more is false if its answer says that there is none.
+// GoOn gives the command that does the rest of one that goes to everybody, whether or not it reached all whom it came to; more is false
+// if its answer says that there is none.
 func GoOn(c Command, a Answer) (rest Command, more bool) {
 	p, is := c.(PublishCommand)
 	got, all := a.Data.(AllResult)
-	if !is || !all || !a.OK || got.Next == "" {
+	if !is || !all || got.Next == "" {
 		return nil, false
 	}
 	p.After = got.Next

@@ -409,16 +409,18 @@ func unattended(ctx context.Context, h *hub.Hub, log *slog.Logger, payload []byt
 	}
 	var errs []error
 	for i, a := range all {
-		got := a.do(ctx, h, nth(delivery, i))
-		for rest, more := hub.GoOn(a.command, got); more; rest, more = hub.GoOn(rest, got) { // nobody else goes on
-			got = h.EmitOnce(ctx, rest, nth(delivery, i))
-		}
-		switch {
-		case got.OK:
-		case got.Error.Code.Retry():
-			errs = append(errs, got.Error)
-		default:
-			log.ErrorContext(ctx, "command refused", "error", got.Error)
+		command, got := a.command, a.do(ctx, h, nth(delivery, i))
+		for more := true; more; {
+			switch {
+			case got.OK:
+			case got.Error.Code.Retry():
+				errs = append(errs, got.Error)
+			default:
+				log.ErrorContext(ctx, "command refused", "error", got.Error)
+			}
+			if command, more = hub.GoOn(command, got); more { // nobody else goes on
+				got = h.EmitOnce(ctx, command, nth(delivery, i))
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -385,6 +385,68 @@ func TestEmitBroughtAgain(t *testing.T) {
 	}
 }
 
+// oneFails cannot log anything in one room.
+type oneFails struct {
+	hub.Store
+
+	room string
+}
+
+func (s *oneFails) Append(ctx context.Context, room string, d hub.Draft) (hub.Entry, bool, error) {
+	if room == s.room {
+		return hub.Entry{}, false, io.ErrUnexpectedEOF
+	}
+	return s.Store.Append(ctx, room, d)
+}
+
+// TestEmitAllGoesOn: what goes to everybody takes several commands. Whoever brings it and does not read its answer has them all done, also
+// after one that did not reach somebody, who is reached when it is brought again; and nobody gets it twice.
+func TestEmitAllGoesOn(t *testing.T) {
+	const command = `{"command":"publish","all":true,"id":"n1","event":"news","data":1}`
+	body, err := json.Marshal(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, payload := range map[string]string{
+		"queue": `{"Records":[{"messageId":"m1","body":` + string(body) + `}]}`,
+		"bus":   `{"id":"e1","detail-type":"bellhop.emit","detail":` + command + `}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := &oneFails{room: "user:u3"}
+			w := hubtest.New(t, func(c *hub.Config) {
+				broken.Store = c.Store
+				c.Store, c.Limits.Page = broken, 3
+			})
+			var users []string
+			for i := range 30 {
+				users = append(users, fmt.Sprint("u", i))
+				w.Open(users[i])
+			}
+			f := route.Emit(w.Hub, nil, slog.New(slog.DiscardHandler))
+			bring := func(fails bool) {
+				t.Helper()
+				out, err := f.Invoke(t.Context(), []byte(payload))
+				if again := err != nil || strings.Contains(string(out), `"itemIdentifier":"m1"`); again != fails {
+					t.Errorf("got %s, %v; is it to come again? %v", out, err, fails)
+				}
+				for _, user := range users {
+					want := int64(1)
+					if fails && user == "u3" {
+						want = 0
+					}
+					if head, err := w.Store.Head(t.Context(), "user:"+user, time.Time{}); err != nil || head.Seq != want {
+						t.Errorf("%d events are logged for %s, %v, want %d", head.Seq, user, err, want)
+					}
+				}
+			}
+			bring(true)
+			broken.room = ""
+			bring(false)
+			bring(false)
+		})
+	}
+}
+
 // backlog is a queue that notes what is returned to it.
 type backlog struct {
 	returned map[string]time.Duration

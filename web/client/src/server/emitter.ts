@@ -165,7 +165,7 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
     let at = 0;
     for (const { id, texts } of ready) {
       const parts = outcomes.slice(at, (at += texts.length)).map((outcome) => read(outcome, transport.answers));
-      for (let last = parts.at(-1)!; !last.error && typeof last.data.next === "string"; parts.push(last)) { // of one that goes to all
+      for (let last = parts.at(-1)!; typeof last.data.next === "string"; parts.push(last)) { // of one that goes to all, if not to some
         const [outcome] = await send(transport, [JSON.stringify({ ...JSON.parse(texts[0]!), after: last.data.next })]);
         last = read(outcome!, transport.answers);
       }

@@ -215,6 +215,18 @@ describe("the commands", () => {
     expect(await refused(emitter.publish({ all: true, rooms: ["channel:a"], event: "notice" }))).toMatchObject({ code: "bad_request" });
   });
 
+  test("what goes to everybody goes on after a command that did not reach somebody, which is said", async () => {
+    const sent: object[] = [];
+    const pages = [
+      { ok: false, error: { code: "internal", message: "boom", retry: true }, data: { reached: 1, results: [{ room: "user:eve" }], next: "8" } },
+      { ok: true, data: { reached: 2, results: [] } },
+    ];
+    const told = createEmitter({ answers: true, send: async (texts) => texts.map((text) => (sent.push(JSON.parse(text) as object), { answer: pages.shift() })) });
+    const [outcome] = await told.publishAll({ all: true, event: "news", id: "n1" });
+    expect(outcome).toMatchObject({ reached: 3, results: [{ room: "user:eve" }], error: { code: "internal" } });
+    expect(sent).toEqual([expect.not.objectContaining({ after: "8" }), expect.objectContaining({ id: "n1", after: "8" })]);
+  });
+
   test("a room is closed, and everybody told why", async () => {
     const ana = await open("ana", "channel:c1");
     await emitter.close("channel:c1", "archived");
