@@ -1,6 +1,6 @@
 import { EmitError, messageOf } from "./errors.js";
 import { attempt, limits, pause, type Attempt, type RetryOptions } from "./retry.js";
-import { functionError, invoke, parse, requests, type Outcome, type Transport } from "./transport.js";
+import { ending, functionError, invoke, parse, requests, type Outcome, type Transport } from "./transport.js";
 
 /** A client of the AWS SDK for JavaScript v3, or whatever sends its commands as one does. */
 export interface AwsClient {
@@ -55,7 +55,7 @@ function lambda({ functionName, client, sdk: given, async: unanswered = false, .
     const { InvokeCommand, LambdaClient } = given ?? (await load());
     return { InvokeCommand, client: client ?? new LambdaClient({}) };
   });
-  const call = async (payload: string): Promise<unknown> => {
+  const call = async (payload: string, signal: AbortSignal | undefined): Promise<unknown> => {
     const { InvokeCommand, client } = await sdk();
     const command = {
       FunctionName: functionName,
@@ -63,13 +63,13 @@ function lambda({ functionName, client, sdk: given, async: unanswered = false, .
       Payload: new TextEncoder().encode(payload),
     };
     const got: { FunctionError?: string; Payload?: Uint8Array | null } = await attempt(most, () =>
-      sent(`invoke ${functionName}`, most.timeout, (abortSignal) => client.send(new InvokeCommand(command), { abortSignal })),
+      sent(`invoke ${functionName}`, most.timeout, signal, (abortSignal) => client.send(new InvokeCommand(command), { abortSignal })),
     );
     const text = got.Payload ? new TextDecoder().decode(got.Payload) : ""; // the SDK gives null for an empty body
     if (got.FunctionError) throw functionError(functionName, got.FunctionError, text);
     return unanswered ? undefined : parse(functionName, text);
   };
-  return { answers: !unanswered, send: (commands) => invoke(commands, call) };
+  return { answers: !unanswered, send: (commands, signal) => invoke(commands, (payload) => call(payload, signal)) };
 }
 
 /** Which queue, and who sends to it. */
@@ -98,24 +98,24 @@ function sqs({ queueUrl, client, sdk: given, ...options }: SqsOptions, load: () 
   });
 
   /** Sends some of a batch's commands, and gives those that were refused by their index, which is the Id of an entry. */
-  const post = async (commands: readonly string[], which: readonly number[]): Promise<Map<number, Refused>> => {
+  const post = async (commands: readonly string[], which: readonly number[], signal: AbortSignal | undefined): Promise<Map<number, Refused>> => {
     const { SendMessageBatchCommand, client } = await sdk();
     const Entries = which.map((i) => ({ Id: String(i), MessageBody: commands[i]! }));
     const got: { Failed?: Refused[] } = await attempt(most, () =>
-      sent(`send to ${queueUrl}`, most.timeout, (abortSignal) =>
+      sent(`send to ${queueUrl}`, most.timeout, signal, (abortSignal) =>
         client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries }), { abortSignal }),
       ),
     );
     return new Map((got.Failed ?? []).map((refused) => [Number(refused.Id), refused]));
   };
 
-  const batch = async (commands: readonly string[]): Promise<Outcome[]> => {
+  const batch = async (commands: readonly string[], signal: AbortSignal | undefined): Promise<Outcome[]> => {
     const out: Outcome[] = commands.map(() => ({}));
     let pending = commands.map((_, i) => i);
     for (let turn = 1; pending.length > 0; turn++) {
       let refused: Map<number, Refused>;
       try {
-        refused = await post(commands, pending);
+        refused = await post(commands, pending, signal);
       } catch (thrown) {
         const error = thrown instanceof EmitError ? thrown : failure(`send to ${queueUrl}`, thrown, most.timeout).error;
         for (const i of pending) out[i] = { error };
@@ -136,9 +136,9 @@ function sqs({ queueUrl, client, sdk: given, ...options }: SqsOptions, load: () 
 
   return {
     answers: false,
-    async send(commands) {
+    async send(commands, signal) {
       const out: Outcome[] = [];
-      for (const together of requests(commands)) out.push(...(await batch(together)));
+      for (const together of requests(commands)) out.push(...(await batch(together, signal)));
       return out;
     },
   };
@@ -149,11 +149,13 @@ function entryError(queueUrl: string, { Code = "", Message = "", SenderFault = f
 }
 
 /** One request of an SDK's client. */
-async function sent<T extends object>(what: string, timeout: number, send: (signal: AbortSignal) => Promise<T>): Promise<Attempt<T>> {
+async function sent<T extends object>(
+  what: string, timeout: number, signal: AbortSignal | undefined, send: (signal: AbortSignal) => Promise<T>,
+): Promise<Attempt<T>> {
   try {
-    return { value: await send(AbortSignal.timeout(timeout)) };
+    return { value: await send(ending(timeout, signal)) };
   } catch (thrown) {
-    return failure(what, thrown, timeout);
+    return { ...failure(what, thrown, timeout), ...(signal?.aborted && { again: false }) };
   }
 }
 

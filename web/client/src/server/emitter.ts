@@ -1,4 +1,5 @@
 import type { EmitName, RoomName } from "../register.js";
+import { unless } from "../time.js";
 import type { CheckIn, From, Goal, HistoryResult, Message, Notification, Occupant, SystemEvents } from "../types.js";
 import { EmitError, about, asEmitError, badRequest, type EmitErrorCode, type TargetResult } from "./errors.js";
 import { createOperator, type Operator } from "./operator.js";
@@ -114,6 +115,11 @@ export interface Emitter extends Helpers {
   members(room: RoomName): Promise<MembersResult>;
   /** Gives logged events of a room, up to `limit` of those with a seq below `before`. Without `before` it begins with the newest. */
   history(room: RoomName, options?: { before?: number; limit?: number }): Promise<HistoryResult>;
+  /**
+   * The same emitter, whose calls are given up when the signal is given: they reject with its reason, and what is not sent by then
+   * is not sent. What was sent may be done all the same.
+   */
+  until(signal: AbortSignal): Emitter;
   /** What is done with the connections in rooms, in the words of Socket.IO's servers; a user is the room `user:<id>`. */
   to(rooms: RoomName | readonly RoomName[]): Operator;
   /** Is `to`. */
@@ -140,9 +146,15 @@ const TYPING_FOR = 12_000; // milliseconds: what the server says of its clients'
 
 /** Gives an emitter over a transport. */
 export function createEmitter(transport: Transport, { newId = () => crypto.randomUUID() }: EmitterOptions = {}): Emitter {
+  return emitter(transport, newId, undefined);
+}
+
+function emitter(transport: Transport, newId: () => string, signal: AbortSignal | undefined): Emitter {
+  const send = (texts: readonly string[]) => handOver(transport, texts, signal);
+
   const tell = async (command: string, fields: Record<string, unknown>): Promise<Record<string, unknown>> => {
     const text = write({ command, ...fields }, `the ${command} command`)!;
-    const [outcome] = await send(transport, [text]);
+    const [outcome] = await send([text]);
     const { data, error } = read(outcome!, transport.answers);
     if (error) throw error;
     return data;
@@ -160,13 +172,13 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
       const id = publish.id || (publish.ephemeral ? undefined : newId());
       return { id, texts: commands({ ...publish, ...(id === undefined ? {} : { id }) }) };
     });
-    const outcomes = await send(transport, ready.flatMap(({ texts }) => texts));
+    const outcomes = await send(ready.flatMap(({ texts }) => texts));
     const done: Outcomes[] = [];
     let at = 0;
     for (const { id, texts } of ready) {
       const parts = outcomes.slice(at, (at += texts.length)).map((outcome) => read(outcome, transport.answers));
       for (let last = parts.at(-1)!; typeof last.data.next === "string"; parts.push(last)) { // of one that goes to all, if not to some
-        const [outcome] = await send(transport, [JSON.stringify({ ...JSON.parse(texts[0]!), after: last.data.next })]);
+        const [outcome] = await send([JSON.stringify({ ...JSON.parse(texts[0]!), after: last.data.next })]);
         last = read(outcome!, transport.answers);
       }
       const results = parts.flatMap(({ data }) => (Array.isArray(data.results) ? (data.results as TargetResult[]) : []));
@@ -248,6 +260,7 @@ export function createEmitter(transport: Transport, { newId = () => crypto.rando
       need({ room }, "history needs a room");
       return ask<HistoryResult>("history", { room, before, limit });
     },
+    until: (until) => emitter(transport, newId, signal ? AbortSignal.any([signal, until]) : until),
     to: operator,
     in: operator,
     stats: async () => ask<Stats>("stats", {}),
@@ -286,13 +299,16 @@ function count(n: unknown): number {
   return typeof n === "number" ? n : 0;
 }
 
-/** Transport.send that never rejects, and holds the transports of other people to their promises. */
-async function send(transport: Transport, texts: readonly string[]): Promise<readonly Outcome[]> {
+/** Transport.send that rejects when it is given up alone, and holds the transports of other people to their promises. */
+async function handOver(transport: Transport, texts: readonly string[], until: AbortSignal | undefined): Promise<readonly Outcome[]> {
   if (texts.length === 0) return [];
+  const signal = until && AbortSignal.any([until]); // one of its own, since Node warns where many listen to one
+  signal?.throwIfAborted();
   let outcomes: readonly Outcome[];
   try {
-    outcomes = await transport.send(texts);
+    outcomes = await unless(signal, transport.send(texts, signal));
   } catch (thrown) {
+    signal?.throwIfAborted();
     const error = asEmitError(thrown);
     return texts.map(() => ({ error }));
   }

@@ -51,6 +51,6 @@ export function chosen(aws: Aws, read: () => Environment = variables): Transport
     get answers() {
       return get().answers;
     },
-    send: async (commands) => get().send(commands),
+    send: async (commands, signal) => get().send(commands, signal),
   };
 }

@@ -1,6 +1,6 @@
 import { EmitError, messageOf } from "./errors.js";
 import { attempt, limits, type Attempt, type RetryOptions } from "./retry.js";
-import { functionError, invoke, parse, type Transport } from "./transport.js";
+import { ending, functionError, invoke, parse, type Transport } from "./transport.js";
 
 /** Where `bellhop dev` is. */
 export interface HttpOptions extends RetryOptions {
@@ -20,7 +20,7 @@ const EMIT = "emit";
 export function http({ endpoint, fetch: given, ...options }: HttpOptions): Transport {
   const url = `${base(endpoint)}/2015-03-31/functions/${EMIT}/invocations`;
   const most = limits(options);
-  const once = async (body: string): Promise<Attempt<unknown>> => {
+  const once = async (body: string, signal: AbortSignal | undefined): Promise<Attempt<unknown>> => {
     let response: Response;
     let text: string;
     try {
@@ -29,11 +29,11 @@ export function http({ endpoint, fetch: given, ...options }: HttpOptions): Trans
         headers: { "Content-Type": "application/json", "X-Amz-Invocation-Type": "RequestResponse" },
         body,
         cache: "no-store", // Next.js keeps answers otherwise, in some of its versions
-        signal: AbortSignal.timeout(most.timeout),
+        signal: ending(most.timeout, signal),
       });
       text = await response.text();
     } catch (cause) {
-      return lost(url, cause, most.timeout);
+      return { ...lost(url, cause, most.timeout), ...(signal?.aborted && { again: false }) };
     }
     const { status } = response;
     if (status !== 200) {
@@ -48,7 +48,7 @@ export function http({ endpoint, fetch: given, ...options }: HttpOptions): Trans
   };
   return {
     answers: true,
-    send: (commands) => invoke(commands, (payload) => attempt(most, () => once(payload))),
+    send: (commands, signal) => invoke(commands, (payload) => attempt(most, () => once(payload, signal))),
   };
 }
 

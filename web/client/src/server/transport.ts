@@ -10,8 +10,10 @@ export interface Transport {
   /**
    * Hands over commands, each a JSON object of at most 200 KB, to be run in order if the transport keeps one. It gives an
    * outcome for each, in the same order.
+   *
+   * @param signal gives up what is not sent: the emitter rejects by itself then
    */
-  send(commands: readonly string[]): Promise<readonly Outcome[]>;
+  send(commands: readonly string[], signal?: AbortSignal): Promise<readonly Outcome[]>;
 }
 
 /** What became of one command. */
@@ -114,4 +116,10 @@ export function functionError(name: string, kind: string, text: string): EmitErr
     // shown as it is
   }
   return new EmitError("function", `the function ${name} failed (${kind}): ${said}`, { retry: true });
+}
+
+/** The end of one attempt: its own time, or that it is given up. */
+export function ending(timeout: number, signal: AbortSignal | undefined): AbortSignal {
+  const late = AbortSignal.timeout(timeout);
+  return signal ? AbortSignal.any([late, signal]) : late;
 }
