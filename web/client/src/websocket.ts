@@ -126,7 +126,7 @@ export class WebSocketTransport implements Transport {
       if (!present()) return;
       this.#listen(this.#dial(token), token, present);
     } catch (err) {
-      if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", whyRefused(this.#url, token, String(err), Date.now()), { retry: true, cause: err }));
+      if (present()) this.#lost(token === undefined ? noToken(err) : new BellhopError("token", whyRefused(this.#url, token, String(err).replace(token, "…"), Date.now()), { retry: true, cause: err }));
     }
   }
 
