@@ -23,7 +23,7 @@ export class Compiler {
 
   /** Compiles files, and gives what the compiler says: nothing, if all is well. */
   compile(include: string[], options: object = {}): Promise<string> {
-    const entries = { "": "index", "/react": "react/index", "/server": "server/index", "/socketio": "socketio", "/testing": "testing/index" };
+    const entries = { "": "index", "/react": "react/index", "/server": "server/index", "/socketio": "socketio", "/schemas": "schemas", "/testing": "testing/index" };
     const compilerOptions = {
       target: "ES2022", module: "ESNext", moduleResolution: "bundler", lib: ["ES2023", "DOM", "DOM.Iterable"], jsx: "react-jsx", strict: true, noEmit: true, types: [],
       paths: Object.fromEntries(Object.entries(entries).map(([name, file]) => [`@bellhop/client${name}`, [`./dist/${file}.d.ts`]])),

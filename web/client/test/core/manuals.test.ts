@@ -58,7 +58,7 @@ const application = `
 
 const alias = {
   "@bellhop/client/react": "react/index.ts", "@bellhop/client/server": "server/index.ts", "@bellhop/client/socketio": "socketio.ts",
-  "@bellhop/client/testing": "testing/index.ts", "@bellhop/client": "index.ts",
+  "@bellhop/client/schemas": "schemas.ts", "@bellhop/client/testing": "testing/index.ts", "@bellhop/client": "index.ts",
 };
 
 /** Whether a block does something by itself: others are parts of a page or of a server. */

@@ -56,7 +56,7 @@ describe("what npm installs", () => {
   test("its types are found by bundlers and by Node, as ES modules", { timeout: 60_000 }, async () => {
     // It exits with 1 where it finds a problem.
     const { stdout } = await run(join(root, "../node_modules/.bin/attw"), [tarball, "--profile", "esm-only", "--format", "table-flipped", "--no-color", "--no-emoji"]);
-    for (const entry of ["", "/react", "/socketio", "/server", "/testing", "/browser"]) expect(stdout).toMatch(new RegExp(`"@bellhop/client${entry}" +│ OK \\(ESM\\) +│ OK +│`));
+    for (const entry of ["", "/react", "/socketio", "/schemas", "/server", "/testing", "/browser"]) expect(stdout).toMatch(new RegExp(`"@bellhop/client${entry}" +│ OK \\(ESM\\) +│ OK +│`));
   });
 
   test("has another file for servers at the edge, which bundlers find by their condition", async () => {

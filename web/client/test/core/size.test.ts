@@ -6,8 +6,8 @@ import { expect, test, vi } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
 
-/** What a page that uses an entry loads of it, minified and gzipped, in bytes. */
-async function size(code: string, external: string[] = []): Promise<number> {
+/** What a page that uses an entry loads of it. */
+async function bundle(code: string, external: string[] = []): Promise<Rolldown.OutputChunk[]> {
   const entry = "\0entry";
   const built = (await build({
     root, configFile: false, logLevel: "error",
@@ -18,7 +18,19 @@ async function size(code: string, external: string[] = []): Promise<number> {
     }],
     build: { write: false, minify: true, rollupOptions: { external, input: entry, preserveEntrySignatures: "strict" } },
   })) as Rolldown.RolldownOutput;
-  return gzipSync(built.output.map((chunk) => ("code" in chunk ? chunk.code : "")).join("")).length;
+  return built.output.filter((chunk) => chunk.type === "chunk");
+}
+
+/** Its size, minified and gzipped, in bytes. */
+async function size(code: string, external: string[] = []): Promise<number> {
+  return gzipSync((await bundle(code, external)).map((chunk) => chunk.code).join("")).length;
+}
+
+/** The files of the hooks that are in it. */
+async function hooks(...names: string[]): Promise<string[]> {
+  const chunks = await bundle(`export { BellhopProvider, ${names.join(", ")} } from "src/react/index.ts"`, ["react", "react/jsx-runtime"]);
+  const modules = chunks.flatMap((chunk) => Object.entries(chunk.modules)).filter(([, { renderedLength }]) => renderedLength > 0);
+  return modules.flatMap(([file]) => file.split("/src/react/")[1] ?? []).map((file) => file.replace(/\.tsx?$/, "")).sort();
 }
 
 test("the sizes are as the README says, and the core has at most 10 KB", { timeout: 60_000 }, async () => {
@@ -29,6 +41,7 @@ test("the sizes are as the README says, and the core has at most 10 KB", { timeo
     "@bellhop/client": core,
     "@bellhop/client/react": (await size(`export * from "src/react/index.ts"; export * from "src/index.ts"`, react)) - core,
     "@bellhop/client/socketio": (await size(`export * from "src/socketio.ts"; export * from "src/index.ts"`)) - core,
+    "@bellhop/client/schemas": (await size(`export * from "src/schemas.ts"; export * from "src/index.ts"`)) - core,
     "@bellhop/client/server": await size(`export * from "src/server/index.ts"`, ["@aws-sdk/client-lambda", "@aws-sdk/client-sqs"]),
   };
   const testing = await size(`export * from "src/testing/index.ts"`, ["@aws-sdk/client-lambda", "@aws-sdk/client-sqs"]);
@@ -50,4 +63,10 @@ test("a page that uses one hook loads what that hook needs, and no other's store
   expect(socket, `useSocket adds ${socket} bytes`).toBeLessThan(1.4 * 1024);
   expect(chat).toBeGreaterThan(socket + 2_000);
   expect(all).toBeGreaterThan(chat + 1_000);
+  const shared = ["hooks", "provider", "session", "store"];
+  expect(await hooks("useSocket")).toEqual(shared);
+  expect(await hooks("useSocketEvent")).toEqual(shared);
+  expect(await hooks("useRoom")).toEqual([...shared, "room"].sort());
+  expect(await hooks("useChatSocket")).toEqual([...shared, "chat", "log", "room", "rows", "typing"].sort());
+  expect(await hooks("usePresenceSocket")).toEqual([...shared, "presence", "room"].sort());
 });
