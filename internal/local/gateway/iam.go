@@ -17,6 +17,7 @@ func (h *handshake) verify(now time.Time, account string) (status int) {
 		return http.StatusForbidden
 	}
 	h.principal = who.Name
+	// UNCONFIRMED: that functions find the fields of a REST API's $context.identity.* in their events here as well.
 	fields := who.Fields(account)
 	identity := h.conn.identity[:len(h.conn.identity)-1]
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

@@ -111,8 +111,11 @@ func (c *child) prepare(ctx context.Context, again bool) {
 	c.ready, c.stale = c.spec, true
 	dir, err := c.all.code(ctx, &c.ready, again)
 	if err != nil {
-		c.all.warn(ctx, c.spec.ID, "it does not run here, and its callers get an error: "+err.Error())
-		c.dir, c.why = "", fmt.Errorf("function %s (line %d) does not run here: %w", c.spec.ID, c.spec.Line, err)
+		why := fmt.Errorf("function %s (line %d) does not run here: %w", c.spec.ID, c.spec.Line, err)
+		if c.why == nil || c.why.Error() != why.Error() {
+			c.all.warn(ctx, c.spec.ID, "it does not run here, and its callers get an error: "+err.Error())
+		}
+		c.dir, c.why = "", why
 		return
 	}
 	c.dir, c.why = dir, nil

@@ -69,6 +69,9 @@ const pollEvery = 300 * time.Millisecond
 // not here, or cannot run here, fails alone, and says why.
 func (p *Children) Functions(ctx context.Context, here Here) (map[string]invoke.Function, error) {
 	p.here = here
+	if err := p.markBuilt(); err != nil {
+		return nil, err
+	}
 	list, err := p.Reload(ctx, p.Template)
 	if err != nil || !p.Watch {
 		return list, err

@@ -41,6 +41,8 @@ func (p *Children) source(ctx context.Context, r template.Function) (string, err
 		return p.Folder, nil
 	case r.Image:
 		return "", fmt.Errorf("its code is a container image, which is not started here: "+elsewhere, r.ID)
+	case !command && r.Runtime == "":
+		return "", errors.New("the template gives it no Runtime: AWS refuses a function without one, such as nodejs22.x")
 	case !command && !runtimeapi.Runs(r.Runtime):
 		return "", fmt.Errorf("there is no runtime %s here: "+elsewhere, r.Runtime, r.Runtime)
 	case r.InlineCode != "":

@@ -181,6 +181,7 @@ func TestWhatCannotRunFailsAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ properties, want string }{
 		"an image":           {`PackageType: Image`, "its code is a container image, which is not started here: say what runs it, with --runtime F=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
+		"no runtime":         {`Runtime: "", CodeUri: src/`, "the template gives it no Runtime: AWS refuses a function without one, such as nodejs22.x"},
 		"a foreign runtime":  {`Runtime: java21, CodeUri: src/`, "there is no runtime java21 here: say what runs it, with --runtime java21=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
 		"a folder not there": {`CodeUri: lost/`, "there is no "},
 		"code in a bucket":   {`CodeUri: "s3://bucket/chat.zip"`, "its code is in s3://bucket/chat.zip, and there is none of "},

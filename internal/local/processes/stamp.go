@@ -3,6 +3,7 @@ package processes
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"os"
@@ -94,10 +95,31 @@ func ofTools(folder string) bool {
 	return strings.HasPrefix(folder, ".") || folder == "__pycache__" || folder == "cdk.out"
 }
 
+// cacheTag is what makes a folder one of isCache: a file of this name that begins with this text.
+const (
+	cacheTag     = "CACHEDIR.TAG"
+	cacheTagText = "Signature: 8a477f597d28d172789f06886806bc55\n# What bellhop dev has built of functions; see https://bford.info/cachedir/\n"
+)
+
+// markBuilt says of the folder where functions are built that it can be made again, so that what changes in it is no change of code, wherever it is.
+func (p *Children) markBuilt() error {
+	if p.Built == "" {
+		return nil
+	}
+	err := os.MkdirAll(p.Built, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.Built, cacheTag), []byte(cacheTagText), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("make the folder of what is built: %w", err)
+	}
+	return nil
+}
+
 // isCache tells folders that say of themselves that they can be made again, such as Cargo's target; see "Cache Directory Tagging
 // Specification".
 func isCache(folder string) bool {
-	_, err := os.Stat(filepath.Join(folder, "CACHEDIR.TAG"))
+	_, err := os.Stat(filepath.Join(folder, cacheTag))
 	return err == nil
 }
 
@@ -110,6 +132,9 @@ func inLayer(root, folder string) bool {
 // stampOf looks at all that a function is made of.
 func (p *Children) stampOf(ctx context.Context, r template.Function) stamp {
 	roots := p.places(r)
+	if r.InlineCode != "" {
+		roots = nil
+	}
 	if source, err := p.source(ctx, r); err == nil && source != "" {
 		roots = []string{source}
 		if isGo(source, r) {
