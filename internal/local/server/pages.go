@@ -34,7 +34,7 @@ func (s *Server) handler(c Config, parts *composition) http.Handler {
 	polling := refusePolling(c)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		plain := r.Header.Get("Upgrade") == ""
-		if plain && (r.Method == http.MethodGet || r.Method == http.MethodOptions) && r.URL.Query().Has("EIO") { // of other sites too, whose developers are to read it
+		if plain && polls(r) { // of other sites too, whose developers are to read it
 			polling(w, r)
 			return
 		}
@@ -87,6 +87,11 @@ func document(of func(release string) ([]byte, error), release string) http.Hand
 	}
 }
 
+// polls reports whether a client of Socket.IO asks for polling, or a browser whether a page may.
+func polls(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodOptions) && r.URL.Query().Has("EIO")
+}
+
 // refusePolling answers what clients of Socket.IO ask first by default, in the form that they show, and to pages of other sites as
 // well, which ask whether they may if they have headers of their own. Those clients that show no answer say "xhr poll error", so it is
 // in the log once, too; and it is the reason of the status, which browsers show in their console.
@@ -133,7 +138,7 @@ func answerWithReason(w http.ResponseWriter, status int, reason string, body []b
 		_, _ = w.Write(body)
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	reason = strings.Map(func(c rune) rune { // it may repeat what the client has said
 		if c < ' ' || c > '~' {
 			return '?'

@@ -184,7 +184,7 @@ func (s *Service) deliver(d delivery, texts map[string]string) error {
 	if d.sub.Raw && d.sub.Queue != "" {
 		return s.cfg.Send(d.sub.Queue, d.Body, d.Attributes, d.Lineage)
 	}
-	var what any = d.record()
+	what := d.record()
 	if d.sub.Queue != "" {
 		what = d.envelope()
 	}
