@@ -72,7 +72,7 @@ func (h *Hub) open(ctx context.Context, connection string, who Identity, codec s
 			}
 			continue
 		}
-		if err := h.seat(ctx, row, room); err != nil {
+		if err := h.seat(ctx, row, room, false); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (h *Hub) enterLater(ctx context.Context, j Job) error {
 		if err != nil {
 			return fmt.Errorf("read connection: %w", err)
 		}
-		if err := h.seat(ctx, c, j.Room); err != nil && !errors.Is(err, ErrOvertaken) {
+		if err := h.seat(ctx, c, j.Room, false); err != nil && !errors.Is(err, ErrOvertaken) {
 			return err
 		}
 	}

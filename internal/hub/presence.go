@@ -75,10 +75,10 @@ func (h *Hub) leaves(here *Here) {
 
 var errEnding = errors.New("absence is being announced")
 
-// arrive adds a connection to its user's presence in a room, and announces the user who was not there.
-func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
+// arrive adds a connection to its user's presence in a room, and announces the user who was not there. settled is that of a door.
+func (h *Hub) arrive(ctx context.Context, c Connection, room string, settled bool) error {
 	for range changes {
-		here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) { return h.stay(here, c, c.Gens[room]) })
+		here, err := h.changeHere(ctx, room, c.User, func(here *Here) (bool, error) { return h.stay(here, c, c.Gens[room], settled) })
 		if err == nil {
 			return h.announce(ctx, room, here)
 		}
@@ -93,8 +93,9 @@ func (h *Hub) arrive(ctx context.Context, c Connection, room string) error {
 	return protocol.Refuse(protocol.CodeUnavailable)
 }
 
-// stay adds a connection to a row, if it is not there yet.
-func (h *Hub) stay(here *Here, c Connection, gen int64) (changed bool, err error) {
+// stay adds a connection to a row, if it is not there yet. Where the membership is settled, the stay that is there is its own whatever its
+// generation, and no departure of before will come that could end it: nothing is written.
+func (h *Hub) stay(here *Here, c Connection, gen int64, settled bool) (changed bool, err error) {
 	if here.Ending {
 		return false, errEnding
 	}
@@ -102,7 +103,7 @@ func (h *Hub) stay(here *Here, c Connection, gen int64) (changed bool, err error
 	if known && (stay.Gen > gen || stay.Gone && stay.Gen == gen) {
 		return false, ErrOvertaken
 	}
-	if known && stay.Gen == gen && here.Name == c.Name && here.Left.IsZero() {
+	if known && !stay.Gone && (stay.Gen == gen || settled) && here.Name == c.Name && here.Left.IsZero() {
 		return false, nil
 	}
 	if here.Since.IsZero() {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,58 +12,140 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/protocol"
 )
 
-// join puts the caller in a room and tells it what it missed.
+// join puts the caller in a room, or in several, and tells it what it missed. Several are charged as an action for each ten.
 func (h *Hub) join(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
-	if a.Rooms != nil {
-		return h.joins(ctx, c, a, recent)
+	if a.Rooms == nil {
+		list, err := h.joinAll(ctx, c, []protocol.Joining{{Room: a.Room, Since: a.Since, Listed: a.Listed}}, recent)
+		if err != nil {
+			return nil, err
+		}
+		return list[0].got, list[0].err
 	}
-	return h.joinOne(ctx, c, a, recent)
+	for range (len(a.Rooms) - 1) / 10 {
+		if _, wait := h.limiter.charge(c.Connection, h.now()); wait > 0 {
+			break // what is too much is paid for by the next action
+		}
+	}
+	list, err := h.joinAll(ctx, c, a.Rooms, recent)
+	if err != nil {
+		return nil, err
+	}
+	got := protocol.JoinsResult{Rooms: []protocol.Joined{}, More: len(list) < len(a.Rooms)}
+	for _, j := range list {
+		if a.Room = j.room; j.err != nil {
+			got.Rooms = append(got.Rooms, protocol.Joined{Refused: &protocol.NotJoined{Room: j.room, Error: h.Refuse(ctx, c, a, j.err)}})
+			continue
+		}
+		got.Rooms = append(got.Rooms, protocol.Joined{JoinResult: &j.got})
+	}
+	return got, nil
 }
 
-func (h *Hub) joinOne(ctx context.Context, c Caller, a protocol.Action, recent bool) (got protocol.JoinResult, err error) {
-	k, err := h.kind(a.Room)
-	if err != nil {
-		return got, err
-	}
+// joining is a room that a client joins.
+type joining struct {
+	door
+
+	asked protocol.Joining
+	kind  Kind
+	said  Verdict
+	got   protocol.JoinResult
+}
+
+// joinAll puts the caller in rooms by one change of its row. It gives as many as there is time and space for, at least one, each with its
+// answer or with why it was not joined.
+func (h *Hub) joinAll(ctx context.Context, c Caller, rooms []protocol.Joining, recent bool) ([]*joining, error) {
 	began := h.now()
 	row, err := h.store.Connection(ctx, c.Connection)
 	if err != nil {
-		return got, fmt.Errorf("read connection: %w", err)
+		return nil, fmt.Errorf("read connection: %w", err)
 	}
-	said, err := h.askToJoin(ctx, row, a.Room, k)
-	if err != nil {
-		return got, err
-	}
-	touch := h.newTouch(a.Room, recent)
-	row, err = h.enter(ctx, row, a.Room, h.asked(c), &touch, func(row Connection) error {
-		switch {
-		case !c.At.IsZero() && c.At.UnixMilli() < row.LeftAt[a.Room]: // by a leave that was faster
-			return leftMeanwhile(a.Room)
-		case said.Allow:
-			return nil
+	var (
+		list  []*joining
+		doors []*door
+	)
+	for _, asked := range rooms {
+		if len(list) > 0 && ctx.Err() == nil && h.late(ctx) {
+			break
 		}
-		return mayJoin(row, a.Room, k)
-	})
-	if err != nil {
-		return got, err
+		j := &joining{door: door{room: asked.Room}, asked: asked}
+		if j.kind, j.err = h.kind(j.room); j.err == nil {
+			j.said, j.err = h.askToJoin(ctx, row, j.room, j.kind)
+		}
+		j.judge = func(row Connection) error {
+			switch {
+			case !c.At.IsZero() && c.At.UnixMilli() < row.LeftAt[j.room]: // by a leave that was faster
+				return leftMeanwhile(j.room)
+			case j.said.Allow:
+				return nil
+			}
+			return mayJoin(row, j.room, j.kind)
+		}
+		if list = append(list, j); j.err == nil {
+			doors = append(doors, &j.door)
+		}
+	}
+	touch := h.newTouch("", recent)
+	touch.Cost *= time.Duration(1 + (len(rooms)-1)/10)
+	if row, err = h.enterAll(ctx, row, doors, h.asked(c), &touch); err != nil {
+		return nil, err
 	}
 	h.limiter.learn(row.ID, row.Busy)
-	if err := h.setJoined(ctx, row, a.Room, k, said); err != nil {
-		return got, err
+	size := 0
+	for i, j := range list {
+		if i > 0 && ctx.Err() == nil && h.late(ctx) {
+			list = list[:i]
+			break
+		}
+		if j.err == nil {
+			j.got, j.err = h.joinOne(ctx, row, j)
+		}
+		if errors.Is(j.err, ErrNotFound) {
+			return nil, j.err
+		}
+		if size += sizeOfJoin(j.got); i > 0 && size > replyMost {
+			list = list[:i]
+			break
+		}
 	}
-	got, err = h.welcome(ctx, row, a.Room, k, a.Since)
-	got.State = said.Data
-	if err != nil || h.now().Sub(began) < slowJoin {
-		return got, err
+	if h.now().Sub(began) < slowJoin {
+		return list, nil
 	}
 	// Who was taken out meanwhile has been told that already, and would take this for a join of after it.
-	switch now, err := h.store.Connection(ctx, row.ID); {
-	case err != nil:
-		return got, fmt.Errorf("read connection: %w", err)
-	case !now.In(a.Room):
-		return got, leftMeanwhile(a.Room)
+	now, err := h.store.Connection(ctx, row.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read connection: %w", err)
 	}
-	return got, nil
+	for _, j := range list {
+		if j.err == nil && !now.In(j.room) {
+			j.err = leftMeanwhile(j.room)
+		}
+	}
+	return list, nil
+}
+
+// joinOne makes a connection whose row names a room a member, and gives what it missed.
+func (h *Hub) joinOne(ctx context.Context, row Connection, j *joining) (got protocol.JoinResult, err error) {
+	if row, err = h.take(ctx, row, &j.door); err != nil {
+		return got, err
+	}
+	if err := h.setJoined(ctx, row, j.room, j.kind, j.said); err != nil {
+		return got, err
+	}
+	got, err = h.welcome(ctx, row, j.kind, j.asked)
+	got.State = j.said.Data
+	return got, err
+}
+
+// sizeOfJoin is about what a room takes in the reply to a join.
+func sizeOfJoin(r protocol.JoinResult) int {
+	size := 100 + len(r.Room) + len(r.State)
+	for _, e := range r.Events {
+		size += sizeOf(e)
+	}
+	for _, o := range r.Presence {
+		size += sizeOfOccupant(o)
+	}
+	return size
 }
 
 // slowJoin is how long a join takes that is not answered without a look whether it still holds.
@@ -89,36 +172,72 @@ func mayJoin(c Connection, room string, k Kind) error {
 	return nil
 }
 
-// enter makes a connection a member, or makes sure that it is. Whether it may be is judged by the row that the change is made of,
-// so that a renewal with fewer grants cannot be overtaken. at is when it was asked for: the generation says so, and a leave that was
-// asked for before is void, in whichever order the two are done.
+// door is a room that a connection enters.
+type door struct {
+	room    string
+	judge   func(c Connection) error // whether it may, by the row that the change is made of: a renewal with fewer grants cannot be overtaken
+	settled bool                     // it is in the room already, for so long that nothing of before is on its way
+	err     error                    // why not
+}
+
+// enter makes a connection a member, or makes sure that it is.
 func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time, t *Touch, judge func(c Connection) error) (Connection, error) {
-	shard, err := h.shard(ctx, room, c.ID)
-	if err != nil {
+	d := &door{room: room, judge: judge}
+	row, err := h.enterAll(ctx, c, []*door{d}, at, t)
+	if err = cmp.Or(err, d.err); err != nil {
 		return c, err
+	}
+	return h.take(ctx, row, d)
+}
+
+// enterAll has a connection's row name rooms, by one change, but for those with an err. at is when it was asked for: the generation says
+// so, and a leave that was asked for before is void, in whichever order the two are done.
+func (h *Hub) enterAll(ctx context.Context, c Connection, doors []*door, at time.Time, t *Touch) (Connection, error) {
+	shards := make(map[string]int, len(doors))
+	for _, d := range doors {
+		if c.In(d.room) {
+			continue
+		}
+		var err error
+		if shards[d.room], err = h.shard(ctx, d.room, c.ID); err != nil {
+			return c, err
+		}
 	}
 	t.Room = ""
-	asked := map[string]int64{room: at.UnixMilli()}
-	row, err := h.change(ctx, c, func(c Connection) (*Change, error) {
-		if err := judge(c); err != nil {
-			return nil, err
+	return h.change(ctx, c, func(c Connection) (*Change, error) {
+		ch := &Change{Touch: t, JoinedAt: map[string]int64{}, Enter: map[string]Seat{}}
+		n := len(c.Rooms)
+		for _, d := range doors {
+			d.settled = false
+			if d.err = d.judge(c); d.err != nil {
+				continue
+			}
+			seat := Seat{Shard: shards[d.room], Gen: c.nextGen(at)}
+			switch l, leaving := c.Leaving[d.room]; {
+			case c.In(d.room): // once more, so that the row knows that memberships are on their way
+				d.settled = at.Sub(time.UnixMicro(c.Gens[d.room])) > longest
+				seat = Seat{Shard: c.Rooms[d.room], Gen: max(c.Gens[d.room], at.UnixMicro())}
+			case n >= h.limits.Rooms:
+				d.err = protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
+				continue
+			case leaving: // its last membership may be there still, and is to be replaced
+				seat.Shard = l.Shard
+				n++
+			default:
+				n++
+			}
+			ch.Enter[d.room], ch.JoinedAt[d.room] = seat, at.UnixMilli()
 		}
-		if c.In(room) { // once more, so that the row knows that memberships are on their way
-			return &Change{Touch: t, JoinedAt: asked, Enter: map[string]Seat{room: {Shard: c.Rooms[room], Gen: max(c.Gens[room], at.UnixMicro())}}}, nil
+		if len(ch.Enter) == 0 {
+			return nil, nil //nolint:nilnil // nothing to change
 		}
-		if len(c.Rooms) >= h.limits.Rooms {
-			return nil, protocol.Errorf(protocol.CodeTooManyRooms, "a connection may be in %d rooms; leave one first", h.limits.Rooms)
-		}
-		seat := Seat{Shard: shard, Gen: c.nextGen(at)}
-		if l, leaving := c.Leaving[room]; leaving { // its last membership may be there still, and is to be replaced
-			seat.Shard = l.Shard
-		}
-		return &Change{Touch: t, JoinedAt: asked, Enter: map[string]Seat{room: seat}}, nil
+		return ch, nil
 	})
-	if err != nil {
-		return c, err
-	}
-	err = h.seat(ctx, row, room)
+}
+
+// take writes what follows from a row that names a room which its connection has entered.
+func (h *Hub) take(ctx context.Context, c Connection, d *door) (Connection, error) {
+	err := h.seat(ctx, c, d.room, d.settled)
 	if errors.Is(err, ErrOvertaken) { // it left, or was taken out or closed, while it was entering
 		now, readErr := h.store.Connection(ctx, c.ID)
 		switch {
@@ -126,16 +245,16 @@ func (h *Hub) enter(ctx context.Context, c Connection, room string, at time.Time
 			return c, fmt.Errorf("read connection: %w", readErr)
 		case now.Closing:
 			return c, ErrNotFound
-		case now.In(room): // and came back, by another call
+		case now.In(d.room): // and came back, by another call
 			return now, nil
 		}
-		return c, leftMeanwhile(room)
+		return c, leftMeanwhile(d.room)
 	}
 	if err != nil {
 		return c, err
 	}
 	h.observe.count(Joins, 1)
-	return row, h.measure(ctx, row, room)
+	return c, h.measure(ctx, c, d.room)
 }
 
 func leftMeanwhile(room string) error {
@@ -169,9 +288,9 @@ func (h *Hub) measure(ctx context.Context, c Connection, room string) error {
 	return nil
 }
 
-// seat writes what follows from a row that names a room: the membership, and the presence. ErrOvertaken: the row does not any
-// more.
-func (h *Hub) seat(ctx context.Context, c Connection, room string) error {
+// seat writes what follows from a row that names a room: the membership, and the presence. settled is that of a door. ErrOvertaken: the
+// row does not any more.
+func (h *Hub) seat(ctx context.Context, c Connection, room string, settled bool) error {
 	if err := h.store.AddMember(ctx, room, h.member(c, room)); err != nil {
 		return fmt.Errorf("add member to %s: %w", room, err)
 	}
@@ -181,7 +300,7 @@ func (h *Hub) seat(ctx context.Context, c Connection, room string) error {
 	if !h.kinds[protocol.RoomKind(room)].Presence {
 		return nil
 	}
-	return h.arrive(ctx, c, room)
+	return h.arrive(ctx, c, room, settled)
 }
 
 // unseat takes away what seat wrote, with every Gen that is smaller than the member's. Where the connection entered a room a
@@ -237,45 +356,6 @@ func (h *Hub) pause(ctx context.Context, c Caller, recent bool) (any, error) {
 	return protocol.PauseResult{Rooms: rooms}, err
 }
 
-// joins is join of several rooms, which are charged as an action for each ten.
-func (h *Hub) joins(ctx context.Context, c Caller, a protocol.Action, recent bool) (any, error) {
-	for range (len(a.Rooms) - 1) / 10 {
-		if _, wait := h.limiter.charge(c.Connection, h.now()); wait > 0 {
-			break // what is too much is paid for by the next action
-		}
-	}
-	got := protocol.JoinsResult{Rooms: []protocol.Joined{}}
-	size := 0
-	for _, j := range a.Rooms {
-		if size > replyBefore || ctx.Err() == nil && h.late(ctx) {
-			got.More = true
-			break
-		}
-		result, err := h.joinOne(ctx, c, protocol.Action{Op: protocol.OpJoin, ID: a.ID, Room: j.Room, Since: j.Since}, recent || len(got.Rooms) > 0)
-		if errors.Is(err, ErrNotFound) {
-			return nil, err
-		}
-		if limited, is := errors.AsType[*protocol.Error](err); is && limited.Code == protocol.CodeRateLimited && len(got.Rooms) > 0 {
-			got.More = true
-			break
-		}
-		if err != nil {
-			a.Room = j.Room
-			got.Rooms = append(got.Rooms, protocol.Joined{Refused: &protocol.NotJoined{Room: j.Room, Error: h.Refuse(ctx, c, a, err)}})
-			continue
-		}
-		for _, e := range result.Events {
-			size += sizeOf(e)
-		}
-		for _, o := range result.Presence {
-			size += sizeOfOccupant(o)
-		}
-		size += 100 + len(j.Room) + len(result.State)
-		got.Rooms = append(got.Rooms, protocol.Joined{JoinResult: &result})
-	}
-	return got, nil
-}
-
 // late reports whether a function's time is nearly over.
 func (h *Hub) late(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
@@ -287,13 +367,14 @@ const (
 	replyEvents    = 64 << 10
 	replyPresence  = 48 << 10
 	replyOccupants = 1000
-	replyBefore    = protocol.MaxServerFrame - replyEvents - replyPresence - 2<<10 // of other rooms, before one more
+	replyMost      = replyEvents + replyPresence // of several rooms together
 )
 
 // welcome gives the reply to a join: where the log stands, what the client missed, who is there. The log is read first:
-// a presence event after the position that the client gets can only say again what the snapshot knows already.
-func (h *Hub) welcome(ctx context.Context, row Connection, room string, k Kind, since *protocol.Position) (protocol.JoinResult, error) {
-	got, err := h.catchUp(ctx, row, room, k, since)
+// a presence event after the position that the client gets can only say again what the snapshot knows already. Who has had a snapshot, and
+// missed nothing since, gets none.
+func (h *Hub) welcome(ctx context.Context, row Connection, k Kind, asked protocol.Joining) (protocol.JoinResult, error) {
+	got, err := h.catchUp(ctx, row, asked.Room, k, asked.Since)
 	if err != nil {
 		return got, err
 	}
@@ -301,14 +382,14 @@ func (h *Hub) welcome(ctx context.Context, row Connection, room string, k Kind, 
 	for _, e := range got.Events {
 		size += sizeOf(e)
 	}
-	if !k.Presence || got.More && len(got.Events) > 0 { // it comes with the last page, or with one that has to wait
+	if !k.Presence || asked.Listed && got.Recovered || got.More && len(got.Events) > 0 { // it comes with the last page, or with one that has to wait
 		return got, nil
 	}
 	if size > replyEvents {
 		got.More = true // no space for presence: it comes with the next page, which is empty otherwise
 		return got, nil
 	}
-	here, err := h.present(ctx, room, "", row.User)
+	here, err := h.present(ctx, asked.Room, "", row.User)
 	got.Presence, got.PresenceMore = here.Presence, here.More
 	return got, err
 }

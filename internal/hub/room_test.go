@@ -59,14 +59,25 @@ func TestJoinOfSeveral(t *testing.T) {
 	if r := got.Rooms[3]; r.Error == nil || r.Error.Code != protocol.CodeForbidden {
 		t.Errorf("another's room: %+v", r)
 	}
-	for i := range 5 {
-		big := strings.Repeat("x", 30<<10)
-		w.Must(ana, fmt.Sprintf(`{"action":"publish","id":"big%d","room":"channel:1","event":"message:new","data":%q}`, i, big))
+	frame := `{"action":"join","rooms":[{"room":"community:1"}`
+	for _, room := range []string{"channel:1", "channel:2"} {
+		w.Must(ana, `{"action":"join","room":"`+room+`"}`)
+		for i := range 5 {
+			got := w.Must(ana, fmt.Sprintf(`{"action":"publish","id":"big%d","room":%q,"event":"message:new","data":%q}`, i, room, strings.Repeat("x", 30<<10)))
+			if err := json.Unmarshal(got, &first); err != nil {
+				t.Fatal(err)
+			}
+			if i == 2 {
+				frame += fmt.Sprintf(`,{"room":%q,"since":{"epoch":%q,"seq":%d}}`, room, first.Epoch, first.Seq-2)
+			}
+		}
 	}
 	cyd := w.Open("cyd")
-	frame := fmt.Sprintf(`{"action":"join","rooms":[{"room":"channel:1","since":{"epoch":%q,"seq":%d}},{"room":"community:1"}]}`, first.Epoch, first.Seq)
-	if got := ask(cyd, frame); len(got.Rooms) != 1 || !got.More {
-		t.Errorf("a reply without space has %d rooms, more %v", len(got.Rooms), got.More)
+	if got := ask(cyd, frame+"]}"); len(got.Rooms) != 2 || !got.More || got.Rooms[0].Error != nil || !got.Rooms[1].More {
+		t.Errorf("a reply without space for a third room has %d rooms, more %v", len(got.Rooms), got.More)
+	}
+	if got := ask(cyd, `{"action":"join","rooms":[`+frame[strings.LastIndex(frame, `{"room":`):]+"]}"); len(got.Rooms) != 1 || len(got.Rooms[0].Events) != 2 {
+		t.Errorf("asked for again, it is %+v", got)
 	}
 	many := make([]string, 100)
 	for i := range many {
@@ -75,6 +86,77 @@ func TestJoinOfSeveral(t *testing.T) {
 	dan := w.Open("dan")
 	if got := ask(dan, `{"action":"join","rooms":[`+strings.Join(many, ",")+`]}`); len(got.Rooms) != 100 || got.Rooms[98].Error != nil || got.Rooms[99].Error == nil {
 		t.Errorf("of 100 rooms, one too many with the user's own: %d, %+v", len(got.Rooms), got.Rooms[len(got.Rooms)-1])
+	}
+}
+
+// TestJoinWithoutList: who knows who is present, and has missed nothing, is not told again.
+func TestJoinWithoutList(t *testing.T) {
+	w := newWorld(t)
+	ana, bob := w.Open("ana"), w.Open("bob")
+	w.Must(ana, `{"action":"join","room":"community:1"}`)
+	join := func(with string) (got protocol.JoinResult) {
+		t.Helper()
+		if err := json.Unmarshal(w.Must(bob, `{"action":"join","room":"community:1"`+with+`}`), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	first := join(`,"listed":true`)
+	if len(first.Presence) != 2 {
+		t.Fatalf("without a position the list has %+v", first.Presence)
+	}
+	w.Must(ana, `{"action":"presence","room":"community:1","status":"away"}`)
+	since := fmt.Sprintf(`,"since":{"epoch":%q,"seq":%d}`, first.Epoch, first.Seq)
+	if got := join(since + `,"listed":true`); len(got.Presence) != 0 || len(got.Events) == 0 || got.Events[len(got.Events)-1].Event != protocol.PresenceChanged {
+		t.Errorf("nothing is missing: got the list %+v and the events %+v", got.Presence, got.Events)
+	}
+	if got := join(since); len(got.Presence) != 2 {
+		t.Errorf("it was asked for: got the list %+v", got.Presence)
+	}
+	if got := join(`,"since":{"epoch":"gone","seq":1},"listed":true`); got.Recovered || len(got.Presence) != 2 {
+		t.Errorf("something is missing: recovered is %v, and the list %+v", got.Recovered, got.Presence)
+	}
+}
+
+// TestJoinAgain: a join of a room that the connection is in for long leaves its presence as it is, which ends with it all the same.
+func TestJoinAgain(t *testing.T) {
+	w := newWorld(t)
+	ana := w.Open("ana")
+	rev := func() string {
+		t.Helper()
+		here, err := w.Store.Here(t.Context(), "community:1", "ana")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return here.Rev
+	}
+	join := func(after time.Duration) string {
+		w.Clock.Pass(after)
+		w.Must(ana, `{"action":"join","room":"community:1"}`)
+		return rev()
+	}
+	first := join(0)
+	soon := join(time.Minute) // what was left a moment before may be on its way still
+	if soon == first {
+		t.Error("a minute later its presence is of the first join")
+	}
+	if late := join(3 * time.Minute); late != soon {
+		t.Error("three minutes later its presence was written anew")
+	}
+	w.Must(ana, `{"action":"leave","room":"community:1"}`)
+	w.Pass(time.Second)
+	here := func() int {
+		return strings.Count(fmt.Sprint(w.Emit(t.Context(), hub.PresenceCommand{Room: "community:1"}).Data), "ana")
+	}
+	if here() != 0 {
+		t.Error("after its leave ana is present")
+	}
+	again := w.Open("ana")
+	w.Must(again, `{"action":"join","room":"community:1"}`)
+	w.Must(again, `{"action":"leave","room":"community:1"}`)
+	w.Must(again, `{"action":"join","room":"community:1"}`)
+	if w.Pass(time.Second); here() == 0 {
+		t.Error("after leave and join ana is not present")
 	}
 }
 

@@ -41,7 +41,7 @@ func Actions() []ActionRow {
 		{
 			Name: "join", Op: OpJoin, Needs: NeedJoin,
 			Says:    "Enters a room, or up to 100 with `rooms`, and gives what was missed since a position",
-			Fields:  `{"anyOf":[{"required":["room"]},{"required":["rooms"]}],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"},"rooms":{"type":"array","minItems":1,"maxItems":100,"items":{"type":"object","required":["room"],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"}}}}}}`,
+			Fields:  `{"anyOf":[{"required":["room"]},{"required":["rooms"]}],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"},"listed":{"$ref":"#/components/schemas/listed"},"rooms":{"type":"array","minItems":1,"maxItems":100,"items":{"type":"object","required":["room"],"properties":{"room":{"$ref":"#/components/schemas/room"},"since":{"$ref":"#/components/schemas/position"},"listed":{"$ref":"#/components/schemas/listed"}}}}}}`,
 			Reply:   "joinReply",
 			Example: `{"action":"join","id":"r1","room":"channel:42","since":{"epoch":"k3","seq":41}}`,
 		},

@@ -19,6 +19,7 @@ type frame struct {
 	Event  string          `json:"event"`
 	Data   json.RawMessage `json:"data"`
 	Since  *Position       `json:"since"`
+	Listed bool            `json:"listed"`
 	Rooms  []Joining       `json:"rooms"`
 	Status string          `json:"status"`
 	After  string          `json:"after"`
@@ -271,7 +272,7 @@ func (f *frame) checkRoomAction(a *Action) error {
 	}
 	switch a.Op {
 	case OpJoin:
-		a.Since = f.Since
+		a.Since, a.Listed = f.Since, f.Listed
 		if a.Since != nil && a.Since.Seq < 0 {
 			return Errorf(CodeBadRequest, `"since.seq" must not be negative`)
 		}

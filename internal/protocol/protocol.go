@@ -58,7 +58,8 @@
 //
 // The reply to join lists the users of a room with presence, as many as it has space for, whoever asks among them.
 // "presenceMore":true says that there are others: presence without a status gives those after a user id, "after", which is that of
-// the last one in the list, and says "more":true in turn.
+// the last one in the list, and says "more":true in turn. A client that knows who was present at the position with which it joins says
+// "listed":true, and gets no list with "recovered":true: the events have told it of all who came and went.
 //
 // # Ids
 //
@@ -128,6 +129,7 @@ type Action struct {
 	Event  string
 	Data   json.RawMessage
 	Since  *Position // nil: the client has no position
+	Listed bool      // as that of a Joining
 	Rooms  []Joining // of a join of several rooms, at most MaxJoin
 	Status string
 	After  string // user id that a page of those who are present begins after; empty: from the beginning
@@ -145,6 +147,8 @@ const MaxJoin = 100
 type Joining struct {
 	Room  string    `json:"room"`
 	Since *Position `json:"since,omitempty"`
+	// Listed says that the client knows who was present at Since: where nothing is missing since then, the reply has no list.
+	Listed bool `json:"listed,omitempty"`
 }
 
 // Position is a place in a room's log.

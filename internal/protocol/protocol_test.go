@@ -24,6 +24,7 @@ type action struct {
 	Event  string             `json:"event"`
 	Data   json.RawMessage    `json:"data"`
 	Since  *protocol.Position `json:"since"`
+	Listed bool               `json:"listed"`
 	Rooms  []protocol.Joining `json:"rooms"`
 	Status string             `json:"status"`
 	After  string             `json:"after"`
@@ -94,7 +95,7 @@ func TestDecode(t *testing.T) {
 			}
 			w := f.Action
 			want := protocol.Action{
-				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Rooms: w.Rooms, Status: w.Status, After: w.After,
+				Op: ops()[w.Op], Name: w.Name, ID: w.ID, Room: w.Room, Event: w.Event, Data: w.Data, Since: w.Since, Listed: w.Listed, Rooms: w.Rooms, Status: w.Status, After: w.After,
 				Before: w.Before, Limit: w.Limit, Token: w.Token, Target: w.Target,
 			}
 			if !reflect.DeepEqual(got, want) {

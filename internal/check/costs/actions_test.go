@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +116,7 @@ func features(t testing.TB) []feature {
 	add(a.action("typing signal, room of 10", ana, `{"action":"signal","room":"channel:10","event":"typing:start"}`))
 	add(a.action("join a community of 10, first device", ana, `{"action":"join","id":"1","room":"community:10"}`))
 	add(a.action("change of presence, room of 10", ana, `{"action":"presence","id":"1","room":"community:10","status":"away"}`))
+	list = append(list, paused(t)...)
 	for range 50 {
 		a.send(ana, message("", "channel:10"))
 	}
@@ -139,6 +141,37 @@ func features(t testing.TB) []feature {
 	a.Clock.Pass(10 * time.Minute)
 	add(a.spend("disconnect from a channel", smallMB, 0, func() int { return a.event(route.Disconnect(a.Hub, a.sockets, a.log), bob, "") }))
 	return append(list, sweeps(t)...)
+}
+
+// paused is a page that joins three rooms, is hidden, and comes back to what it has missed.
+func paused(t testing.TB) []feature {
+	t.Helper()
+	a, rooms := newAccount(t, socketio.Options{}), []string{"community:1", "community:2", "community:3"}
+	for _, room := range rooms {
+		a.join(room, 9)
+	}
+	join := func(back bool) string {
+		list := make([]string, len(rooms))
+		for i, room := range rooms {
+			list[i] = fmt.Sprintf(`{"room":%q}`, room)
+			if head, err := a.Store.Head(t.Context(), room, time.Time{}); err != nil {
+				t.Fatal(err)
+			} else if back {
+				list[i] = fmt.Sprintf(`{"room":%q,"since":{"epoch":%q,"seq":%d},"listed":true}`, room, head.Epoch, head.Seq-1)
+			}
+		}
+		return `{"action":"join","id":"1","rooms":[` + strings.Join(list, ",") + `]}`
+	}
+	page, phone := a.connected("eve"), a.caller("eve")
+	phone.Connection = "c-phone-000000="
+	a.event(route.Connect(a.Hub, a.sockets, a.log), phone, "")
+	a.send(phone, join(false)) // which announces the user
+	list := []feature{a.action("join 3 communities of 10, further device", page, join(false))}
+	a.Clock.Pass(10 * time.Minute)
+	return append(list,
+		a.action("pause in 3 communities", page, `{"action":"pause","id":"1"}`),
+		a.action("back in 3 communities of 10, an event missed in each", page, join(true)),
+	)
 }
 
 // perThousand is what the second thousand of a room's members beyond the first 200 adds to a publish.

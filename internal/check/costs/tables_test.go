@@ -224,7 +224,7 @@ const (
 // rateTable is arithmetic with the quotas.
 func rateTable(testing.TB) [][]string {
 	rows := [][]string{{
-		"open connections", "reconnects/s, spread over 2 h", "joins/s of it, 3 rooms each", "all back at once, at 500/s",
+		"open connections", "reconnects/s, spread over 2 h", "rooms joined/s, 3 each", "all back at once, at 500/s",
 		"pings/s", "one event to all, at 10,000/s", "publishes/s in rooms of 20, at 10,000/s",
 	}}
 	for _, n := range crowds() {

@@ -57,6 +57,7 @@ type person struct {
 
 	rooms  []string
 	seen   map[string]protocol.Position // by room, what the client has
+	listed bool                         // it knows who is there, by the present connection
 	active []span                       // when the page is used
 	away   bool                         // nothing is connected
 	hidden time.Time                    // until when the page is
@@ -216,7 +217,7 @@ func (d *day) open(p *person) {
 	p.Caller = hub.Caller{Connection: fmt.Sprintf("c-%09d=", d.opened), User: p.User, Name: p.User, Expires: now.Add(12 * time.Hour)}
 	d.people[p.Connection] = p
 	p.opened = append(p.opened, now)
-	if p.paused = false; now.Before(p.hidden) {
+	if p.paused, p.listed = false, false; now.Before(p.hidden) {
 		d.pause(p)
 	}
 	d.spend(cost.FlowConnects, smallMB, 0, func() int { return 0 }) // the authorizer
@@ -227,15 +228,16 @@ func (d *day) open(p *person) {
 func (d *day) enter(p *person, part string, since bool) {
 	d.TB.Helper()
 	type joining struct {
-		Room  string             `json:"room"`
-		Since *protocol.Position `json:"since,omitempty"`
+		Room   string             `json:"room"`
+		Since  *protocol.Position `json:"since,omitempty"`
+		Listed bool               `json:"listed,omitempty"`
 	}
 	var left []joining
 	for _, room := range p.rooms {
 		j := joining{Room: room}
 		if since {
 			at := p.seen[room]
-			j.Since = &at
+			j.Since, j.Listed = &at, p.listed
 		}
 		left = append(left, j)
 	}
@@ -267,12 +269,13 @@ func (d *day) enter(p *person, part string, since bool) {
 			at := protocol.Position{Epoch: r.Epoch, Seq: r.Seq}
 			p.seen[r.Room] = at
 			if r.More {
-				more = append(more, joining{r.Room, &at})
+				more = append(more, joining{r.Room, &at, p.listed})
 				d.Clock.Pass(time.Duration(r.WaitMs) * time.Millisecond)
 			}
 		}
 		left = append(more, left[len(answer.Data.Rooms):]...)
 	}
+	p.listed = true
 }
 
 func (d *day) close(p *person, part string) {

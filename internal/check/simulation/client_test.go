@@ -58,6 +58,7 @@ type view struct {
 	checking bool                     // a look for gaps is on the agenda
 	more     bool                     // the log is known to go on
 	presence map[string]protocol.Occupant
+	listed   bool // of all who were present at pos
 	span     *span
 }
 
@@ -355,7 +356,7 @@ func (d *device) tend(v *view) {
 func (d *device) join(v *view) {
 	fields := fmt.Sprintf(`"room":%q`, v.room)
 	if v.pos != nil {
-		fields += fmt.Sprintf(`,"since":{"epoch":%q,"seq":%d}`, v.pos.Epoch, v.pos.Seq)
+		fields += fmt.Sprintf(`,"since":{"epoch":%q,"seq":%d},"listed":%t`, v.pos.Epoch, v.pos.Seq, v.listed)
 	}
 	v.busy, v.maybe, v.leaves = true, true, false
 	v.asked++
@@ -466,6 +467,7 @@ func (d *device) welcomed(v *view, in *inbound) {
 	}
 	d.logf("is in %s at %d, recovered %v, more %v", v.room, v.pos.Seq, got.Recovered, got.More)
 	if got.Presence != nil {
+		v.listed = !got.PresenceMore
 		clear(v.presence)
 		for _, o := range got.Presence {
 			v.presence[o.UserID] = o

@@ -28,7 +28,7 @@ const (
 	occupantBytes = 95.0  // what a user takes in the reply of a join
 	signalBytes   = 126.0
 	presenceBytes = 238.0
-	replyFull     = 14_000.0 // bytes, after which another room of a join has to wait for the next frame
+	replyFull     = 112 << 10 // bytes, beyond which another room of a join has to wait for the next frame
 
 	// What an invocation writes to the log: its metrics, and a line or none.
 	connectLog, closeLog, joinLog, messageLog, signalLog, jobLog, sweepLog = 415.0, 434.0, 231.0, 367.0, 288.0, 276.0, 425.0
@@ -119,30 +119,31 @@ func (l Load) connects() Flow {
 	return Flow{FlowConnects, n, u}
 }
 
-// entered is what n joins of all of a user's rooms use, each with missed events. 2 write units a room, and 3 with presence.
-func (l Load) entered(n, missed float64) Usage {
-	shown := one(l.Presence)
-	room := replyBytes + missed*l.Bytes + shown*occupantBytes*l.Members()
-	frames := math.Ceil(l.Joined / math.Min(together, math.Ceil(replyFull/room)))
-	if l.Dialect == SocketIO { // whose applications join one by one
-		frames = l.Joined
-	}
+// entered is what n joins of all of a user's rooms use, each with missed events. A frame is a write unit, and so is a room, and one with
+// presence 2. back: the connection was in the rooms before, so that its presence is written and who is there is known.
+func (l Load) entered(n, missed float64, back bool) Usage {
 	if l.Joined == 0 {
 		return Usage{}
 	}
+	shown, anew := one(l.Presence), one(!back)
+	room := replyBytes + missed*l.Bytes + shown*anew*occupantBytes*l.Members()
+	frames := math.Ceil(l.Joined / math.Min(together, math.Max(1, math.Floor(replyFull/room))))
+	if l.Dialect == SocketIO { // whose applications join one by one
+		frames = l.Joined
+	}
 	u := invoked(n*frames, l.LambdaMs, messageMB, joinLog)
-	reads := 2.5 + one(missed > 0)*readUnits(missed, entryRow+l.Bytes/2) + shown*(1+readUnits(l.Members(), hereRow))
+	reads := 1 + anew/2 + one(missed > 0)*readUnits(missed, entryRow+l.Bytes/2) + shown*(1+anew*readUnits(l.Members(), hereRow))
 	return u.Plus(Usage{
 		MessagesIn: n * frames, MessagesOut: n * frames * units(room*l.Joined/frames), BytesOut: n * l.Joined * room,
-		WriteUnits: n * l.Joined * (2 + shown), ReadUnits: n * l.Joined * reads,
+		WriteUnits: n * (frames + l.Joined*(1+shown*anew)), ReadUnits: n * (frames + l.Joined*reads),
 	})
 }
 
 func (l Load) joins() Flow {
 	behind := (l.Connects() - l.Users*l.Days) * l.paused() / 2 // of hidden pages that were cut, half of which have missed nothing, or all
-	u := l.entered(l.Connects()-behind, 0)
+	u := l.entered(l.Connects()-behind, 0, false)
 	if behind > 0 {
-		u = u.Plus(l.entered(behind, l.missed()))
+		u = u.Plus(l.entered(behind, l.missed(), false))
 	}
 	return Flow{FlowJoins, l.Connects() * l.Joined, u}
 }
@@ -245,7 +246,7 @@ func (l Load) pauses() Flow {
 	}
 	n := l.Users * l.Days * l.Hides
 	asked := n + (l.Connects()-l.Users*l.Days)*l.Hidden // once more after two hours
-	u := invoked(asked, l.LambdaMs, messageMB, 0).Plus(l.entered(n, l.missed()))
+	u := invoked(asked, l.LambdaMs, messageMB, 0).Plus(l.entered(n, l.missed(), true))
 	return Flow{FlowPauses, n, u.Plus(Usage{MessagesIn: asked, MessagesOut: asked, BytesOut: asked * replyBytes, WriteUnits: asked * (1 + l.Joined)})}
 }
 

@@ -2,6 +2,8 @@ package cost
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bellhop-rt/bellhop/internal/hub"
@@ -175,7 +177,7 @@ func changes(c *around.Call, a *about) {
 	case len(ch.Left) > 0:
 		a.room, a.action = ch.Left[0], "leave"
 	}
-	for entered := range ch.Enter {
+	for _, entered := range slices.Sorted(maps.Keys(ch.Enter)) { // the last of several
 		a.room, a.action = entered, "join"
 	}
 	for left := range ch.Leave {

@@ -536,6 +536,11 @@ func hundredRooms(f *fixture) {
 			f.Errorf("touch in %s: %v", room, err)
 		}
 	}
+	all := f.entering("channel:1", 1)
+	for room, shard := range c.Rooms { // a client that comes back joins them with one frame
+		all.Enter[room] = hub.Seat{Shard: shard, Gen: all.Enter["channel:1"].Gen}
+	}
+	f.changed("a hundred at once", f.opened("d"), all)
 }
 
 // walked gives all rows of a partition, by pages, and checks their order.

@@ -13,6 +13,8 @@ export interface Joining {
   readonly name: string;
   /** From where. */
   readonly position: Position | null;
+  /** It is known who was present there. */
+  readonly listed: boolean;
   /** Somebody still wants it. */
   readonly wanted: boolean;
 }
@@ -98,7 +100,7 @@ export class Joins {
 }
 
 function frame(entries: Entry[]): Action | null {
-  const rooms = entries.map(({ room: { name, position } }) => ({ room: name, ...(position && { since: position }) }));
+  const rooms = entries.map(({ room: { name, position, listed } }) => ({ room: name, ...(position && { since: position, ...(listed && { listed }) }) }));
   if (rooms.length > 1) return { action: "join", rooms };
   return rooms[0] ? { action: "join", ...rooms[0] } : null;
 }

@@ -14,9 +14,15 @@ export class Presence {
   #users: ReadonlyMap<string, Occupant> = new Map();
   #recent: RoomEvent[] | null = null; // since the join was sent whose snapshot is awaited, to its last page
   #listed: Listed | null = null; // the pages of a snapshot that goes on
+  #whole = false; // all have been listed, and no event was missed since
 
   get users(): ReadonlyMap<string, Occupant> {
     return this.#users;
+  }
+
+  /** A join from the present position needs no snapshot, if nothing is missing. */
+  get listed(): boolean {
+    return this.#whole;
   }
 
   /** A join is sent: its snapshot may be older than what is pushed from now on. */
@@ -46,12 +52,20 @@ export class Presence {
     for (const event of recent) if ((event.seq ?? 0) > listed.seq) this.apply(event);
     if (more) this.#recent = recent;
     else this.#listed = null;
+    this.#whole = !more;
     return more;
+  }
+
+  /** The answer to the join has no snapshot: the room has none, or what is known is as good. */
+  kept(): null {
+    if (!this.#listed) this.#recent = null;
+    return null;
   }
 
   /** The other pages of a snapshot do not come, or events may be missed before they do. */
   unsure(): void {
     this.#listed = this.#recent = null;
+    this.#whole = false;
   }
 
   /** Takes in an event, and says whether it changed anything. */

@@ -100,6 +100,10 @@ export class SharedRoom implements Place, Joining {
     return this.#order.position;
   }
 
+  get listed(): boolean {
+    return this.presence.listed;
+  }
+
   get wanted(): boolean {
     return this.#holders.size > 0;
   }
@@ -241,8 +245,8 @@ export class SharedRoom implements Place, Joining {
       if (!this.wanted) return this.#move("outlived");
       if (order !== this.#order) continue;
       const { presence, presenceMore } = result;
-      const listed = presence && this.presence.snapshot(presence, result.seq, presenceMore, result.recovered);
-      if (listed && presenceMore) void this.#list(listed, presence);
+      const listed = presence ? this.presence.snapshot(presence, result.seq, presenceMore, result.recovered) : this.presence.kept();
+      if (presence && listed) void this.#list(listed, presence);
       if (here === this.#me?.since) this.#giveWay();
       if ((result.more && result.events.length > 0) || (this.#paused && !this.#line.paused)) continue;
       this.#welcome(recovered, result);

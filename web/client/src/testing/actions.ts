@@ -8,8 +8,9 @@ export interface Frame {
   action: string;
   id?: string;
   room?: string;
-  rooms?: { room: string; since?: Position }[];
+  rooms?: { room: string; since?: Position; listed?: boolean }[];
   since?: Position;
+  listed?: boolean;
   event?: string;
   data?: unknown;
   status?: string;
@@ -33,11 +34,11 @@ export async function act(server: World, connection: Connection, frame: Frame): 
 type Does = (server: World, connection: Connection, frame: Frame) => unknown;
 
 const ACTIONS: Record<string, Does> = {
-  async join(server, connection, { room, rooms, since }) {
-    if (!rooms) return join(server, connection, room, since);
+  async join(server, connection, { room, rooms, since, listed }) {
+    if (!rooms) return join(server, connection, room, since, listed);
     const results = [];
     for (const one of rooms) {
-      results.push(await join(server, connection, one.room, one.since).catch((err: unknown) => {
+      results.push(await join(server, connection, one.room, one.since, one.listed).catch((err: unknown) => {
         if (!(err instanceof Refused)) throw err;
         return { room: one.room, error: { code: err.code, message: err.message, retry: false } };
       }));
@@ -119,7 +120,7 @@ const ACTIONS: Record<string, Does> = {
   },
 };
 
-async function join(server: World, connection: Connection, name: string | undefined, since: Position | undefined): Promise<object> {
+async function join(server: World, connection: Connection, name: string | undefined, since: Position | undefined, listed = false): Promise<object> {
   const room = known(server, name);
   const own = room.name === `user:${connection.user}`;
   if (room.kind.owner && !own) throw new Refused("forbidden", "a user's own room is that user's alone");
@@ -135,7 +136,7 @@ async function join(server: World, connection: Connection, name: string | undefi
   return {
     room: room.name, epoch: room.epoch, seq: room.seq, recovered: missed !== null,
     events: missed ? room.since(since, connection) : [],
-    ...(room.kind.presence && { presence: room.present }), ...(answer.data !== undefined && { state: answer.data }),
+    ...(room.kind.presence && !(listed && missed) && { presence: room.present }), ...(answer.data !== undefined && { state: answer.data }),
   };
 }
 

@@ -102,6 +102,28 @@ describe("a list of who is present that does not fit a reply", () => {
   });
 });
 
+test("who knows who is present asks for no list by the same connection, and hears of those who came by what was missed", async () => {
+  vi.useFakeTimers();
+  const online = (userId: string, seq: number) => ({ event: "user:online", room, seq, id: `online:${userId}:${seq}`, ts: 1, from: { userId }, data: user(userId) });
+  const wire = new Wire((frame: Sent) => {
+    if (frame.action !== "join") return answer(frame);
+    if (!frame.listed) return ok(joined(room, { seq: 1, recovered: false, presence: [user("a")] }));
+    return ok(joined(room, { seq: 3, recovered: true, events: [online("b", 2), online("c", 3)] }));
+  });
+  const client = wire.connect();
+  const one = client.join(room);
+  await pass(1);
+  wire.push(online("c", 3)); // the one before it is missing
+  await pass(2);
+  expect(names(one)).toBe("a b c");
+  wire.cut(); // who went away meanwhile and was not told of, is not in the next list
+  await pass(2);
+  expect(names(one)).toBe("a");
+  expect(wire.named("join").map(({ listed }) => listed)).toEqual([undefined, true, undefined]);
+  client.close();
+  vi.useRealTimers();
+});
+
 describe("in a room of 120 users with much to say", () => {
   let bellhop: Bellhop;
   const clients: Client[] = [];
