@@ -35,7 +35,7 @@ type devCommand struct {
 	MaxConnection  time.Duration     `default:"2h" help:"Close connections after this time."`
 	AllowedOrigins []string          `placeholder:"ORIGIN" help:"Origins of pages that may connect, such as https://app.example.org. Default: every page of this machine."`
 	Parameter      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Parameter of template.yaml, such as RateLimit=50; may be repeated."`
-	Template       string            `type:"existingfile" placeholder:"FILE" help:"Serve the WebSocket API of another SAM or CloudFormation template, with its functions in processes."`
+	Template       string            `type:"path" placeholder:"FILE" help:"Serve the WebSocket API of another SAM or CloudFormation template or serverless.yml, or of the one in a folder, with its functions in processes."`
 	API            string            `name:"api" placeholder:"ID" help:"Logical id of the API to serve, if the template has several; otherwise all are."`
 	Stage          string            `placeholder:"NAME" help:"Stage to serve, instead of the template's."`
 	Functions      string            `placeholder:"HOW" help:"Where functions run: process (built, in child processes that speak the Lambda Runtime API) or endpoint=URL (of a Lambda Invoke API). Default: in this process, those of another template in child processes."`

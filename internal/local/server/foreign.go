@@ -17,6 +17,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
 	"github.com/bellhop-rt/bellhop/internal/local/names"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/serverless"
 	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
@@ -124,7 +125,7 @@ func looksLike(now, before os.FileInfo) bool {
 
 // reload serves the file as it is; with an error all stays as it was. The text says what does not change until the next start.
 func (r *reloader) reload(ctx context.Context, s *Server) (text string, err error) {
-	t, err := template.ReadFile(r.Watch.Path, r.Watch.Options)
+	t, err := serverless.ReadFile(r.Watch.Path, r.Watch.Options)
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
+	"github.com/bellhop-rt/bellhop/internal/local/serverless"
 	"github.com/bellhop-rt/bellhop/internal/local/sigv4"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
@@ -108,7 +109,14 @@ type TemplateOf struct {
 // OpenForeign reads a template, makes its tables where they are to be, and gets its functions ready.
 func OpenForeign(ctx context.Context, of TemplateOf, o Outside) (Foreign, error) {
 	options := template.Options{Parameters: o.Parameters, Stage: of.Stage}
-	t, err := template.ReadFile(of.File, options)
+	file, text, err := serverless.Choose(of.File)
+	if err != nil {
+		return Foreign{}, err
+	}
+	if of.File = file; text != "" {
+		of.Say(text)
+	}
+	t, err := serverless.ReadFile(of.File, options)
 	if err != nil {
 		return Foreign{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-rt/bellhop/internal/local/serverless"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
 )
 
@@ -70,11 +71,11 @@ func Find(folder string) (list []string, err error) {
 			return err
 		case d.IsDir() && slices.Contains([]string{"node_modules", ".git", ".aws-sam", "asset"}, base):
 			return fs.SkipDir
-		case d.IsDir(), !isTemplate(base):
+		case !d.Type().IsRegular(), !isTemplate(base), serverless.Is(name) && serverless.Packaged(filepath.Join(folder, name)) != "":
 			return nil
 		}
 		text, err := root.ReadFile(name)
-		if err == nil && websocketAPI.Match(text) {
+		if err == nil && (websocketAPI.Match(text) || serverless.Is(name) && strings.Contains(string(text), "websocket")) {
 			list = append(list, name)
 		}
 		return err
@@ -103,7 +104,7 @@ func Try(ctx context.Context, c Config, folder, file string) ([]Result, error) {
 	}
 	path := filepath.Join(folder, file)
 	failed := Result{File: file}
-	t, err := template.ReadFile(path, template.Options{})
+	t, err := serverless.ReadFile(path, template.Options{})
 	if err != nil {
 		failed.Why = oneLine(err.Error(), path, file)
 		return []Result{failed}, nil

@@ -119,6 +119,7 @@ func TestTemplatesAsBuildersLeaveThem(t *testing.T) {
 		"sam-build/template.yaml Api | yes | yes | 1 of 1",
 		"sam-package/template.yaml Api | yes | yes | 1 of 1",
 		"serverless/.serverless/cloudformation-template-update-stack.json WebsocketsApi | yes | yes | 1 of 1",
+		"serverless-yml/serverless.yml WebsocketsApi | yes | yes | 1 of 1",
 		"websocketapi/template.yaml Chat | yes | yes | 2 of 2",
 	})
 	for _, why := range []string{"image: ", "container image", "java: ", "no runtime java21", "missing: ", "there is no /foreign/build", "other: ", "not in this template"} {

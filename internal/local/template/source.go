@@ -53,11 +53,7 @@ type resource struct {
 	dependsOn *yaml.Node
 }
 
-func parse(data []byte, o Options) (*source, error) {
-	root, err := parseDocument(data)
-	if err != nil {
-		return nil, fmt.Errorf("template: %w", err)
-	}
+func parse(root *yaml.Node, o Options) (*source, error) {
 	if root == nil || root.Kind != yaml.MappingNode {
 		return nil, errors.New("template line 1: a template is a mapping with Resources")
 	}

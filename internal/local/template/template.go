@@ -15,6 +15,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Template is what a template says. Everything is in its order, without the resources whose condition is false. A Template is not changed
@@ -62,7 +64,16 @@ func ReadFile(path string, o Options) (*Template, error) {
 // Read reads a template in YAML or JSON. The error is an *[Error] where it is about a line. A template without a WebSocket API is no
 // error here.
 func Read(text []byte, o Options) (*Template, error) {
-	t, err := read(text, o)
+	root, err := parseDocument(text)
+	if err != nil {
+		return nil, inFile(fmt.Errorf("template: %w", err), o.File)
+	}
+	return ReadNode(root, o)
+}
+
+// ReadNode is [Read] of a template that was made of another document, whose lines its nodes have.
+func ReadNode(root *yaml.Node, o Options) (*Template, error) {
+	t, err := read(root, o)
 	return t, inFile(err, o.File)
 }
 
@@ -76,8 +87,8 @@ type reader struct {
 }
 
 // read goes through the kinds of resources in the order in which they refer to each other.
-func read(text []byte, o Options) (*Template, error) {
-	src, err := parse(text, o)
+func read(root *yaml.Node, o Options) (*Template, error) {
+	src, err := parse(root, o)
 	if err != nil {
 		return nil, err
 	}
