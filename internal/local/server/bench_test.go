@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/bellhop-rt/bellhop/internal/check/servertest"
 	"github.com/bellhop-rt/bellhop/internal/local/load"
-	"github.com/bellhop-rt/bellhop/internal/store/bolt"
 	"github.com/bellhop-rt/bellhop/internal/token"
 )
 
@@ -166,52 +164,6 @@ func openMany(b *testing.B, many int, dial func(*testing.B, *servertest.Server, 
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse)/float64(b.N)/1024, "KiB/connection-both-ends")
-}
-
-// BenchmarkRoundTrip publishes and waits for the reply, on 100 connections at once, each in a room of its own, which is acknowledged from
-// memory, from a file, or from its disk.
-func BenchmarkRoundTrip(b *testing.B) {
-	b.Run("memory", func(b *testing.B) { roundTrips(b, servertest.Bolt(b)) })
-	for name, sync := range map[string]bool{"file": false, "disk": true} {
-		b.Run(name, func(b *testing.B) {
-			store, err := bolt.Open(filepath.Join(b.TempDir(), "bellhop.db"), bolt.Options{Sync: sync})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Cleanup(func() {
-				if err := store.Close(); err != nil {
-					b.Error(err)
-				}
-			})
-			roundTrips(b, servertest.On(store))
-		})
-	}
-}
-
-func roundTrips(b *testing.B, place servertest.Place) {
-	b.Helper()
-	const connections = 100
-	s := servertest.Start(b, place, servertest.Unlimited)
-	var clients []client
-	for i := range connections {
-		c := dial(b, s, fmt.Sprintf("user%d", i))
-		c.send(fmt.Sprintf(`{"action":"join","id":"j","room":"channel:%d"}`, i))
-		c.until(`"reply":"j"`)
-		clients = append(clients, c)
-	}
-	var next atomic.Int64
-	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i, c := range clients {
-		wg.Go(func() {
-			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
-				c.send(fmt.Sprintf(`{"action":"publish","id":"p%d","room":"channel:%d","event":"message:new","data":1}`, n, i))
-				c.until(fmt.Sprintf(`"reply":"p%d"`, n))
-			}
-		})
-	}
-	wg.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "roundtrips/s")
 }
 
 // BenchmarkHook publishes and waits for the reply, one after the other, with the publish hook in different places.
