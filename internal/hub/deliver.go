@@ -69,10 +69,13 @@ func (h *Hub) deliverFrom(ctx context.Context, told []tale, epoch string, first 
 // its seq: they would take it for lost, and ask for it.
 func (h *Hub) pushMembers(ctx context.Context, told []tale, epoch string, members []Member) error {
 	groups := map[string][]Target{} // by what they are left out of
-	with, doubtful := h.withTokens(ctx, told[0].Room, members)
+	over, doubtful := h.tokensOver(ctx, told[0].Room, h.ended(members))
 	paused := 0
 	defer func() { h.observe.spared(ctx, SparedPause, told[0].Room, paused) }()
-	for _, m := range with {
+	for _, m := range members {
+		if over[m.Connection] {
+			continue
+		}
 		if m.Paused {
 			paused++
 			continue
@@ -128,37 +131,36 @@ func eventsOf(told []tale, left string, counts bool) []protocol.Event {
 	return events
 }
 
-// withTokens gives the members whose tokens have not ended. Who is written down with one that has is looked at: it has renewed it, or
-// its connection is ended. Those who could not be looked at are doubtful.
-func (h *Hub) withTokens(ctx context.Context, room string, members []Member) (with []Member, doubtful map[string]bool) {
-	now := h.now()
-	var ended []int
-	for i, m := range members {
-		if !m.Expires.IsZero() && !m.Expires.After(now) {
-			ended = append(ended, i)
-		}
+// tokensOver looks at members whose tokens may have ended. over: one has, and its connection is ended, or about to be. doubtful: it could
+// not be looked at. Both are by connection.
+func (h *Hub) tokensOver(ctx context.Context, room string, members []Member) (over, doubtful map[string]bool) {
+	if len(members) == 0 {
+		return nil, nil
 	}
-	if len(ended) == 0 {
-		return members, nil
-	}
-	over, errs := make([]bool, len(members)), make([]error, len(members))
-	_ = each(len(ended), 8, func(n int) error {
-		i := ended[n]
-		over[i], errs[i] = h.tokenOver(ctx, room, members[i])
+	ended, errs := make([]bool, len(members)), make([]error, len(members))
+	_ = each(len(members), 8, func(i int) error {
+		ended[i], errs[i] = h.tokenOver(ctx, room, members[i])
 		return nil
 	})
-	with, doubtful = make([]Member, 0, len(members)), map[string]bool{}
+	over, doubtful = map[string]bool{}, map[string]bool{}
 	for i, m := range members {
-		if over[i] {
-			continue
-		}
+		over[m.Connection], doubtful[m.Connection] = ended[i], errs[i] != nil
 		if errs[i] != nil {
 			h.log.WarnContext(ctx, "look at a member's token", "connectionId", m.Connection, "room", room, "error", errs[i])
-			doubtful[m.Connection] = true
 		}
-		with = append(with, m)
 	}
-	return with, doubtful
+	return over, doubtful
+}
+
+// ended gives the members that are written down with a token that has ended: they have renewed it, or their connections are to be ended.
+func (h *Hub) ended(members []Member) (list []Member) {
+	now := h.now()
+	for _, m := range members {
+		if !m.Expires.IsZero() && !m.Expires.After(now) {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // tokenOver reports whether a member's token has ended, and ends its connection then.
@@ -390,19 +392,17 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, t
 var errDoubtful = errors.New("its token could not be looked at")
 
 // lookAgain looks at the tokens of doubtful targets, and leaves out those that have ended.
-func (h *Hub) lookAgain(ctx context.Context, room string, to []Target) []Target {
-	over := make([]bool, len(to))
-	_ = each(len(to), 8, func(i int) error {
-		if !to[i].Doubtful {
-			return nil
+func (h *Hub) lookAgain(ctx context.Context, room string, to []Target) (live []Target) {
+	var members []Member
+	for _, t := range to {
+		if t.Doubtful {
+			members = append(members, Member{Connection: t.Connection})
 		}
-		ended, err := h.tokenOver(ctx, room, Member{Connection: to[i].Connection})
-		over[i], to[i].Doubtful = ended, err != nil
-		return nil
-	})
-	live := make([]Target, 0, len(to))
-	for i, t := range to {
-		if !over[i] {
+	}
+	over, doubtful := h.tokensOver(ctx, room, members)
+	for _, t := range to {
+		if !over[t.Connection] {
+			t.Doubtful = doubtful[t.Connection]
 			live = append(live, t)
 		}
 	}
