@@ -1,7 +1,7 @@
 import type { ClientEvents } from "./api.js";
 import { BellhopError, mayWorkLater } from "./error.js";
 import { newId, type Ask } from "./requests.js";
-import { jitter } from "./time.js";
+import { jitter, onAbort } from "./time.js";
 import { encode, type Action } from "./transport.js";
 
 /** A room as far as calls in it need to know it. */
@@ -31,8 +31,7 @@ interface Call {
   reject(err: unknown): void;
   deadline: ReturnType<typeof setTimeout>;
   pause?: ReturnType<typeof setTimeout>;
-  signal: AbortSignal | undefined;
-  stop(): void;
+  off(): void;
 }
 
 /**
@@ -61,9 +60,8 @@ export class Calls {
       if (this.#over) return reject(this.#over);
       encode(action); // too large is said at once
       const deadline = setTimeout(() => this.#settle(call, () => reject(this.#tooLate(action.action))), this.#time);
-      const stop = () => this.#settle(call, () => reject(signal!.reason));
-      const call: Call = { action: { ...action, id: action.id ?? newId() }, room, state: "waiting", tries: 0, resolve, reject, deadline, signal, stop };
-      signal?.addEventListener("abort", stop);
+      const off = onAbort(signal, () => this.#settle(call, () => reject(signal!.reason)));
+      const call: Call = { action: { ...action, id: action.id ?? newId() }, room, state: "waiting", tries: 0, resolve, reject, deadline, off };
       this.#calls.add(call);
       this.#dropOldest(call);
       this.run();
@@ -93,14 +91,9 @@ export class Calls {
     }
   }
 
-  /** Fails all calls of one room. */
-  leave(room: Place, reason: BellhopError): void {
-    for (const call of [...this.#calls]) if (call.room === room && this.#remove(call)) call.reject(reason);
-  }
-
-  /** Fails all calls. */
-  fail(reason: BellhopError): void {
-    for (const call of [...this.#calls]) if (this.#remove(call)) call.reject(reason);
+  /** Fails all calls, or those of one room. */
+  fail(reason: BellhopError, room?: Place): void {
+    for (const call of [...this.#calls]) if ((!room || call.room === room) && this.#remove(call)) call.reject(reason);
   }
 
   /** Fails all calls, and those that are to come. */
@@ -145,7 +138,7 @@ export class Calls {
   #remove(call: Call): boolean {
     clearTimeout(call.deadline);
     clearTimeout(call.pause);
-    call.signal?.removeEventListener("abort", call.stop);
+    call.off();
     return this.#calls.delete(call);
   }
 

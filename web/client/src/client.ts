@@ -182,7 +182,7 @@ class Connection implements Client, Line {
   }
 
   endCalls(room: Place, reason: BellhopError): void {
-    this.#calls.leave(room, reason);
+    this.#calls.fail(reason, room);
   }
 
   restart(why: string, cause?: unknown): void {

@@ -79,9 +79,8 @@ export class Joins {
 
   #take(): Entry[] {
     for (const entry of this.#waiting.filter(({ room }) => !room.wanted)) entry.resolve(null);
-    const wanted = this.#waiting.filter(({ room }) => room.wanted);
-    const [first, then] = [wanted.filter(({ room }) => this.#urgent(room)), wanted.filter(({ room }) => !this.#urgent(room))];
-    const all = [...first, ...then];
+    const rank = ({ room }: Entry) => (this.#urgent(room) ? 0 : 1);
+    const all = this.#waiting.filter(({ room }) => room.wanted).sort((a, b) => rank(a) - rank(b));
     let count = Math.min(all.length, this.#many ? TOGETHER : 1);
     while (count > 1 && JSON.stringify(frame(all.slice(0, count))).length > BYTES) count >>= 1;
     this.#waiting = all.slice(count);

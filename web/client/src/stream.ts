@@ -1,4 +1,5 @@
 import { BellhopError } from "./error.js";
+import { onAbort } from "./time.js";
 
 /** So many wait for whoever takes them. */
 const LIMIT = 1_000;
@@ -8,15 +9,16 @@ export class Stream<T> implements AsyncIterableIterator<T> {
   #values: T[] = [];
   #takers: { resolve(result: IteratorResult<T>): void; reject(reason: unknown): void }[] = [];
   #over: { reason?: unknown } | null = null;
-  #signal: AbortSignal | undefined;
+  #off: () => void;
   #ended: () => void;
 
   /** @param ended is called once, when nothing more is to be pushed */
   constructor(signal: AbortSignal | undefined, ended: () => void) {
-    this.#signal = signal;
     this.#ended = ended;
-    if (signal?.aborted) queueMicrotask(this.#abort);
-    else signal?.addEventListener("abort", this.#abort);
+    this.#off = onAbort(signal, () => {
+      this.#values = [];
+      this.#end({ reason: signal!.reason });
+    });
   }
 
   readonly push = (value: T): void => {
@@ -48,15 +50,10 @@ export class Stream<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
-  #abort = (): void => {
-    this.#values = [];
-    this.#end({ reason: this.#signal!.reason });
-  };
-
   #end(how: { reason?: unknown }): void {
     if (this.#over) return;
     this.#over = how;
-    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#off();
     this.#ended();
     this.#finish();
   }

@@ -15,9 +15,21 @@ export function within<T>(ms: number, promise: Promise<T>, late: () => Error): P
 export function unless<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop);
+    const off = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(off);
   });
+}
+
+const stops = /* @__PURE__ */ new WeakMap<AbortSignal, Set<() => void>>();
+
+/** Does something when a signal is given, in a microtask if it was. One listens for all, since Node warns where many do. It gives what takes it back. */
+export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
+  if (signal?.aborted) queueMicrotask(stop);
+  let all = signal && stops.get(signal);
+  if (signal && !all) {
+    stops.set(signal, (all = new Set()));
+    signal.addEventListener("abort", () => all!.forEach((each) => each()));
+  }
+  all?.add(stop);
+  return () => void all?.delete(stop);
 }

@@ -143,6 +143,21 @@ describe("signals", () => {
     expect(events.map(({ data, seq }) => [seq satisfies number, (data as { content: string }).content])).toEqual([[1, "kept"]]);
   });
 
+  test("many may wait for one signal, and Node does not warn of a leak", async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => warnings.push(warning);
+    process.on("warning", warned);
+    const { signal } = new AbortController();
+    const client = connect("ana", { token: () => new Promise<string>(() => {}) });
+    const mine = client.join(another());
+    const all = Array.from({ length: 20 }, (_, i) => [mine.publish("x", i, { signal }), mine.ready({ signal }), mine.messages({ signal }).next()]).flat();
+    await new Promise((done) => setTimeout(done, 50));
+    client.close();
+    await Promise.allSettled(all);
+    process.off("warning", warned);
+    expect(warnings).toEqual([]);
+  });
+
   test("history, presence, calls and readings are given up", async () => {
     const client = connect("ana");
     const mine = client.join("community:waiting");
