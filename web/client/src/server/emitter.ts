@@ -300,9 +300,8 @@ function count(n: unknown): number {
 }
 
 /** Transport.send that rejects when it is given up alone, and holds the transports of other people to their promises. */
-async function handOver(transport: Transport, texts: readonly string[], until: AbortSignal | undefined): Promise<readonly Outcome[]> {
+async function handOver(transport: Transport, texts: readonly string[], signal: AbortSignal | undefined): Promise<readonly Outcome[]> {
   if (texts.length === 0) return [];
-  const signal = until && AbortSignal.any([until]); // one of its own, since Node warns where many listen to one
   signal?.throwIfAborted();
   let outcomes: readonly Outcome[];
   try {
