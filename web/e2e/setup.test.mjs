@@ -76,7 +76,7 @@ describe("a page that is set up wrongly", { timeout: 120_000 }, () => {
   };
 
   const good = { get token() { return bellhop.token("ana"); } };
-  const refused = "the browser's own line in the console says which. ERR_: nobody answers there: is the host right, and does the server run? " +
+  const refused = "the browser's own line in the console says which. ERR_: nobody answers: is the host right, does the server run? " +
     "403: the URL ends in no stage, or AllowedOrigins has not this origin. " +
     "401, or failed authentication: the token is refused: has it the server's secret or keys, issuer and audience?";
 

@@ -1,6 +1,6 @@
 import { readToken } from "./token.js";
 
-const HOST = "nobody answers there: is the host right, and does the server run?";
+const HOST = "nobody answers: is the host right, does the server run?";
 const STAGE = "the URL ends in no stage, or AllowedOrigins has not this origin.";
 const TOKEN = "the token is refused: has it the server's secret or keys, issuer and audience?";
 
@@ -13,8 +13,8 @@ const TOKEN = "the token is refused: has it the server's secret or keys, issuer 
 export function whyRefused(url: string, token: string, detail = "", now: number): string {
   const { expires, userId } = readToken(token);
   const why =
-    /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH/.test(detail) ? HOST
-    : userId === null ? "the token is no JWT with a sub: is it given as text alone, with no JSON or page around it?"
+    / E(CONNREF|NOTFOUND|AI_|TIMEDOUT|HOST)/.test(detail) ? HOST
+    : userId === null ? "the token is no JWT with a sub: is it given as text, with no JSON around it?"
     : expires !== null && expires < now ? `the token ended ${Math.round((now - expires) / 1000)} s ago by this device's clock: is it a new one each time?`
     : / 401/.test(detail) ? TOKEN
     : / 403/.test(detail) ? STAGE
