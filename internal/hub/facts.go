@@ -96,11 +96,8 @@ func (h *Hub) tell(ctx context.Context, f Fact) {
 	}
 }
 
-// tellPublished tells of a logged event while the room is told too, and waits for both.
-func (h *Hub) tellPublished(ctx context.Context, e Entry, deliver func() error) error {
-	if !h.tells(MessagePublished) || presenceEvent(e.Event.Event) {
-		return deliver()
-	}
+// deliverAndTell tells of a logged event while its room is told too, and waits for both.
+func (h *Hub) deliverAndTell(ctx context.Context, d Draft, e Entry, again bool) error {
 	f := Fact{
 		Type: MessagePublished, Key: fmt.Sprintf("%s:%s:%d", e.Room, e.Epoch, e.Seq), Time: e.TS,
 		Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, EventID: e.ID, Event: e.Event.Event, Data: e.Data,
@@ -110,7 +107,7 @@ func (h *Hub) tellPublished(ctx context.Context, e Entry, deliver func() error) 
 	}
 	return each(2, 2, func(i int) error {
 		if i == 0 {
-			return deliver()
+			return h.deliverLogged(ctx, d, e, again)
 		}
 		h.tell(ctx, f)
 		return nil

@@ -50,7 +50,7 @@ func (h *Hub) authorPublish(ctx context.Context, c Caller, d *Draft, recent bool
 		findErr error
 	)
 	*d = d.by(c.from())
-	if d.ID != "" {
+	if h.finds(*d) {
 		wg.Go(func() { known, findErr = h.find(ctx, *d) })
 	}
 	row, err = h.touchToPublish(ctx, c, d.Room, recent)
@@ -62,7 +62,7 @@ func (h *Hub) authorPublish(ctx context.Context, c Caller, d *Draft, recent bool
 	if row.User == c.User {
 		return known, row, findErr
 	}
-	if *d = d.by(d.From); d.ID != "" {
+	if *d = d.by(d.From); h.finds(*d) {
 		known, findErr = h.find(ctx, *d)
 	}
 	return known, row, findErr
@@ -75,6 +75,9 @@ func (d Draft) by(author *protocol.From) Draft {
 	}
 	return d
 }
+
+// finds reports whether a draft's key is to be looked for before the draft is appended.
+func (h *Hub) finds(d Draft) bool { return d.Key.Maker != MakerNobody && !h.store.RemembersAll() }
 
 // find gives the entry under a draft's key, if there is one.
 func (h *Hub) find(ctx context.Context, d Draft) (*Entry, error) {
@@ -90,16 +93,14 @@ func (h *Hub) find(ctx context.Context, d Draft) (*Entry, error) {
 
 // touchToPublish is touch for those who may publish in the room.
 func (h *Hub) touchToPublish(ctx context.Context, c Caller, room string, recent bool) (Connection, error) {
-	forbidden := protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantPublish, room)
 	row, err := h.touch(ctx, c, room, recent)
-	if err == nil && !row.Grants.Allow(room, GrantPublish) {
-		return row, forbidden
+	known := err == nil
+	if errors.Is(err, protocol.Refuse(protocol.CodeNotInRoom)) { // who may not publish there at all learns just that
+		there, readErr := h.store.Connection(ctx, c.Connection)
+		row, known = there, readErr == nil
 	}
-	if errors.Is(err, protocol.Refuse(protocol.CodeNotInRoom)) {
-		// Who may not publish there at all learns just that.
-		if row, readErr := h.store.Connection(ctx, c.Connection); readErr == nil && !row.Grants.Allow(room, GrantPublish) {
-			return row, forbidden
-		}
+	if known && !row.Grants.Allow(room, GrantPublish) {
+		return row, protocol.Errorf(protocol.CodeForbidden, "the token does not grant %q in %s", GrantPublish, room)
 	}
 	return row, err
 }
@@ -124,7 +125,10 @@ func (h *Hub) logAndDeliver(ctx context.Context, d Draft, known *Entry) (protoco
 	}
 	h.observe.logged(ctx, e, again)
 	got := protocol.PublishResult{Room: e.Room, Epoch: e.Epoch, Seq: e.Seq, ID: e.ID, TS: e.TS}
-	return got, h.tellPublished(ctx, e, func() error { return h.deliverLogged(ctx, d, e, again) })
+	if h.tells(MessagePublished) && !presenceEvent(e.Event.Event) {
+		return got, h.deliverAndTell(ctx, d, e, again)
+	}
+	return got, h.deliverLogged(ctx, d, e, again)
 }
 
 const (
@@ -196,7 +200,7 @@ func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry, patience ti
 // logAsked is logAndDeliver after a look whether the draft's key is known.
 func (h *Hub) logAsked(ctx context.Context, d Draft) (protocol.PublishResult, error) {
 	var known *Entry
-	if d.Key.Maker != MakerNobody {
+	if h.finds(d) {
 		var err error
 		if known, err = h.find(ctx, d); err != nil {
 			return protocol.PublishResult{}, err

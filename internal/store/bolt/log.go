@@ -227,6 +227,8 @@ func (a *logs) look(ctx context.Context, room string, take func(r *roomLog)) err
 	})
 }
 
+func (a *logs) RemembersAll() bool { return true }
+
 func (a *logs) Find(ctx context.Context, room string, d hub.Draft) (got hub.Entry, err error) {
 	now, found := a.now().UnixNano(), false
 	err = a.look(ctx, room, func(r *roomLog) {
@@ -345,8 +347,9 @@ func (a *logs) Head(ctx context.Context, room string, until time.Time) (hub.Head
 
 // lately is how many of the newest entries are of the last second.
 func (r *roomLog) lately(now time.Time) (n int) {
-	for _, e := range slices.Backward(r.entries[max(0, len(r.entries)-16):]) {
-		if now.Sub(time.UnixMilli(e.TS)) < time.Second {
+	since := now.Add(-time.Second).UnixMilli()
+	for _, e := range r.entries[max(0, len(r.entries)-16):] {
+		if e.TS > since {
 			n++
 		}
 	}
