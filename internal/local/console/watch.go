@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/hub"
 	"github.com/bellhop-rt/bellhop/internal/local/cost"
 	"github.com/bellhop-rt/bellhop/internal/local/emulator"
+	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/invoke"
 	"github.com/bellhop-rt/bellhop/internal/local/runtimeapi"
 	"github.com/bellhop-rt/bellhop/internal/local/template"
@@ -137,17 +137,14 @@ const kindReply emulator.Kind = "reply"
 
 // replied counts what a function answered to a message, and puts it into the stream.
 func (f watched) replied(d cost.Delta, connection string, out []byte) cost.Delta {
-	var r struct {
-		Body   string `json:"body"`
-		Status int    `json:"statusCode"`
-	}
-	if json.Unmarshal(out, &r) != nil || r.Body == "" {
+	status, body, err := gateway.ReadResponse(out)
+	if err != nil || len(body) == 0 {
 		return d
 	}
-	d.MessagesOut, d.BytesOut = cost.Messages(len(r.Body)), int64(len(r.Body))
+	d.MessagesOut, d.BytesOut = cost.Messages(len(body)), int64(len(body))
 	if s := f.watch.stream; s.room(kindReply) {
 		s.put(emulator.Event{
-			Kind: kindReply, Time: time.Now(), Connection: connection, Function: f.name, Status: r.Status, Bytes: len(r.Body), Data: []byte(r.Body),
+			Kind: kindReply, Time: time.Now(), Connection: connection, Function: f.name, Status: status, Bytes: len(body), Data: body,
 		}, f.watch.meter.Owner(connection))
 	}
 	return d

@@ -64,3 +64,22 @@ func FuzzHandshake(f *testing.F) {
 		s.ServeHTTP(pipeWriter{httptest.NewRecorder(), far}, r)
 	})
 }
+
+// FuzzResponse: what is read in a shorter way is what is read anyhow.
+func FuzzResponse(f *testing.F) {
+	f.Add([]byte(`{"statusCode":200,"body":"{\"reply\":\"é\\ud800\"}"}`))
+	f.Add([]byte(`{"statusCode":200,"body":"a","body":"b"}`))
+	f.Add([]byte(`{"statusCode":200,"body":"a","isBase64Encoded":true}`))
+	f.Add([]byte(`{"statusCode":200,"body":null}`))
+	f.Add([]byte(`{"statusCode":1e2,"body":"a"}`))
+	f.Fuzz(func(t *testing.T, out []byte) {
+		got, is := parsePlain(out)
+		if !is {
+			return
+		}
+		want, err := parseAny(out)
+		if err != nil || got.status != want.status || string(got.body) != string(want.body) || want.protocol != "" {
+			t.Errorf("%s: got %d %q, otherwise %d %q %v", out, got.status, got.body, want.status, want.body, err)
+		}
+	})
+}
