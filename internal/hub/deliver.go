@@ -360,11 +360,11 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, t
 	}
 	results := make([]Reached, len(to))
 	_ = each(len(to), h.limits.Parallel, func(i int) error {
-		err := errDoubtful
+		err, words := errDoubtful, frames.in(to[i].Codec)
 		if !to[i].Doubtful {
-			err = h.pushTo(ctx, to[i], frames)
+			err = h.pushTo(ctx, to[i], words)
 		}
-		results[i] = Reached{to[i], frames[to[i].Codec].frames, h.now(), err}
+		results[i] = Reached{to[i], words.frames, h.now(), err}
 		return nil
 	})
 	var gone, failed []Target
@@ -381,10 +381,14 @@ func (h *Hub) push(ctx context.Context, events []protocol.Event, epoch string, t
 		}
 	}
 	h.observe.pushed(ctx, Delivery{Room: room, Events: events, Attempt: attempt, To: results, At: h.now()})
-	for _, e := range events {
-		err = errors.Join(err, h.tryLater(ctx, e, epoch, failed, attempt))
+	if len(failed) > 0 {
+		for _, e := range events {
+			err = errors.Join(err, h.tryLater(ctx, e, epoch, failed, attempt))
+		}
 	}
-	h.departGone(ctx, room, gone, began)
+	if len(gone) > 0 {
+		h.departGone(ctx, room, gone, began)
+	}
 	return err
 }
 
@@ -413,16 +417,28 @@ func (h *Hub) lookAgain(ctx context.Context, room string, to []Target) (live []T
 type said struct {
 	Speech
 
+	codec  string // its stored name
 	frames [][]byte
 	pushes []func(ctx context.Context, connection string) error // of the frames
 }
 
-// encode gives the frames of events for each codec among the targets, by its stored name. Those whose codec this version does
-// not know have none.
-func (h *Hub) encode(events []protocol.Event, to []Target) (map[string]said, error) {
-	frames := make(map[string]said, 1)
+// sayings are a page in each codec of its targets. There are few.
+type sayings []said
+
+// in gives what is said in a codec; without a Speech it is none that this version knows.
+func (s sayings) in(codec string) said {
+	for _, words := range s {
+		if words.codec == codec {
+			return words
+		}
+	}
+	return said{}
+}
+
+// encode gives the frames of events for each codec among the targets. Those whose codec this version does not know have none.
+func (h *Hub) encode(events []protocol.Event, to []Target) (frames sayings, err error) {
 	for _, t := range to {
-		if _, done := frames[t.Codec]; done {
+		if frames.in(t.Codec).Speech != nil {
 			continue
 		}
 		speech, err := h.speech(t.Codec)
@@ -443,19 +459,18 @@ func (h *Hub) encode(events []protocol.Event, to []Target) (map[string]said, err
 		if len(single) > 1 {
 			single = speech.EncodeBatch(single)
 		}
-		words := said{Speech: speech, frames: single}
+		words := said{Speech: speech, codec: t.Codec, frames: single}
 		for _, frame := range single {
 			words.pushes = append(words.pushes, h.prepare(frame))
 		}
-		frames[t.Codec] = words
+		frames = append(frames, words)
 	}
 	return frames, nil
 }
 
-// pushTo pushes to one connection what was encoded for its codec.
-func (h *Hub) pushTo(ctx context.Context, t Target, frames map[string]said) error {
-	words, known := frames[t.Codec]
-	if !known {
+// pushTo pushes to one connection what is said in its codec.
+func (h *Hub) pushTo(ctx context.Context, t Target, words said) error {
+	if words.Speech == nil {
 		return unknownCodec(t.Codec)
 	}
 	wire := words.Wire(t.Connection)
@@ -477,10 +492,11 @@ func (h *Hub) Tell(ctx context.Context, to Target, e protocol.Event) error {
 }
 
 // pushAlone pushes the frames of an event to one connection, which is no part of a fan-out.
-func (h *Hub) pushAlone(ctx context.Context, to Target, e protocol.Event, frames map[string]said) error {
-	err := h.pushTo(ctx, to, frames)
+func (h *Hub) pushAlone(ctx context.Context, to Target, e protocol.Event, frames sayings) error {
+	words := frames.in(to.Codec)
+	err := h.pushTo(ctx, to, words)
 	at := h.now()
-	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, To: []Reached{{to, frames[to.Codec].frames, at, err}}, At: at})
+	h.observe.pushed(ctx, Delivery{Events: []protocol.Event{e}, To: []Reached{{to, words.frames, at, err}}, At: at})
 	return err
 }
 
@@ -508,7 +524,7 @@ func (h *Hub) pushOne(ctx context.Context, connection string, push func(context.
 
 // tryLater queues an event for those that it has not reached.
 func (h *Hub) tryLater(ctx context.Context, e protocol.Event, epoch string, failed []Target, attempt int) error {
-	if len(failed) == 0 || e.Seq == 0 {
+	if e.Seq == 0 {
 		return nil
 	}
 	if attempt >= jobTries {
