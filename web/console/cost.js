@@ -40,11 +40,10 @@ function showShares() {
 
 function showLevers() {
   const rate = report.bill.dollars > 0 ? report.month.dollars / report.bill.dollars : 0;
-  const rows = report.levers.map(({ name, messages, spared, spent, change }) => element("tr", { class: messages === 0 ? "zero" : "", "data-testid": "lever", "data-name": name },
-    element("th", { scope: "row" }, name), ...numbers(count(messages), dollars(spared), dollars(spared * rate), spent ? dollars(spent) : ""), element("td", {}, change)));
-  const head = heads("", "not pushed", "would have cost", "a month of it", "still costs", "what to change");
-  head.querySelector("th:last-child").className = "";
-  $("levers").replaceChildren(head, element("tbody", {}, ...rows));
+  const bodies = report.levers.map(({ name, messages, spared, spent, change }) => element("tbody", { class: messages === 0 ? "zero" : "", "data-testid": "lever", "data-name": name },
+    element("tr", {}, element("th", { scope: "row" }, name), ...numbers(count(messages), dollars(spared), dollars(spared * rate), spent ? dollars(spent) : "")),
+    element("tr", { class: "change" }, element("td", { colspan: "5" }, change))));
+  $("levers").replaceChildren(heads("", "not pushed", "would have cost", "a month of it", "still costs"), ...bodies);
 }
 
 $("share-by").addEventListener("change", () => report && showShares());

@@ -207,6 +207,12 @@ describe("the console", { timeout: 180_000 }, () => {
     await page.getByTestId("share-by").selectOption("events");
     await page.locator('[data-testid="share"][data-name="message:new"]').waitFor();
     assert.ok((await amount(page.locator('[data-item="writeUnits"] td').first())) >= 5);
+    await page.setViewportSize({ width: 390, height: 800 });
+    for (const name of ["typing", "coalesce"]) { // its name in one line, and all of what to change in sight
+      const [head, change] = await page.evaluate((lever) => ["th", ".change td"].map((part) => document.querySelector(`${lever} ${part}`).getBoundingClientRect().toJSON()),
+        `[data-testid="lever"][data-name="${name}"]`); // at once, since the table is made anew every second
+      assert.ok(head.height < 40 && change.right <= 390, `${name}: ${JSON.stringify([head, change])}`);
+    }
   });
 
   test("the charts show the last minutes", async (t) => {
