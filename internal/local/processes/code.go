@@ -186,11 +186,31 @@ func (p *Children) code(ctx context.Context, r *template.Function, again bool) (
 		}
 		return p.built(*r), nil
 	case info.IsDir():
-		return source, nil
+		return source, p.checkTypeScript(*r, source)
 	case strings.HasSuffix(source, ".zip"):
 		return p.built(*r), unzip(source, p.built(*r))
 	}
 	return filepath.Dir(source), nil // one file
+}
+
+// checkTypeScript says of a handler for Node.js that it has to be built first, if there is nothing else of it.
+func (p *Children) checkTypeScript(r template.Function, folder string) error {
+	if !strings.HasPrefix(r.Runtime, "nodejs") || p.command(r) != "" {
+		return nil
+	}
+	module, _, _ := strings.Cut(path.Base(r.Handler), ".")
+	module = filepath.Join(folder, filepath.FromSlash(path.Dir(r.Handler)), module)
+	for _, built := range []string{".js", ".mjs", ".cjs", ""} {
+		if _, err := os.Stat(module + built); err == nil {
+			return nil
+		}
+	}
+	for _, ext := range []string{".ts", ".mts", ".cts", ".tsx"} {
+		if _, err := os.Stat(module + ext); err == nil {
+			return fmt.Errorf("its handler is TypeScript, %s, which has to be built first: `sam build` and `npx serverless package` leave what is run then, and with other builders CodeUri names it", module+ext)
+		}
+	}
+	return nil
 }
 
 func (p *Children) keepInline(r template.Function) (string, error) {

@@ -182,6 +182,7 @@ func TestWhatCannotRunFailsAlone(t *testing.T) {
 	for name, c := range map[string]struct{ properties, want string }{
 		"an image":           {`PackageType: Image`, "its code is a container image, which is not started here: say what runs it, with --runtime F=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
 		"no runtime":         {`Runtime: "", CodeUri: src/`, "the template gives it no Runtime: AWS refuses a function without one, such as nodejs22.x"},
+		"TypeScript":         {`Handler: handlers/chat.say, CodeUri: typed/`, "its handler is TypeScript, "},
 		"a foreign runtime":  {`Runtime: java21, CodeUri: src/`, "there is no runtime java21 here: say what runs it, with --runtime java21=COMMAND, or run it elsewhere, with --functions endpoint=URL"},
 		"a folder not there": {`CodeUri: lost/`, "there is no "},
 		"code in a bucket":   {`CodeUri: "s3://bucket/chat.zip"`, "its code is in s3://bucket/chat.zip, and there is none of "},
@@ -191,7 +192,7 @@ func TestWhatCannotRunFailsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			lay(t, dir, map[string]string{"wrong/main.go": "package main\nfunc main() { nothing() }\n", "wrong/go.mod": "module wrong\n", "other/index.js": handler("other")})
+			lay(t, dir, map[string]string{"wrong/main.go": "package main\nfunc main() { nothing() }\n", "wrong/go.mod": "module wrong\n", "typed/handlers/chat.ts": "export const say = async (): Promise<number> => 1", "other/index.js": handler("other")})
 			if err := os.WriteFile(filepath.Join(dir, "broken.zip"), []byte("no archive"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -199,8 +200,11 @@ func TestWhatCannotRunFailsAlone(t *testing.T) {
 			if strings.HasPrefix(c.properties, "Runtime") {
 				runtime = ""
 			}
+			if !strings.HasPrefix(c.properties, "Handler") {
+				runtime += "Handler: index.handler, "
+			}
 			list := functions(t, dir, `Resources:
-  F: {Type: AWS::Serverless::Function, Properties: {`+runtime+`Handler: index.handler, `+c.properties+`}}
+  F: {Type: AWS::Serverless::Function, Properties: {`+runtime+c.properties+`}}
   Other: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, CodeUri: other/}}`)
 			_, err := list["F"].Invoke(t.Context(), []byte(`{}`))
 			if err == nil || !strings.HasPrefix(err.Error(), "function F (line 2) does not run here: ") || !strings.Contains(err.Error(), c.want) {

@@ -147,7 +147,7 @@ func TestRead(t *testing.T) {
 	for _, w := range got.Warnings {
 		warned = append(warned, w.Text)
 	}
-	for _, want := range []string{`what ${ssm:/chat/secret} is worth is only known on AWS`, "events of the type s3 do not come"} {
+	for _, want := range []string{`what ${ssm:/chat/secret} is worth is only known on AWS`, "events of S3 do not come, since no buckets are here"} {
 		if !strings.Contains(strings.Join(warned, "\n"), want) {
 			t.Errorf("no warning %q in %q", want, warned)
 		}
@@ -164,7 +164,7 @@ func TestRefuse(t *testing.T) {
 	const head = "service: a\nprovider: {name: aws, runtime: nodejs20.x}\n"
 	for text, want := range map[string]string{
 		"provider: {}\n": "serverless.yml:1: there is no service: its name is missing",
-		head + "functions:\n  f: {handler: '${self:custom.x}'}":                                                         "serverless.yml:4: ${self:custom.x} leads to nothing in serverless.yml",
+		head + "functions:\n  f: {handler: '${self:custom.x}'}":                                                       "serverless.yml:4: ${self:custom.x} leads to nothing in serverless.yml",
 		head + "custom: {x: '${self:custom.x}'}\nfunctions:\n  f: {handler: '${self:custom.x}'}":                      "serverless.yml:3: the variables lead to each other without an end",
 		head + "functions:\n  f: {handler: '${git:branch}'}":                                                          "serverless.yml:4: ${git:…} is a variable of a plugin, which is not run; let the Framework read it: `npx serverless package`",
 		head + "functions: ${file(functions.js)}":                                                                     "serverless.yml:3: ${file(functions.js)}: ",

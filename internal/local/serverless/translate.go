@@ -372,6 +372,8 @@ func (s *service) readEvent(f function, events *yaml.Node, i int, e *yaml.Node) 
 			return nil
 		}
 		event("EventBridgeRule", with(mapping(line), "EventBusName", child(p, "eventBus"), "Pattern", child(p, "pattern"), "Input", input))
+	case "s3":
+		event("S3", mapping(line)) // the template says what can be done
 	default:
 		event(kind, mapping(line)) // the template says that they do not come
 	}

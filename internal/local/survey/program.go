@@ -118,7 +118,7 @@ func (p *program) connect(ctx context.Context, c Config, api template.API) (stat
 			if name, ok := strings.CutPrefix(source, "route.request.querystring."); ok {
 				query.Set(name, "survey")
 			}
-			if name, ok := strings.CutPrefix(source, "route.request.header."); ok {
+			if name, ok := strings.CutPrefix(source, "route.request.header."); ok && !strings.HasPrefix(name, "X-Forwarded-") { // those are API Gateway's own
 				header[name] = []string{"survey"} // as it is written
 			}
 		}

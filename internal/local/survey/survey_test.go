@@ -148,7 +148,7 @@ func TestWhatFails(t *testing.T) {
 	const api = "Transform: AWS::Serverless-2016-10-31\nResources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      RouteSelectionExpression: $request.body.action\n"
 	const refuse = "  F: {Type: AWS::Serverless::Function, Properties: {Runtime: nodejs22.x, Handler: index.handler, InlineCode: 'exports.handler = async () => ({ statusCode: 403 })'}}\n"
 	for name, text := range map[string]string{
-		"broken.yaml":  api + "      StageName: a/b\n",
+		"broken.yaml":  api + "      Routes: {}\n      StageName: a/b\n",
 		"empty.yaml":   api + "      Routes: {}\n",
 		"refuses.yaml": api + "      Routes:\n        $connect: {FunctionArn: !GetAtt F.Arn}\n        a: {FunctionArn: !GetAtt F.Arn}\n" + refuse,
 		"other.yaml":   "Resources: {}\n",

@@ -57,6 +57,7 @@ Resources:
     Condition: Secured
     Properties:
       ApiId: !Ref Api
+      Name: auth
       AuthorizerType: REQUEST
       AuthorizerUri: !Sub arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Auth.Arn}/invocations
       IdentitySource: [route.request.header.X-Token, stageVariables.color]

@@ -129,11 +129,17 @@ func (r *reader) readFunctionEvent(res *resource, name string, e functionEvent) 
 			r.warnf(res.line, "%s: InputPath of event %s is not emulated; the function gets the whole event", res.id, name)
 		}
 		r.addRule(Rule{ID: res.id + name, Line: res.line, Bus: p.Bus, Function: res.id, Input: p.Input}, p.Pattern)
+	case "S3":
+		r.warnf(res.line, "%s: %s", res.id, noBuckets)
 	default:
 		r.warnf(res.line, "%s: events of the type %s do not come", res.id, e.Type)
 	}
 	return nil
 }
+
+// noBuckets is what can be done about events of S3.
+const noBuckets = "events of S3 do not come, since no buckets are here: say where an S3 is, with --env AWS_ENDPOINT_URL_S3=URL, and hand the function such an event yourself, " +
+	"with aws lambda invoke --endpoint-url"
 
 // readRule reads a rule of an event bus, or a schedule, that is a resource of its own.
 func (r *reader) readRule(res *resource) error {

@@ -60,6 +60,12 @@ const (
 	defaultFunctionMemory  = 128
 )
 
+// "Memory" of "Lambda quotas", in MB.
+const (
+	minMemory = 128
+	maxMemory = 10240
+)
+
 func (r *reader) readFunctions() error {
 	var globals functionProps
 	if err := r.decodeGlobals("Function", &globals); err != nil {
@@ -94,6 +100,12 @@ func (r *reader) readFunction(res *resource, globals functionProps) (f Function,
 	p.Timeout, p.Memory = cmp.Or(p.Timeout, defaultFunctionTimeout), cmp.Or(p.Memory, defaultFunctionMemory)
 	if p.Timeout < 1 || p.Timeout > 900 {
 		return f, res.errorf("Timeout is %d, not 1 to 900 seconds", p.Timeout)
+	}
+	if p.Memory < minMemory || p.Memory > maxMemory {
+		return f, res.errorf("MemorySize is %d, not %d to %d MB", p.Memory, minMemory, maxMemory)
+	}
+	if n := child(child(res.props, "Environment"), "Variables"); n != nil && n.Kind != yaml.MappingNode {
+		return f, &Error{Line: n.Line, Resource: res.id, Text: "Variables of Environment is no object"}
 	}
 	if p.Recursive != "" && p.Recursive != "Allow" && p.Recursive != "Terminate" {
 		return f, res.errorf("RecursiveLoop is %q, not Allow or Terminate", p.Recursive)

@@ -82,7 +82,7 @@ func parse(root *yaml.Node, o Options) (*source, error) {
 	if err := t.readResources(child(root, "Resources")); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return t, t.check(root)
 }
 
 func (t *source) warnf(line int, format string, args ...any) {

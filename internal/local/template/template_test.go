@@ -75,6 +75,7 @@ Resources:
   Packaged: {Type: AWS::Serverless::Function, Properties: {PackageType: Image}}
   Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Plain, FunctionVersion: "1", Name: live}}
   Gone: {Type: AWS::Serverless::Function, Condition: IsProd, Properties: {Handler: x}}
+  Photos: {Type: AWS::S3::Bucket, Properties: {NotificationConfiguration: {LambdaConfigurations: [{Event: "s3:ObjectCreated:*", Function: !GetAtt Plain.Arn}]}}}
   News: {Type: AWS::SNS::Topic}
   Subscription: {Type: AWS::SNS::Subscription, Properties: {TopicArn: !Ref News, Protocol: email, Endpoint: me@example.org}}
   Mystery: {Type: Custom::Mystery}
@@ -288,6 +289,7 @@ func TestReadSaysWhatIsNotDone(t *testing.T) {
 		"template line 3: the transform MyMacro is not run",
 		"Inline: events of the type Kinesis do not come",
 		"Subscription: of the topic News nothing is delivered by email, only to functions and queues",
+		"Photos: events of S3 do not come, since no buckets are here: say where an S3 is, with --env AWS_ENDPOINT_URL_S3=URL",
 		"Mystery: custom resources are not made",
 		"Deployment: a deployment without DependsOn of the routes",
 		"Stage has neither AutoDeploy nor a DeploymentId",
@@ -489,7 +491,7 @@ Resources:
 
 func TestNamesThatAreDefinedByThemselves(t *testing.T) {
 	_, err := Read([]byte("Resources: {A: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref B}}, B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref A}}}"), Options{})
-	if err == nil || !strings.Contains(err.Error(), "defined by itself") {
+	if err == nil || !strings.Contains(err.Error(), "it depends on itself: A → B → A") {
 		t.Errorf("got %v", err)
 	}
 }

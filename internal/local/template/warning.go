@@ -42,10 +42,12 @@ func (r *reader) warnOfResources() {
 			r.warnf(res.line, "%s: nested stacks are not read", res.id)
 		case "AWS::Serverless::StateMachine", "AWS::StepFunctions::StateMachine":
 			r.warnf(res.line, "%s: state machines are not run", res.id)
+		case "AWS::S3::Bucket":
+			if child(child(res.props, "NotificationConfiguration"), "LambdaConfigurations") != nil {
+				r.warnf(res.line, "%s: %s", res.id, noBuckets)
+			}
 		case "AWS::Pipes::Pipe":
 			r.warnf(res.line, "%s: pipes are not run", res.id)
-		case "":
-			r.warnf(res.line, "%s has no Type", res.id)
 		case "AWS::ApiGatewayV2::Deployment":
 			r.warnOfDeployment(res)
 		}
