@@ -19,6 +19,7 @@ import (
 	"github.com/bellhop-rt/bellhop/internal/local/gateway"
 	"github.com/bellhop-rt/bellhop/internal/local/processes"
 	"github.com/bellhop-rt/bellhop/internal/local/server"
+	"github.com/bellhop-rt/bellhop/internal/local/serverless"
 	"github.com/bellhop-rt/bellhop/internal/local/tables"
 	"github.com/bellhop-rt/bellhop/internal/local/terminal"
 	"github.com/bellhop-rt/bellhop/internal/release"
@@ -131,6 +132,9 @@ func (c devCommand) run(ctx context.Context) error {
 func (c devCommand) api(ctx context.Context, log *terminal.Log, hooks processes.Hooks, closeStore *func() error) (server.API, error) {
 	if c.Template != "" {
 		return c.foreign(ctx, log)
+	}
+	if file, err := serverless.Find("."); err == nil && serverless.Is(file) {
+		log.Note("template", "this is Bellhop's own API; bellhop dev --template "+file+" serves the one of "+file+", or of what `npx serverless package` makes of it")
 	}
 	logger := slog.New(log.Handler())
 	b := server.Bellhop{Origins: c.origins(), Hooks: hooks}

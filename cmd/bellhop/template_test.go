@@ -77,6 +77,8 @@ func TestForeignTemplateErrors(t *testing.T) {
 		want    string
 	}{
 		"no YAML":              {devCommand{Template: write("a: [")}, "template.yaml"},
+		"no file":              {devCommand{Template: "nowhere.yaml"}, "look for a template: stat nowhere.yaml"},
+		"an empty folder":      {devCommand{Template: t.TempDir()}, "there is none of template.yaml"},
 		"no API":               {devCommand{Template: write("Resources: {}")}, "WebSocket API"},
 		"a way there is not":   {devCommand{Template: "testdata/chat/template.yaml", Functions: "docker"}, "--functions is process or endpoint=URL"},
 		"a fault there is not": {devCommand{Fault: []string{"fire=1%"}}, "--fault"},
