@@ -163,14 +163,12 @@ const IDMemory = 10 * time.Minute
 type Log interface {
 	// Append counts seq up by one and writes the entry, with a protocol.GeneratedID when it has no ID. If the room
 	// remembers the Key, which it does for IDMemory or the Keep, whichever is longer, and until Reset, nothing is written and that
-	// entry is given with appended false, whatever it holds. Whoever has a Key asks Find first, unless the store RemembersAll: that
-	// costs less, and knows more where ids are fought over. A seq that was counted in vain is void when Append returns; only a crash leaves a hole.
+	// entry is given with appended false, whatever it holds. Whoever has a Key asks Find first: that costs less, and knows
+	// more where ids are fought over. A seq that was counted in vain is void when Append returns; only a crash leaves a hole.
 	// ErrUnavailable.
 	//
 	// No entry is written later than two seconds after its seq was counted, as far as the context's deadline can say.
 	Append(ctx context.Context, room string, d Draft) (entry Entry, appended bool, err error)
-	// RemembersAll reports whether Append finds every key at once and for nothing, as a store in memory does.
-	RemembersAll() bool
 	// Find gives the entry under a draft's Key, or one that was logged for that draft before keys were told apart. It may be one
 	// of before a Reset. ErrNotFound.
 	Find(ctx context.Context, room string, d Draft) (Entry, error)

@@ -50,7 +50,7 @@ func (h *Hub) authorPublish(ctx context.Context, c Caller, d *Draft, recent bool
 		findErr error
 	)
 	*d = d.by(c.from())
-	if h.finds(*d) {
+	if d.ID != "" {
 		wg.Go(func() { known, findErr = h.find(ctx, *d) })
 	}
 	row, err = h.touchToPublish(ctx, c, d.Room, recent)
@@ -62,7 +62,7 @@ func (h *Hub) authorPublish(ctx context.Context, c Caller, d *Draft, recent bool
 	if row.User == c.User {
 		return known, row, findErr
 	}
-	if *d = d.by(d.From); h.finds(*d) {
+	if *d = d.by(d.From); d.ID != "" {
 		known, findErr = h.find(ctx, *d)
 	}
 	return known, row, findErr
@@ -75,9 +75,6 @@ func (d Draft) by(author *protocol.From) Draft {
 	}
 	return d
 }
-
-// finds reports whether a draft's key is to be looked for before the draft is appended.
-func (h *Hub) finds(d Draft) bool { return d.Key.Maker != MakerNobody && !h.store.RemembersAll() }
 
 // find gives the entry under a draft's key, if there is one.
 func (h *Hub) find(ctx context.Context, d Draft) (*Entry, error) {
@@ -200,7 +197,7 @@ func (h *Hub) awaitTold(ctx context.Context, plain Dialect, e Entry, patience ti
 // logAsked is logAndDeliver after a look whether the draft's key is known.
 func (h *Hub) logAsked(ctx context.Context, d Draft) (protocol.PublishResult, error) {
 	var known *Entry
-	if h.finds(d) {
+	if d.Key.Maker != MakerNobody {
 		var err error
 		if known, err = h.find(ctx, d); err != nil {
 			return protocol.PublishResult{}, err

@@ -59,10 +59,31 @@ func (h *Hub) joinAll(ctx context.Context, c Caller, rooms []protocol.Joining, r
 	if err != nil {
 		return nil, fmt.Errorf("read connection: %w", err)
 	}
-	var (
-		list  []*joining
-		doors []*door
-	)
+	list, doors := h.askToJoinAll(ctx, c, row, rooms)
+	touch := h.newTouch("", recent)
+	touch.Cost *= time.Duration(1 + (len(rooms)-1)/10)
+	if row, err = h.enterAll(ctx, row, doors, h.asked(c), &touch); err != nil {
+		return nil, err
+	}
+	h.limiter.learn(row.ID, row.Busy)
+	if list, err = h.joinEach(ctx, row, list); err != nil || h.now().Sub(began) < slowJoin {
+		return list, err
+	}
+	// Who was taken out meanwhile has been told that already, and would take this for a join of after it.
+	now, err := h.store.Connection(ctx, row.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read connection: %w", err)
+	}
+	for _, j := range list {
+		if j.err == nil && !now.In(j.room) {
+			j.err = leftMeanwhile(j.room)
+		}
+	}
+	return list, nil
+}
+
+// askToJoinAll asks the application about as many rooms as there is time for. doors are those that may be entered.
+func (h *Hub) askToJoinAll(ctx context.Context, c Caller, row Connection, rooms []protocol.Joining) (list []*joining, doors []*door) {
 	for _, asked := range rooms {
 		if len(list) > 0 && ctx.Err() == nil && h.late(ctx) {
 			break
@@ -84,17 +105,15 @@ func (h *Hub) joinAll(ctx context.Context, c Caller, rooms []protocol.Joining, r
 			doors = append(doors, &j.door)
 		}
 	}
-	touch := h.newTouch("", recent)
-	touch.Cost *= time.Duration(1 + (len(rooms)-1)/10)
-	if row, err = h.enterAll(ctx, row, doors, h.asked(c), &touch); err != nil {
-		return nil, err
-	}
-	h.limiter.learn(row.ID, row.Busy)
+	return list, doors
+}
+
+// joinEach makes a connection whose row names rooms a member of them. It gives as many as there is time and space for.
+func (h *Hub) joinEach(ctx context.Context, row Connection, list []*joining) ([]*joining, error) {
 	size := 0
 	for i, j := range list {
 		if i > 0 && ctx.Err() == nil && h.late(ctx) {
-			list = list[:i]
-			break
+			return list[:i], nil
 		}
 		if j.err == nil {
 			j.got, j.err = h.joinOne(ctx, row, j)
@@ -103,21 +122,7 @@ func (h *Hub) joinAll(ctx context.Context, c Caller, rooms []protocol.Joining, r
 			return nil, j.err
 		}
 		if size += sizeOfJoin(j.got); i > 0 && size > replyMost {
-			list = list[:i]
-			break
-		}
-	}
-	if h.now().Sub(began) < slowJoin {
-		return list, nil
-	}
-	// Who was taken out meanwhile has been told that already, and would take this for a join of after it.
-	now, err := h.store.Connection(ctx, row.ID)
-	if err != nil {
-		return nil, fmt.Errorf("read connection: %w", err)
-	}
-	for _, j := range list {
-		if j.err == nil && !now.In(j.room) {
-			j.err = leftMeanwhile(j.room)
+			return list[:i], nil
 		}
 	}
 	return list, nil

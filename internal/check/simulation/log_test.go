@@ -87,8 +87,6 @@ func (l *stepped) Append(ctx context.Context, room string, d hub.Draft) (hub.Ent
 	return steps.Append(ctx, l, room, d)
 }
 
-func (l *stepped) RemembersAll() bool { return false }
-
 func (l *stepped) Now() time.Time { return time.Now() }
 
 func (l *stepped) Count(ctx context.Context, a *steps.Attempt) (c steps.Counted, err error) {

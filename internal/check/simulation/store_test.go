@@ -254,8 +254,6 @@ func (s *store) Append(ctx context.Context, room string, d hub.Draft) (entry hub
 	return entry, appended, err
 }
 
-func (s *store) RemembersAll() bool { return s.logOf().RemembersAll() }
-
 func (s *store) Find(ctx context.Context, room string, d hub.Draft) (entry hub.Entry, err error) {
 	err = s.w.call(ctx, "Find", room+" "+d.Key.ID, 0, func() error {
 		entry, err = s.logOf().Find(plain, room, d)

@@ -28,9 +28,6 @@ var _ socketio.Store = Store{}
 // NewStore has the calls of a store on a meter's bill.
 func NewStore(store socketio.Store, m *Meter) Store {
 	table := operations()
-	if store.RemembersAll() {
-		table["Append"] = operation{findsAndAppends, nil}
-	}
 	step := func(ctx context.Context, c *around.Call, do func() error) error {
 		err := do()
 		o := table[c.Name]
@@ -95,17 +92,16 @@ func operations() map[string]operation {
 		"Occupy":       {write, nil},
 		"Vacate":       {write, nil},
 
-		"Append":       {appends, nil},
-		"Find":         {finds, nil},
-		"RemembersAll": {nothing, nil},
-		"Named":        {finds, nil},
-		"From":         {read, action("history")},
-		"Before":       {read, action("history")},
-		"Void":         {write, nil},
-		"Head":         {read, nil}, // the write that begins a room's log is left out: it happens once in the life of a room
-		"Pend":         {write, nil},
-		"Redact":       {write, nil},
-		"Reset":        {write, nil},
+		"Append": {appends, nil},
+		"Find":   {finds, nil},
+		"Named":  {finds, nil},
+		"From":   {read, action("history")},
+		"Before": {read, action("history")},
+		"Void":   {write, nil},
+		"Head":   {read, nil}, // the write that begins a room's log is left out: it happens once in the life of a room
+		"Pend":   {write, nil},
+		"Redact": {write, nil},
+		"Reset":  {write, nil},
 
 		"Here":    {read, nil},
 		"SetHere": {write, nil},
@@ -131,8 +127,6 @@ func looks(c *around.Call, _ error) Delta {
 	return Delta{ReadHalves: pieces(w.Rows*connectionRow, 4<<10)}
 }
 
-func nothing(*around.Call, error) Delta { return Delta{} }
-
 func readEventually(*around.Call, error) Delta { return Delta{ReadHalves: 1} }
 
 // appends counts a seq, with a key writes that down, and writes the entry. If the key is known, the count finds it, and it reads the
@@ -147,18 +141,6 @@ func appends(c *around.Call, err error) Delta {
 		return Delta{WriteUnits: 2 + row}
 	}
 	return Delta{WriteUnits: 1}.plus(reads(size(c.Got)))
-}
-
-// findsAndAppends is an Append of which nobody has asked Find before, as they do where DynamoDB remembers.
-func findsAndAppends(c *around.Call, err error) Delta {
-	draft, _ := c.Given.(*hub.Draft)
-	switch {
-	case draft.Key.Maker == hub.MakerNobody:
-		return appends(c, err)
-	case c.Did || err != nil:
-		return finds(c, hub.ErrNotFound).plus(appends(c, err))
-	}
-	return finds(c, nil)
 }
 
 // finds is a look for the key, and what it leads to.

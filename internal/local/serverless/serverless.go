@@ -134,7 +134,7 @@ func (s *service) readEnvironment() error {
 	use := child(s.root, "useDotenv")
 	if use != nil && use.Value == "true" {
 		for _, name := range []string{".env", ".env." + s.stage} {
-			data, err := os.ReadFile(filepath.Join(filepath.Dir(s.file), name))
+			data, err := os.ReadFile(filepath.Join(filepath.Dir(s.file), name)) //nolint:gosec // beside the caller's file
 			if err != nil {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,9 +58,9 @@ func mapping(line int) *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Li
 
 // with adds pairs of names and values, which are nodes or texts; those without a value are left out.
 func with(n *yaml.Node, pairs ...any) *yaml.Node {
-	for i := 0; i < len(pairs); i += 2 {
+	for pair := range slices.Chunk(pairs, 2) {
 		var value *yaml.Node
-		switch v := pairs[i+1].(type) {
+		switch v := pair[1].(type) {
 		case *yaml.Node:
 			value = v
 		case string:
@@ -68,15 +69,13 @@ func with(n *yaml.Node, pairs ...any) *yaml.Node {
 			}
 		}
 		if value != nil {
-			n.Content = append(n.Content, scalar(n.Line, pairs[i].(string)), value) //nolint:forcetypeassert // a program's own names
+			n.Content = append(n.Content, scalar(n.Line, pair[0].(string)), value) //nolint:forcetypeassert // a program's own names
 		}
 	}
 	return n
 }
 
 func ref(line int, id string) *yaml.Node { return with(mapping(line), "Ref", id) }
-
-func arnOf(line int, id string) *yaml.Node { return with(mapping(line), "Fn::GetAtt", id+".Arn") }
 
 func sub(line int, text string) *yaml.Node { return with(mapping(line), "Fn::Sub", text) }
 

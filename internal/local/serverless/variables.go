@@ -248,27 +248,13 @@ func (v *variables) value(s source, depth int) (*yaml.Node, error) {
 	}
 	switch s.kind {
 	case "self":
-		value, err := v.walk(v.root, s.address, depth)
-		if err == nil && value == nil {
-			value = v.byDefault(s)
-		}
-		if err == nil && value == nil && s.last {
-			err = v.errorf(s.line, "${self:%s} leads to nothing in %s", s.address, filepath.Base(v.file))
-		}
-		return value, err
+		return v.here(s, depth)
 	case "opt", "param":
-		if s.address == "stage" && s.kind == "opt" && v.given["stage"] == "" {
+		if value, err := v.parameter(s, depth); err != nil || value != nil {
+			return value, err
+		}
+		if s.address == "stage" && s.kind == "opt" {
 			return missing("give --stage")
-		}
-		if value, ok := v.given[s.address]; ok {
-			return text(value), nil
-		}
-		if s.kind == "param" {
-			for _, of := range []string{v.stage, "default"} {
-				if value, err := v.walk(v.root, "params."+of+"."+s.address, depth); err != nil || value != nil {
-					return value, err
-				}
-			}
 		}
 		return missing("give --parameter " + s.address + "=VALUE")
 	case "env":
@@ -296,6 +282,34 @@ func (v *variables) value(s source, depth int) (*yaml.Node, error) {
 		return text(s.address), nil
 	}
 	return nil, v.errorf(s.line, "${%s:…} is a variable of a plugin, which is not run; let the Framework read it: %s", s.kind, packaging)
+}
+
+// here is what the document has at an address.
+func (v *variables) here(s source, depth int) (*yaml.Node, error) {
+	value, err := v.walk(v.root, s.address, depth)
+	if err == nil && value == nil {
+		value = v.byDefault(s)
+	}
+	if err == nil && value == nil && s.last {
+		err = v.errorf(s.line, "${self:%s} leads to nothing in %s", s.address, filepath.Base(v.file))
+	}
+	return value, err
+}
+
+// parameter is what was given under a name, or what the document has of a parameter, for the stage or for all.
+func (v *variables) parameter(s source, depth int) (*yaml.Node, error) {
+	if value, ok := v.given[s.address]; ok {
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: value, Line: s.line}, nil
+	}
+	if s.kind != "param" {
+		return nil, nil //nolint:nilnil // said in the comment
+	}
+	for _, of := range []string{v.stage, "default"} {
+		if value, err := v.walk(v.root, "params."+of+"."+s.address, depth); err != nil || value != nil {
+			return value, err
+		}
+	}
+	return nil, nil //nolint:nilnil // said in the comment
 }
 
 // byDefault are what the Framework takes for what is not there.
@@ -331,7 +345,7 @@ func (v *variables) walk(n *yaml.Node, address string, depth int) (*yaml.Node, e
 		case n.Kind == yaml.SequenceNode:
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= len(n.Content) {
-				return nil, nil //nolint:nilnil,nilerr // said in the comment
+				return nil, nil //nolint:nilnil // said in the comment
 			}
 			n = n.Content[i]
 		default:

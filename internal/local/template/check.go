@@ -49,6 +49,35 @@ func required(kind string) []string {
 
 // check refuses what AWS would. What a macro may still make is not looked at.
 func (t *source) check(root *yaml.Node) error {
+	if err := checkSections(root); err != nil {
+		return err
+	}
+	if n := child(root, "Transform"); n != nil && n.Value != "AWS::Serverless-2016-10-31" {
+		return nil
+	}
+	depends := map[string][]string{}
+	for _, res := range t.resources {
+		if res.kind == "" {
+			return res.errorf("it has no Type")
+		}
+		if err := res.checkProperties(); err != nil {
+			return err
+		}
+		leads := leads{t, res, map[string]bool{}}
+		if err := leads.of(res.props, 0); err != nil {
+			return err
+		}
+		for _, n := range nodesOf(res.dependsOn) {
+			if err := leads.to(n.Line, n.Value, "DependsOn %s, which is no resource"); err != nil {
+				return err
+			}
+		}
+		depends[res.id] = slices.Sorted(maps.Keys(leads.ids))
+	}
+	return t.checkCycles(depends)
+}
+
+func checkSections(root *yaml.Node) error {
 	for key := range pairs(root) {
 		if !slices.Contains(strings.Fields("AWSTemplateFormatVersion Transform Description Metadata Parameters Mappings Conditions Rules Globals Resources Outputs Hooks"), key.Value) {
 			return atLine(key.Line, "%s is no section of a template", key.Value)
@@ -62,30 +91,7 @@ func (t *source) check(root *yaml.Node) error {
 	if child(root, "Resources") == nil {
 		return atLine(1, "the template has no Resources")
 	}
-	if n := child(root, "Transform"); n != nil && n.Value != "AWS::Serverless-2016-10-31" {
-		return nil
-	}
-	depends := map[string][]string{}
-	for _, res := range t.resources {
-		if res.kind == "" {
-			return res.errorf("it has no Type")
-		}
-		if err := res.checkProperties(); err != nil {
-			return err
-		}
-		leads := map[string]bool{}
-		if err := t.references(res, res.props, leads, 0); err != nil {
-			return err
-		}
-		for _, n := range nodesOf(res.dependsOn) {
-			if t.byID[n.Value] == nil && !t.generated(n.Value) {
-				return &Error{Line: n.Line, Resource: res.id, Text: fmt.Sprintf("DependsOn %s, which is no resource", n.Value)}
-			}
-			leads[n.Value] = true
-		}
-		depends[res.id] = slices.Sorted(maps.Keys(leads))
-	}
-	return t.checkCycles(depends)
+	return nil
 }
 
 // nodesOf are the nodes of a list, or a node that stands for one.
@@ -133,54 +139,70 @@ var placeholder = regexp.MustCompile(`\$\{\s*([^!}\s][^}\s]*)\s*\}`)
 
 const noReference = "Ref to %s, which is neither a parameter nor a resource"
 
-// references finds what a node leads to, and refuses what is not there.
-func (t *source) references(res *resource, n *yaml.Node, leads map[string]bool, depth int) error {
+// leads are the resources that one leads to.
+type leads struct {
+	*source
+
+	from *resource
+	ids  map[string]bool
+}
+
+// to adds what a name leads to, and refuses it in these words if that is nothing.
+func (l leads) to(line int, name, wrong string) error {
+	id, _, _ := strings.Cut(name, ".")
+	switch {
+	case l.byID[id] != nil:
+		l.ids[id] = true
+	case l.parameters[id] != nil, strings.HasPrefix(id, "AWS::"), l.generated(id):
+	default:
+		return &Error{Line: line, Resource: l.from.id, Text: fmt.Sprintf(wrong, name)}
+	}
+	return nil
+}
+
+// of adds what a node leads to.
+func (l leads) of(n *yaml.Node, depth int) error {
 	if n = follow(n); n == nil || depth > maxResolveDepth {
 		return nil
 	}
 	name, arg, ok := intrinsic(n)
-	arg = follow(arg)
-	lead := func(to, wrong string) error {
-		id, _, _ := strings.Cut(to, ".")
-		if t.byID[id] != nil {
-			leads[id] = true
-			return nil
-		}
-		if t.parameters[id] != nil || strings.HasPrefix(id, "AWS::") || t.generated(id) {
-			return nil
-		}
-		return &Error{Line: n.Line, Resource: res.id, Text: fmt.Sprintf(wrong, to)}
-	}
-	switch {
-	case ok && arg != nil && name == "Ref":
-		return lead(arg.Value, noReference)
-	case ok && arg != nil && name == "GetAtt":
-		var path []string
-		for _, part := range nodesOf(arg) {
-			path = append(path, part.Value)
-		}
-		return lead(strings.Join(path, "."), "GetAtt %s, which is no resource")
-	case ok && arg != nil && name == "Sub":
-		format, own := arg, (*yaml.Node)(nil)
-		if arg.Kind == yaml.SequenceNode && len(arg.Content) == 2 {
-			format, own = arg.Content[0], arg.Content[1]
-		}
-		for _, found := range placeholder.FindAllStringSubmatch(format.Value, -1) {
-			if child(own, found[1]) != nil {
-				continue
+	if arg = follow(arg); ok && arg != nil {
+		switch name {
+		case "Ref":
+			return l.to(n.Line, arg.Value, noReference)
+		case "GetAtt":
+			var path []string
+			for _, part := range nodesOf(arg) {
+				path = append(path, part.Value)
 			}
-			if err := lead(found[1], noReference); err != nil {
-				return err
-			}
+			return l.to(n.Line, strings.Join(path, "."), "GetAtt %s, which is no resource")
+		case "Sub":
+			return l.ofText(n.Line, arg, depth)
 		}
-		return t.references(res, own, leads, depth+1)
 	}
 	for _, inner := range n.Content {
-		if err := t.references(res, inner, leads, depth+1); err != nil {
+		if err := l.of(inner, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ofText is of for the argument of Fn::Sub: a text, or one and the names of its own.
+func (l leads) ofText(line int, arg *yaml.Node, depth int) error {
+	format, own := arg, (*yaml.Node)(nil)
+	if arg.Kind == yaml.SequenceNode && len(arg.Content) == 2 {
+		format, own = arg.Content[0], arg.Content[1]
+	}
+	for _, found := range placeholder.FindAllStringSubmatch(format.Value, -1) {
+		if child(own, found[1]) != nil {
+			continue
+		}
+		if err := l.to(line, found[1], noReference); err != nil {
+			return err
+		}
+	}
+	return l.of(own, depth+1)
 }
 
 // generated reports whether SAM may make a resource of a name: those of others at the front, and a few of its own.

@@ -125,8 +125,6 @@ func (s Store) Append(ctx context.Context, room string, d hub.Draft) (entry hub.
 	return entry, appended, err
 }
 
-func (s Store) RemembersAll() bool { return s.store.RemembersAll() }
-
 func (s Store) Find(ctx context.Context, room string, d hub.Draft) (hub.Entry, error) {
 	return with(ctx, s.step, Call{Name: "Find", Room: room, Key: d.ID}, func() (hub.Entry, error) { return s.store.Find(ctx, room, d) })
 }

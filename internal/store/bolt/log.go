@@ -227,8 +227,6 @@ func (a *logs) look(ctx context.Context, room string, take func(r *roomLog)) err
 	})
 }
 
-func (a *logs) RemembersAll() bool { return true }
-
 func (a *logs) Find(ctx context.Context, room string, d hub.Draft) (got hub.Entry, err error) {
 	now, found := a.now().UnixNano(), false
 	err = a.look(ctx, room, func(r *roomLog) {

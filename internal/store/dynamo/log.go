@@ -83,9 +83,6 @@ func over(row item, now time.Time) bool {
 	return has && lapsed(item{"ttl": until}, now)
 }
 
-// RemembersAll is false: what was not counted lately costs a write to find out.
-func (s *Store) RemembersAll() bool { return false }
-
 // Find costs 1 RCU, and 1 more for the entry.
 func (s *Store) Find(ctx context.Context, room string, d hub.Draft) (hub.Entry, error) {
 	rows, err := s.remembered(ctx, room, d.Key.ID)
