@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { cp, mkdir, readFile, readdir, rm } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -14,11 +15,23 @@ import { Bellhop, Windows, launch, screenshot } from "./harness.mjs";
 import { blocks, follow } from "./manual.mjs";
 
 const run = promisify(execFile);
+const { WebSocket } = createRequire(import.meta.url)("ws");
 const root = join(import.meta.dirname, "../..");
 const dir = join(root, ".tools/next"); // node_modules stay there
 
 // What bellhop init writes, which is what the manual says.
 const INIT = ["app/api/bellhop/token/route.ts", "app/bellhop.tsx"];
+
+// A route of the edge runtime: it signs a token and tells a channel, by the file of the package that is for such.
+const EDGE = `import { signToken, socketEvents } from "@bellhop/client/server";
+
+export const runtime = "edge";
+
+export async function GET(): Promise<Response> {
+  const { results } = await socketEvents.newMessage("edge", { content: "from the edge" });
+  return Response.json({ token: await signToken(process.env.BELLHOP_JWT_SECRET!, { user: "edgar" }), seq: results[0]!.seq });
+}
+`;
 
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
@@ -37,8 +50,10 @@ class App {
     this.env = { ...process.env, ...env, PORT: String(port), HOSTNAME: "127.0.0.1", NEXT_TELEMETRY_DISABLED: "1", CI: "1" };
   }
 
+  // build gives what is printed meanwhile.
   async build(signal, ...flags) {
-    await run("npx", ["next", "build", ...flags], { cwd: dir, env: this.env, signal });
+    const { stdout, stderr } = await run("npx", ["next", "build", ...flags], { cwd: dir, env: this.env, signal });
+    return stdout + stderr;
   }
 
   async start(signal) {
@@ -143,14 +158,22 @@ describe("an application of Next.js that moves from Socket.IO as the manual says
     assert.equal(did.length, 15, did.join(", "));
     assert.deepEqual(await Promise.all(INIT.map(async (path) => (await readFile(join(dir, path), "utf8")).split("\n").slice(1).join("\n"))), written);
     assert.match(await readFile(join(dir, ".env.local"), "utf8"), /^NEXT_PUBLIC_BELLHOP_URL=ws:/);
+    await mkdir(join(dir, "app/api/edge"));
+    await writeFile(join(dir, "app/api/edge/route.ts"), EDGE);
   });
 
   for (const [bundler, ...flags] of [["Turbopack"], ["webpack", "--webpack"]]) {
     test(`built with ${bundler}, two people chat, see each other type and come, and are notified`, async (t) => {
       app.env.DIST_DIR = `.next-${bundler}`;
-      await app.build(t.signal, ...flags);
+      const said = await app.build(t.signal, ...flags);
+      assert.doesNotMatch(said, /aws-sdk|Module not found|with warnings/i);
       await app.start(t.signal);
       t.after(app.stop);
+      const edge = await fetch(`${app.url}/api/edge`).then((response) => response.json());
+      assert.equal(edge.seq, 1);
+      const socket = new WebSocket(bellhop.ws, ["bellhop.v1", `bearer.${edge.token}`]);
+      await once(socket, "open");
+      socket.close();
       const token = await fetch(`${app.url}/api/guest`).then((response) => response.text());
       assert.match(JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub, /^guest-/);
       const { ana, bob } = await talk(new Windows(t, browser, app, bellhop), app);
