@@ -8,7 +8,8 @@
 // the same, as EVENTs and ACKs, and so is all that is held against it. A client that comes back asks for its session. If it
 // is recovered it relies on being in half of its rooms, and on having been pushed what it missed; the others it joins.
 //
-// Some of these have a second socket for a while, in another namespace of the same connection. Its end must not touch the first one. Programs
+// Some of these have a second socket for a while, in another namespace of the same connection, which types and publishes there. Neither its
+// end nor the answers to it must touch the first one. Programs
 // ask clients of Socket.IO, and where the owner has a word clients call it: whoever asks gets what was answered to just that question, by just
 // that socket, and nothing that was kept in time is left out.
 //

@@ -231,7 +231,7 @@ func (g *gateway) receive(s *socket, name string, frame []byte, at time.Time) {
 		reply = box.hub.Receive(ctx, caller, frame)
 	}, func(ok bool) {
 		if ok && len(reply) > 0 {
-			g.transmit(s, reply)
+			g.transmit(s, g.w.store.astray(reply))
 		}
 	})
 }

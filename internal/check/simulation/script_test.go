@@ -69,6 +69,7 @@ type plant struct {
 	anybodysPID     bool // a session is anybody's who knows its private id
 	recoversNothing bool // a client that is recovered is in its rooms, and is not pushed what it missed
 
+	answersOther   bool // what one socket of a connection has asked for is answered to the other
 	endsBoth       bool // the end of one socket of a connection is taken for that of the other
 	losesAnswers   bool // an answer to a question is not kept, now and then
 	anybodysAnswer bool // answers to questions are kept without who has given them

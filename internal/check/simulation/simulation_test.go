@@ -102,6 +102,7 @@ func TestSimulation(t *testing.T) {
 		sum.answers += w.stats.answers
 		sum.calls += w.stats.calls
 		sum.twins += w.stats.twins
+		sum.aside += w.stats.aside
 		for kind, n := range w.stats.faults {
 			faults[kind] += n
 		}
@@ -110,8 +111,8 @@ func TestSimulation(t *testing.T) {
 		}
 		return true
 	})
-	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered, %d answers to programs, %d calls, %d second sockets left in %v",
-		n, sum.steps, sum.acts, sum.recovered, sum.answers, sum.calls, sum.twins, time.Since(began).Round(time.Millisecond))
+	t.Logf("%d seeds, %d steps, %d acts, %d sessions recovered, %d answers to programs, %d calls, %d second sockets left, %d heard of what they said, in %v",
+		n, sum.steps, sum.acts, sum.recovered, sum.answers, sum.calls, sum.twins, sum.aside, time.Since(began).Round(time.Millisecond))
 	for _, kind := range slices.Sorted(maps.Keys(faults)) {
 		t.Logf("%8d × %s", faults[kind], kind)
 	}
@@ -171,6 +172,7 @@ func TestSimulationIsAlive(t *testing.T) {
 		"a call gets the result of another":    {mixesCalls: true},
 		"an answer is not kept":                {losesAnswers: true},
 		"the end of one socket ends the other": {endsBoth: true},
+		"an answer goes to the other socket":   {answersOther: true},
 		"an answer is anybody's":               {anybodysAnswer: true},
 
 		"the open packet is pushed once":                        {opensOnce: true},

@@ -120,6 +120,10 @@ func (d *device) takeMessage(s *socket, in *inbound) bool {
 		d.logf("is disconnected")
 		d.disconnect(true)
 	case packet.Ack:
+		if *in.packet.ID >= asideJoin {
+			d.w.violatef("astray", []string{s.id}, "%s got what %s has asked for: %s", s.id, side, in.packet.Data)
+			return false
+		}
 		return true
 	case packet.Event:
 		if in.packet.ID != nil {

@@ -62,6 +62,7 @@ type stats struct {
 	recovered int // clients of Socket.IO, after an absence
 	answers   int // of clients to programs
 	twins     int // second sockets that have left
+	aside     int // what second sockets said that was acknowledged
 	calls     int // that the application has answered
 	faults    map[string]int
 }
