@@ -48,6 +48,10 @@ func parseIdentitySource(s string) (identitySource, error) {
 func (h *handshake) has(src identitySource) bool {
 	switch src.kind {
 	case "header":
+		switch http.CanonicalHeaderKey(src.name) {
+		case "Host", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto":
+			return true // UNCONFIRMED that what API Gateway adds counts: public templates name X-Forwarded-Proto for an authorizer that is always asked
+		}
 		return h.r.Header.Get(src.name) != ""
 	case "querystring":
 		return h.query.Get(src.name) != ""

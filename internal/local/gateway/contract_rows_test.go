@@ -40,6 +40,7 @@ import (
 // Authorizer
 //
 //	an identity source is missing: 401, not invoked           TestAuthorizer, TestEveryIdentitySourceMustBePresent
+//	one that API Gateway adds itself is there (UNCONFIRMED)    TestIdentitySourcesThatAreAlwaysThere
 //	an empty list of them, or none: always invoked            TestNoIdentitySourceAsksAboutEverybody
 //	it throws "Unauthorized": 401                             TestAuthorizer
 //	Deny, or a Resource that does not cover: 403              TestAuthorizer

@@ -105,6 +105,15 @@ func TestEveryIdentitySourceMustBePresent(t *testing.T) {
 	}
 }
 
+// TestIdentitySourcesThatAreAlwaysThere: headers that a client does not write itself.
+func TestIdentitySourcesThatAreAlwaysThere(t *testing.T) {
+	text := strings.Replace(with("auth"), "[route.request.querystring.token]", "[route.request.header.X-Forwarded-Proto, route.request.header.Host]", 1)
+	f := serve(t, setup{Template: text, Functions: functions(map[string]invoke.Function{"authorize": fn(allow)})})
+	if _, res := f.dial(t, "/dev", nil); res.status != http.StatusSwitchingProtocols {
+		t.Errorf("got %d", res.status)
+	}
+}
+
 // TestNoIdentitySourceAsksAboutEverybody: what has to be there is up to the authorizer, whether the template has an empty list or none.
 func TestNoIdentitySourceAsksAboutEverybody(t *testing.T) {
 	for name, sources := range map[string]string{"an empty list": ", IdentitySource: []", "none": ""} {
