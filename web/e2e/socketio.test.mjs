@@ -277,7 +277,7 @@ for (const functions of ["here", "process"]) describe(`socket.io-client, functio
   });
 
   for (const [name, prepare] of Object.entries(clients)) test(`${name} chats with a window that speaks bellhop.v1, and comes back when it is recalled`, async (t) => {
-    const channel = name.replaceAll(/\W/g, "-").toLowerCase();
+    const channel = name.replaceAll(/\W|_/g, "-").toLowerCase();
     const talker = new Talker(await prepare(), bellhop, "monty", channel);
     t.after(talker.kill);
     const browser = await launch();
