@@ -127,7 +127,7 @@ func (d *device) answeredAside(s *socket, p *packet.Packet) {
 
 // publishAside has the second socket say something, again for as long as it is the same and has no answer.
 func (d *device) publishAside(s *socket, t twin) {
-	if d.sock != s || !d.isOpen || s.twin != t {
+	if d.sock != s || !d.isOpen || s.twin.done || s.twin != t {
 		return
 	}
 	d.logf("says %s in %s", t.said, side)
