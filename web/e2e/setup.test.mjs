@@ -93,7 +93,7 @@ describe("a page that is set up wrongly", { timeout: 120_000 }, () => {
     ["a wrong stage", () => ({ url: `${bellhop.ws}x`, token: good.token }), `/devx: ${refused}`, /Unexpected response code: 403/],
     ["a token of another secret", () => ({ url: bellhop.ws, token: `${good.token.slice(0, -6)}AAAAAA` }), `/dev: ${refused}`, /Authentication failed/],
     ["a token that has ended", () => ({ url: bellhop.ws, token: bellhop.token("ana", { ttl: -90 }) }), "/dev: the token ended 9"],
-    ["a page instead of a token", () => ({ url: bellhop.ws, token: "<!doctype html>" }), ": the token is no JWT with a sub: is it given as text alone"],
+    ["a page instead of a token", () => ({ url: bellhop.ws, token: "<!doctype html>" }), ": the token is no JWT with a sub: is it given as text"],
   ];
   for (const [name, given, words, browsers = /./] of cases) test(`${name} is named by the hooks, and in the console once`, async (t) => {
     const { message, isConnected, ours, lines } = await look(t, given());
