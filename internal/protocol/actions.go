@@ -137,7 +137,7 @@ func Actions() []ActionRow {
 		},
 		{
 			Name: TypingStart, Op: OpSignal, Needs: NeedSignal,
-			Says:    "Tells a channel that the user types, for four seconds",
+			Says:    "Tells a channel that the user types, for twelve seconds",
 			Fields:  `{"required":["channelId"],"properties":{"channelId":{"$ref":"#/components/schemas/id"}}}`,
 			Reply:   "roomResult",
 			Example: `{"action":"typing:start","channelId":"42","userId":"bob","userName":"Bob"}`,
